@@ -1,0 +1,161 @@
+"""What a model, a schedule and a training run are made of: frozen dataclasses, to and from JSON, and named presets."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+PREDICTIONS = ("eps", "x0", "v")
+SCHEDULES = ("linear", "cosine")
+MAX_T = 100_000
+
+
+def _check(ok: bool, message: str) -> None:
+    if not ok:
+        raise ValueError(message)
+
+
+def _is_int(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_number(value: Any, low: float, high: float) -> bool:
+    ok_type = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return ok_type and math.isfinite(value) and low <= value <= high
+
+
+def _int_tuple(value: Any, name: str) -> tuple[int, ...]:
+    _check(isinstance(value, (list, tuple)) and all(_is_int(v, 1, 4096) for v in value), f"{name}: a list of integers")
+    return tuple(value)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network.  The defaults are the tutorial's: 3,829,569 parameters on 1x32x32 images."""
+
+    in_ch: int = 1
+    base: int = 64
+    t_dim: int = 128
+    mults: tuple[int, ...] = (1, 2, 4)
+    num_classes: int = 0  # 0: unconditional
+    attention: tuple[int, ...] = ()  # feature-map sizes that get self-attention, e.g. (4,)
+    patch_size: int = 1  # p folds p x p pixels into channels: p*p times less work per block
+    img_size: int = 32
+    prediction: str = "eps"  # what the output means: eps, x0 or v
+
+    def __post_init__(self):
+        object.__setattr__(self, "mults", _int_tuple(self.mults, "mults"))
+        object.__setattr__(self, "attention", _int_tuple(self.attention, "attention"))
+        _check(_is_int(self.in_ch, 1, 4), "in_ch: an integer from 1 to 4")
+        _check(_is_int(self.base, 8, 512) and self.base % 8 == 0, "base: a multiple of 8 from 8 to 512")
+        _check(_is_int(self.t_dim, 2, 1024) and self.t_dim % 2 == 0, "t_dim: an even integer from 2 to 1024")
+        _check(1 <= len(self.mults) <= 6 and max(self.mults) <= 16, "mults: one to six integers from 1 to 16")
+        _check(_is_int(self.num_classes, 0, 1000), "num_classes: an integer from 0 to 1000")
+        _check(self.patch_size in (1, 2, 4), "patch_size: 1, 2 or 4")
+        _check(_is_int(self.img_size, 4, 256), "img_size: an integer from 4 to 256")
+        unit = self.patch_size * 2 ** (len(self.mults) - 1)
+        _check(self.img_size % unit == 0, f"img_size: a multiple of {unit} for this patch_size and these mults")
+        sizes = [self.img_size // self.patch_size // 2**i for i in range(len(self.mults))]
+        _check(set(self.attention) <= set(sizes), f"attention: only the sizes this network has, {sizes}")
+        _check(self.prediction in PREDICTIONS, f"prediction: one of {', '.join(PREDICTIONS)}")
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """The noise schedule.  The cosine one ignores beta_start and beta_end."""
+
+    T: int = 1000
+    beta_start: float = 1e-4
+    beta_end: float = 2e-2
+    kind: str = "linear"
+
+    def __post_init__(self):
+        _check(_is_int(self.T, 1, MAX_T), f"T: an integer from 1 to {MAX_T}")
+        _check(_is_number(self.beta_start, 0, 1) and 0 < self.beta_start < 1, "beta_start: between 0 and 1")
+        _check(_is_number(self.beta_end, 0, 1) and 0 < self.beta_end < 1, "beta_end: between 0 and 1")
+        _check(self.kind in SCHEDULES, f"kind: one of {', '.join(SCHEDULES)}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The optimisation.  The defaults are the tutorial's: AdamW at a constant 2e-4, gradients clipped at norm 1."""
+
+    epochs: int = 30
+    batch_size: int = 128
+    lr: float = 2e-4
+    lr_warmup: int = 0  # steps over which the learning rate rises from 0
+    lr_decay: bool = False  # cosine to 0 over the run's budget
+    weight_decay: float = 0.01
+    grad_clip: float = 1.0
+    ema_decay: float = 0.9999
+    ema_warmup: bool = False  # min(decay, (1 + n)/(10 + n)): without it a short run samples from random weights
+    label_dropout: float = 0.0
+    precision: str = "float32"  # float32, bfloat16, or auto: whichever device.py measures to be faster
+    seed: int = 0
+
+    def __post_init__(self):
+        _check(_is_int(self.epochs, 1, 1_000_000), "epochs: an integer from 1")
+        _check(_is_int(self.batch_size, 1, 4096), "batch_size: an integer from 1 to 4096")
+        _check(_is_number(self.lr, 0, 1) and self.lr > 0, "lr: a number above 0, at most 1")
+        _check(_is_int(self.lr_warmup, 0, 1_000_000), "lr_warmup: a number of steps, 0 or more")
+        _check(_is_number(self.weight_decay, 0, 10), "weight_decay: a number from 0 to 10")
+        _check(_is_number(self.grad_clip, 0, 1e9) and self.grad_clip > 0, "grad_clip: a number above 0")
+        _check(_is_number(self.ema_decay, 0, 1) and self.ema_decay < 1, "ema_decay: from 0 to below 1")
+        _check(_is_number(self.label_dropout, 0, 1), "label_dropout: a probability from 0 to 1")
+        _check(self.precision in ("float32", "bfloat16", "auto"), "precision: float32, bfloat16 or auto")
+        _check(_is_int(self.seed, 0, 2**63 - 1), "seed: an integer from 0 to 2^63 - 1")
+        for name in ("lr_decay", "ema_warmup"):
+            _check(isinstance(getattr(self, name), bool), f"{name}: true or false")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that, with a data set, defines a training run."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_dict(data: Any) -> Config:
+    """The Config in a dict as `to_dict` makes it.  Raises ValueError naming the first field that is not right."""
+    _check(isinstance(data, dict), "a configuration is an object with model, schedule and train")
+    parts = {}
+    for part, cls in (("model", ModelConfig), ("schedule", ScheduleConfig), ("train", TrainConfig)):
+        fields = data.get(part, {})
+        _check(isinstance(fields, dict), f"{part}: an object")
+        unknown = sorted(set(fields) - {f.name for f in dataclasses.fields(cls)})
+        _check(not unknown, f"{part}: unknown field {', '.join(map(str, unknown))}")
+        try:
+            parts[part] = cls(**fields)
+        except ValueError as error:
+            raise ValueError(f"{part}.{error}") from None
+    return Config(**parts)
+
+
+_CONDITIONAL = {"num_classes": 10, "patch_size": 2, "prediction": "v"}
+_SHORT = {"lr_decay": True, "ema_warmup": True, "weight_decay": 0.0, "label_dropout": 0.1, "precision": "auto"}
+
+PRESETS: dict[str, Config] = {
+    # The tutorial, to the letter.
+    "tutorial": Config(),
+    # For minutes on two cores: cosine schedule, v-prediction, classes, a 2x2 patch (DESIGN section 8).
+    "fast": Config(
+        ModelConfig(base=24, **_CONDITIONAL),
+        ScheduleConfig(kind="cosine"),
+        TrainConfig(batch_size=64, lr=4e-3, lr_warmup=50, ema_decay=0.995, **_SHORT),
+    ),
+    # The shipped weights: an hour on two cores.
+    "mnist": Config(
+        ModelConfig(base=48, mults=(1, 2, 2), attention=(4,), **_CONDITIONAL),
+        ScheduleConfig(kind="cosine"),
+        TrainConfig(batch_size=128, lr=2e-3, lr_warmup=200, ema_decay=0.9995, **_SHORT),
+    ),
+}

@@ -1,0 +1,83 @@
+"""The forward process, its posterior, what a network may predict, and the loss.  Ho et al. 2020, arXiv:2006.11239."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .schedule import Schedule, gather
+
+
+def seeded(*key: int) -> torch.Generator:
+    """A CPU generator that depends on all of `key` (integers, 0 or more): its own stream of noise for every key."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1))
+
+
+def q_sample(x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule) -> Tensor:
+    """Noise x0 to level t in one jump.  Ho et al. Eq. 4.
+
+    x_t = sqrt(alphas_bar_t) x0 + sqrt(1 - alphas_bar_t) eps
+
+    x0: (B, C, H, W) in [-1, 1].  noise: like x0, N(0, I).  t: (B,) int64, 0..T-1.  Returns x_t, like x0.
+    """
+    return gather(sched.sqrt_alphas_bar, t) * x0 + gather(sched.sqrt_one_minus_alphas_bar, t) * noise
+
+
+def posterior(x0: Tensor, x_t: Tensor, t: Tensor, s: Tensor, sched: Schedule) -> tuple[Tensor, Tensor]:
+    r"""Mean and variance of q(x_s | x_t, x0).  Ho et al. Eq. 6 and 7, where s = t - 1; here any s < t.
+
+    mean = sqrt(ab_s) beta_ts / (1 - ab_t) x0 + sqrt(alpha_ts) (1 - ab_s) / (1 - ab_t) x_t
+    variance = beta_ts (1 - ab_s) / (1 - ab_t),   with alpha_ts = ab_t / ab_s and beta_ts = 1 - alpha_ts
+
+    x0, x_t: (B, C, H, W).  t, s: (B,) int64, -1 <= s < t < T; s = -1 is clean data, with variance 0.
+    Returns the mean, (B, C, H, W), and the variance, (B, 1, 1, 1).
+    """
+    ab_t, ab_s = gather(sched.alphas_bar, t), gather(sched.alphas_bar_prev, s + 1)
+    alpha_ts = ab_t / ab_s
+    beta_ts = 1 - alpha_ts
+    mean = ab_s.sqrt() * beta_ts / (1 - ab_t) * x0 + alpha_ts.sqrt() * (1 - ab_s) / (1 - ab_t) * x_t
+    variance = beta_ts * (1 - ab_s) / (1 - ab_t)
+    return mean, variance
+
+
+def prediction_of(model) -> str:
+    """What a model's output means: its attribute `prediction` (eps, x0 or v); eps, as in the tutorial, if it has none."""
+    return getattr(model, "prediction", "eps")
+
+
+def target(x0: Tensor, noise: Tensor, t: Tensor, sched: Schedule, prediction: str) -> Tensor:
+    """What the network is trained to say.  v = sqrt(ab) eps - sqrt(1 - ab) x0: Salimans and Ho 2022, arXiv:2202.00512."""
+    if prediction == "eps":
+        return noise
+    if prediction == "x0":
+        return x0
+    if prediction == "v":
+        return gather(sched.sqrt_alphas_bar, t) * noise - gather(sched.sqrt_one_minus_alphas_bar, t) * x0
+    raise ValueError(f"prediction is eps, x0 or v, not {prediction!r}")
+
+
+def to_x0_eps(out: Tensor, x_t: Tensor, t: Tensor, sched: Schedule, prediction: str) -> tuple[Tensor, Tensor]:
+    """(x0_hat, eps_hat) from a network's output at x_t: the same statement in the two other ways of putting it.
+
+    All three solve x_t = sqrt(ab) x0 + sqrt(1 - ab) eps.  out, x_t: (B, C, H, W).  t: (B,) int64.
+    """
+    a, b = gather(sched.sqrt_alphas_bar, t), gather(sched.sqrt_one_minus_alphas_bar, t)
+    if prediction == "eps":
+        return (x_t - b * out) / a, out
+    if prediction == "x0":
+        return out, (x_t - a * out) / b
+    if prediction == "v":
+        return a * x_t - b * out, b * x_t + a * out
+    raise ValueError(f"prediction is eps, x0 or v, not {prediction!r}")
+
+
+def loss(model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor | None = None) -> Tensor:
+    """L_simple: the mean squared error of whatever the model predicts.  Ho et al. Eq. 14.  Returns a scalar.
+
+    x0, noise: (B, C, H, W).  t: (B,) int64.  y: (B,) int64 labels, -1 for none, or None for a model without classes.
+    """
+    x_t = q_sample(x0, t, noise, sched)
+    out = model(x_t, t) if y is None else model(x_t, t, y)
+    return F.mse_loss(out.float(), target(x0, noise, t, sched, prediction_of(model)))
