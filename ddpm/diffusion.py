@@ -43,12 +43,12 @@ def posterior(x0: Tensor, x_t: Tensor, t: Tensor, s: Tensor, sched: Schedule) ->
 
 
 def prediction_of(model) -> str:
-    """What a model's output means: its attribute `prediction` (eps, x0 or v); eps, as in the tutorial, if it has none."""
+    """What a model's output means: its attribute `prediction`, eps, x0 or v; if it has none, eps as in the tutorial."""
     return getattr(model, "prediction", "eps")
 
 
 def target(x0: Tensor, noise: Tensor, t: Tensor, sched: Schedule, prediction: str) -> Tensor:
-    """What the network is trained to say.  v = sqrt(ab) eps - sqrt(1 - ab) x0: Salimans and Ho 2022, arXiv:2202.00512."""
+    """What the network learns to say.  v = sqrt(ab) eps - sqrt(1 - ab) x0: Salimans and Ho 2022, arXiv:2202.00512."""
     if prediction == "eps":
         return noise
     if prediction == "x0":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -43,7 +44,7 @@ def ddpm_step(x_t: Tensor, x0_hat: Tensor, t: Tensor, s: Tensor, sched: Schedule
 def ddim_step(
     x0_hat: Tensor, eps_hat: Tensor, t: Tensor, s: Tensor, sched: Schedule, eta: float = 0.0, z: Tensor | None = None
 ) -> Tensor:
-    r"""One step x_t -> x_s.  Song et al. 2021, arXiv:2010.02502, Eq. 12 and 16 (their alpha_t is Ho et al.'s alphas_bar_t).
+    """One step x_t -> x_s.  Song et al. 2021, arXiv:2010.02502, Eq. 12 and 16; their alpha_t is our alphas_bar_t.
 
     sigma = eta sqrt((1 - ab_s)/(1 - ab_t)) sqrt(1 - ab_t/ab_s)
     x_s = sqrt(ab_s) x0_hat + sqrt(1 - ab_s - sigma^2) eps_hat + sigma z
@@ -81,6 +82,7 @@ def reverse_process(
     eta: float = 0.0,
     clip: bool = True,
     seed: int = 0,
+    first: int = 0,
     img_size: int = 32,
     channels: int = 1,
     device: torch.device | str = "cpu",
@@ -89,7 +91,7 @@ def reverse_process(
 
     model(x, t) or, with labels y: (n,) int64, model(x, t, y); what its output means is its attribute `prediction`.
     sampler: ddpm (ancestral) or ddim (0 <= eta <= 1).  clip: x0_hat is clipped to [-1, 1] and eps_hat recomputed from
-    it.  The noise of sample i comes from a generator of its own, made from (seed, i): the same whatever n is.
+    it.  The noise of sample i comes from a generator of its own, made from (seed, first + i): the same whatever n is.
     Raises ValueError for a sampler, number of steps or eta that does not exist.
     """
     if sampler not in SAMPLERS:
@@ -97,7 +99,7 @@ def reverse_process(
     if not 0 <= eta <= 1:
         raise ValueError(f"eta: from 0 (deterministic) to 1 (as random as DDPM), not {eta}")
     times = timesteps(sched.T, num_steps)
-    generators = [seeded(seed, i) for i in range(n)]
+    generators = [seeded(seed, first + i) for i in range(n)]
 
     def noise() -> Tensor:
         return torch.stack([torch.randn(channels, img_size, img_size, generator=g) for g in generators]).to(device)
@@ -106,7 +108,7 @@ def reverse_process(
         return torch.full((n,), time, dtype=torch.int64, device=device)
 
     x_t = noise()
-    for i, (now, then) in enumerate(zip(times, times[1:], strict=False)):
+    for i, (now, then) in enumerate(pairwise(times)):
         t, s = at(now), at(then)
         out = model(x_t, t) if y is None else model(x_t, t, y)
         x0_hat, eps_hat = to_x0_eps(out.float(), x_t, t, sched, prediction_of(model))
@@ -134,7 +136,8 @@ def sample(
 ) -> Tensor:
     """The tutorial's sampler: all T steps, nothing clipped on the way.  Ho et al. 2020, Algorithm 2.
 
-    x_{t-1} = 1/sqrt(alpha_t) (x_t - beta_t / sqrt(1 - alphas_bar_t) eps) + sqrt(posterior_variance_t) z;   no z at t = 0.
+    x_{t-1} = 1/sqrt(alpha_t) (x_t - beta_t / sqrt(1 - alphas_bar_t) eps) + sqrt(posterior_variance_t) z
+    without z at t = 0.
     generator: one for the whole batch, on `device`.  Returns (n, channels, img_size, img_size), clamped to [-1, 1].
     """
     x = torch.randn(n, channels, img_size, img_size, generator=generator, device=device)

@@ -17,7 +17,7 @@ MAX_BETA = 0.999
 
 @dataclass(frozen=True)
 class Schedule:
-    """Tables over t = 0..T-1, each of shape (T,).  alphas_bar_prev[s + 1] is alphas_bar at s, for s = -1 (clean data) too."""
+    """Tables over t = 0..T-1, each (T,).  alphas_bar_prev[s + 1] is alphas_bar at s, also for s = -1, clean data."""
 
     T: int
     betas: Tensor

@@ -1,4 +1,4 @@
-"""eps_theta(x_t, t, y): the tutorial's small UNet, with classes, attention and patches as options that default to off."""
+"""eps_theta(x_t, t, y): the tutorial's small UNet; classes, attention and patches are options that default to off."""
 
 from __future__ import annotations
 

@@ -1,0 +1,62 @@
+"""Denoising diffusion probabilistic models from scratch: a minimal, readable reference.
+
+Read schedule, diffusion, unet, train, samplers, in that order, beside Ho, Jain, Abbeel 2020 (arXiv:2006.11239).
+"""
+
+from .checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from .config import PRESETS, Config, ModelConfig, ScheduleConfig, TrainConfig
+from .data import DataError, Dataset, Loader, from_uint8, get_loader, load_dataset, to_uint8
+from .diffusion import posterior, q_sample, target, to_x0_eps
+from .ema import EMA
+from .guidance import Guided, drop_labels
+from .samplers import SampleStep, ddim_step, ddpm_step, reverse_process, sample, sample_from_ema
+from .schedule import Schedule, gather, make_schedule
+from .train import Snapshot, TrainingDiverged, TrainState, fit, train, train_step
+from .unet import Attention, ResBlock, TimeEmbedding, UNet
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EMA",
+    "PRESETS",
+    "Attention",
+    "Checkpoint",
+    "CheckpointError",
+    "Config",
+    "DataError",
+    "Dataset",
+    "Guided",
+    "Loader",
+    "ModelConfig",
+    "ResBlock",
+    "SampleStep",
+    "Schedule",
+    "ScheduleConfig",
+    "Snapshot",
+    "TimeEmbedding",
+    "TrainConfig",
+    "TrainState",
+    "TrainingDiverged",
+    "UNet",
+    "ddim_step",
+    "ddpm_step",
+    "drop_labels",
+    "fit",
+    "from_uint8",
+    "gather",
+    "get_loader",
+    "load_checkpoint",
+    "load_dataset",
+    "make_schedule",
+    "posterior",
+    "q_sample",
+    "reverse_process",
+    "sample",
+    "sample_from_ema",
+    "save_checkpoint",
+    "target",
+    "to_uint8",
+    "to_x0_eps",
+    "train",
+    "train_step",
+]

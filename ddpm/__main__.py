@@ -1,0 +1,206 @@
+"""The command line: python -m ddpm train | sample."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from . import data
+from .card import class_labels
+from .checkpoint import TRAINING, load_checkpoint, load_training, write_atomic
+from .config import PRESETS, for_dataset, from_dict
+from .device import Inference, pick_device
+from .guidance import Guided
+from .run import Run
+from .samplers import SAMPLERS, reverse_process
+from .train import Snapshot
+
+GIF_FRAMES = 100
+BATCH = 250  # images at a time
+
+
+class Parser(argparse.ArgumentParser):
+    """Bad input is one clear line and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message}; see {self.prog} --help", file=sys.stderr)
+        sys.exit(2)
+
+
+def whole(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
+    return _number(int, low, high, "a whole number")
+
+
+def real(low: float, high: float) -> Callable[[str], float]:
+    return _number(float, low, high, "a number")
+
+
+def _number(kind: type, low: float, high: float, what: str) -> Callable[[str], Any]:
+    limits = f"from {low}" if high == 2**63 - 1 else f"from {low} to {high}"
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{what} {limits}, not {text!r}")
+        return value
+
+    return parse
+
+
+def parser() -> Parser:
+    top = Parser(prog="python -m ddpm", description="Train a diffusion model, and draw pictures from one.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="train | sample")
+    options: dict[str, Any] = {"formatter_class": argparse.ArgumentDefaultsHelpFormatter}
+
+    p = commands.add_parser(
+        "train",
+        help="train a model and write a checkpoint folder",
+        description="Train a model; write OUT as a checkpoint folder with samples.png, metrics.csv and what --resume "
+        "needs. Ctrl-C saves first. A resumed run takes its preset, data set and seed from OUT; a budget given "
+        "with --resume replaces the one it was begun with.",
+        epilog="example: python -m ddpm train --preset fast --minutes 2 --out runs/first",
+        **options,
+    )
+    p.set_defaults(run=train)
+    p.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint folder to write")
+    p.add_argument("--preset", choices=PRESETS, default="fast", help="what to train")
+    p.add_argument("--dataset", default="bundled", metavar="NAME", help=f"what to train on: {', '.join(data.NAMES)}")
+    p.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="where data sets are, or go")
+    budget = p.add_mutually_exclusive_group()
+    none = argparse.SUPPRESS
+    budget.add_argument("--epochs", type=whole(1), default=none, metavar="N", help="so many passes over the data")
+    budget.add_argument("--steps", type=whole(1), default=none, metavar="N", help="so many optimiser steps")
+    budget.add_argument("--minutes", type=real(0.01, 1e6), default=none, metavar="M", help="so many minutes")
+    p.add_argument("--seed", type=whole(0), default=0, metavar="S", help="of weights, order of the data and noise")
+    p.add_argument("--resume", action="store_true", help="go on with the run in OUT")
+
+    p = commands.add_parser(
+        "sample",
+        help="draw pictures from a model",
+        description="Draw pictures from a model and write them to a file. Without --digit a model with classes draws "
+        "them in turn.",
+        epilog="example: python -m ddpm sample --checkpoint checkpoints/mnist --n 100 --guidance 2 --out digits.png",
+        **options,
+    )
+    p.set_defaults(run=sample)
+    p.add_argument("--checkpoint", required=True, metavar="PATH", help="a folder, or owner/name on the Hub")
+    p.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help=".png (a grid), .gif (the denoising) or .npz (arrays)"
+    )
+    p.add_argument("--sampler", choices=SAMPLERS, default="ddim", help="which reverse process")
+    p.add_argument("--steps", type=whole(1), default=50, metavar="N", help="how many steps, at most T")
+    p.add_argument(
+        "--eta", type=real(0, 1), default=0.0, metavar="E", help="ddim: 0 deterministic, 1 as random as ddpm"
+    )
+    p.add_argument("--n", type=whole(1, 100_000), default=16, metavar="N", help="how many pictures")
+    p.add_argument("--seed", type=whole(0), default=0, metavar="S", help="the same seed, the same pictures")
+    p.add_argument("--digit", type=whole(0), default=none, metavar="D", help="only this class")
+    p.add_argument("--guidance", type=real(0, 20), default=1.0, metavar="W", help="1: as the label says; 0: no label")
+    return top
+
+
+def train(args: argparse.Namespace) -> None:
+    budget = {name: vars(args)[name] for name in ("epochs", "steps", "minutes") if name in args}
+    if args.resume:
+        tensors, run = load_training(args.out)
+        config, snapshot = from_dict(run["config"]), Snapshot(tensors, run["numbers"])
+        run = run | {"budget": budget or run["budget"], "data_dir": str(args.data_dir)}
+    else:
+        if (args.out / TRAINING).exists():
+            raise ValueError(f"{args.out} holds a run already: add --resume to go on with it, or choose another --out")
+        config, snapshot = PRESETS[args.preset], None
+        run = {"preset": args.preset, "dataset": args.dataset, "data_dir": str(args.data_dir), "budget": budget}
+        run["command"] = shlex.join(["python", "-m", "ddpm", *sys.argv[1:]])
+
+    dataset = data.load_dataset(run["dataset"], run["data_dir"], img_size=config.model.img_size)
+    held_out = None
+    if run["dataset"] in data.TORCHVISION:
+        held_out = data.load_dataset(run["dataset"], run["data_dir"], train=False, img_size=config.model.img_size)
+    if snapshot is None:
+        config = for_dataset(config, dataset.images.shape[1], dataset.num_classes, args.seed)
+    args.out.mkdir(parents=True, exist_ok=True)
+    Run(args.out, config, run, dataset, held_out).train(snapshot)
+
+
+def sample(args: argparse.Namespace) -> None:
+    n, steps, out = args.n, args.steps, args.out
+    if out.suffix not in (".png", ".gif", ".npz"):
+        raise ValueError(f"--out: a file that ends in .png, .gif or .npz, not {out.name!r}")
+    if not out.parent.is_dir():
+        raise ValueError(f"--out: there is no folder {out.parent}")
+    loaded = load_checkpoint(args.checkpoint, pick_device())
+    m = loaded.config.model
+    labels = class_labels(m.num_classes, n)
+    if "digit" in args:
+        if args.digit >= m.num_classes:
+            known = f"classes 0 to {m.num_classes - 1}" if m.num_classes else "no classes"
+            raise ValueError(f"--digit {args.digit}: this model knows {known}")
+        labels = torch.full((n,), args.digit)
+    model = Inference(loaded.model)
+    asked = model if labels is None else Guided(model, args.guidance)
+
+    options = {"sampler": args.sampler, "num_steps": steps, "eta": args.eta, "seed": args.seed}
+    options |= {"img_size": m.img_size, "channels": m.in_ch, "device": model.device}
+    kept = (
+        set(np.linspace(0, steps, min(steps + 1, GIF_FRAMES)).round().astype(int)) if out.suffix == ".gif" else {steps}
+    )
+    frames: dict[int, list[torch.Tensor]] = {}
+    with tqdm(total=n * (steps + 1), unit="step", disable=None, leave=False) as bar:
+        for first in range(0, n, BATCH):
+            size = min(BATCH, n - first)
+            y = None if labels is None else labels[first : first + size].to(model.device)
+            for moment in reverse_process(asked, loaded.sched, size, y=y, first=first, **options):
+                bar.update(size)
+                if moment.i in kept:
+                    frames.setdefault(moment.i, []).append(moment.x_t.cpu())
+    whole = [torch.cat(frames[i]) for i in sorted(frames)]
+    write_images(out, whole, labels)
+
+
+def write_images(out: Path, frames: list[torch.Tensor], labels: torch.Tensor | None) -> None:
+    """frames: (N, C, H, W) each, the last one the samples.  labels: (N,) int64, or None for no class."""
+    buffer = io.BytesIO()
+    if out.suffix == ".npz":
+        n = len(frames[-1])
+        none = np.full(n, -1, dtype=np.int64)
+        np.savez(buffer, images=frames[-1].clamp(-1, 1).numpy(), labels=none if labels is None else labels.numpy())
+    else:
+        columns = 10 if len(frames[-1]) > 16 else 4
+        pictures = [data.grid(data.to_uint8(frame), columns, zoom=1 if len(frame) > 400 else 2) for frame in frames]
+        if out.suffix == ".png":
+            pictures[-1].save(buffer, "PNG")
+        else:
+            hold = [80] * (len(pictures) - 1) + [2000]
+            pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=hold, loop=0)
+    write_atomic(out, buffer.getvalue())
+    print(f"wrote {out}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command.  Returns the exit code; bad input is said in one line, with code 2."""
+    args = parser().parse_args(argv)
+    try:
+        args.run(args)
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

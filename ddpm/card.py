@@ -1,0 +1,112 @@
+"""What a finished training run tells about itself: the model card, the loss curve, the grid of samples."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn as nn
+from PIL import Image
+
+from .config import Config
+from .data import grid, to_uint8
+from .device import Inference
+from .guidance import Guided
+from .samplers import reverse_process
+from .schedule import Schedule
+
+GRID_STEPS = 50
+GRID_SEED = 0
+
+
+def class_labels(num_classes: int, n: int) -> torch.Tensor | None:
+    """Sample i is of class i mod num_classes; None for a model without classes."""
+    return torch.arange(n) % num_classes if num_classes else None
+
+
+def sample_grid(model: nn.Module, sched: Schedule) -> Image.Image:
+    """100 samples, ten a row, seed 0.  With classes: five rows at guidance 1, then the same noise at guidance 2."""
+    config = model.config
+    model = Inference(model)
+    y = class_labels(config.num_classes, 50 if config.num_classes else 100)
+    halves = []
+    for asked in (Guided(model, 1.0), Guided(model, 2.0)) if y is not None else (model,):
+        options = {"num_steps": min(GRID_STEPS, sched.T), "seed": GRID_SEED, "device": model.device}
+        options |= {"img_size": config.img_size, "channels": config.in_ch}
+        labels = None if y is None else y.to(model.device)
+        *_, last = reverse_process(asked, sched, 100 if y is None else 50, y=labels, **options)
+        halves.append(to_uint8(last.x_t))
+    return grid(torch.cat(halves)[:, : 1 if config.in_ch == 1 else 3], columns=10)
+
+
+def loss_curve(rows: list[dict[str, Any]], width: int = 640, height: int = 260) -> str:
+    """An SVG of the smoothed and the held-out loss against images seen, loss on a log axis.  rows: of metrics.csv."""
+    left, right, top, bottom = 56, 12, 12, 36
+    curves = [("training, smoothed", "loss_smooth", "#0072b2", ""), ("held out", "held_out_loss", "#d55e00", "6 4")]
+    points = {
+        k: [(float(r["images"]), math.log10(float(r[k]))) for r in rows if r[k] and float(r[k]) > 0]
+        for _, k, _, _ in curves
+    }
+    everything = [p for line in points.values() for p in line]
+    x_max = max((x for x, _ in everything), default=1) or 1
+    y_min, y_max = min((y for _, y in everything), default=0), max((y for _, y in everything), default=1)
+    y_max = max(y_max, y_min + 0.1)
+
+    def at(x: float, y: float) -> str:
+        px = left + x / x_max * (width - left - right)
+        py = top + (y_max - y) / (y_max - y_min) * (height - top - bottom)
+        return f"{px:.1f},{py:.1f}"
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
+        'font-size="12">',
+        f'<rect width="{width}" height="{height}" fill="#fff"/>',
+    ]
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        y = y_min + share * (y_max - y_min)
+        x_left, y_px = at(0, y).split(",")
+        parts.append(f'<path d="M{x_left} {y_px}H{width - right}" stroke="#ddd"/>')
+        parts.append(f'<text x="{left - 6}" y="{float(y_px) + 4:.1f}" text-anchor="end">{10**y:.3g}</text>')
+    for i, (label, key, colour, dash) in enumerate(curves):
+        line = " ".join(at(x, y) for x, y in points[key])
+        parts.append(
+            f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>'
+        )
+        parts.append(f'<text x="{width - right - 150}" y="{top + 16 + 16 * i}" fill="{colour}">{label}</text>')
+    parts.append(f'<text x="{left}" y="{height - 12}">0</text>')
+    parts.append(f'<text x="{width - right}" y="{height - 12}" text-anchor="end">{x_max:,.0f} images seen</text></svg>')
+    return "\n".join(parts) + "\n"
+
+
+def model_card(name: str, config: Config, info: dict[str, Any]) -> str:
+    """README.md of a checkpoint folder.  info: what the training command recorded."""
+    m, t = config.model, config.train
+    classes = f"class-conditional ({m.num_classes} classes, labels dropped with probability {t.label_dropout})"
+    how = "five rows at guidance 1, then the same noise at guidance 2" if m.num_classes else "unconditional"
+    held_out = info.get("held_out_loss")
+    lines = [
+        f"# {name}",
+        "",
+        f"A diffusion model of {info['dataset']}, {m.img_size}x{m.img_size}: "
+        f"{classes if m.num_classes else 'unconditional'}, {m.prediction}-prediction, {config.schedule.kind} schedule, "
+        f"T = {config.schedule.T}, {info['parameters']:,} parameters, {m.patch_size}x{m.patch_size} patch.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| data | {info['dataset']}, {info['images_in_dataset']:,} training images |",
+        f"| command | `{info['command']}` |",
+        f"| training time | {info['seconds'] / 60:.1f} minutes without pauses, {info['device']}, {info['precision']} |",
+        f"| steps | {info['step']:,} of batch {t.batch_size}, {info['images_seen']:,} images seen |",
+        f"| loss, smoothed | {info['loss_smooth']:.5f} |",
+        f"| loss, held out | {'none: this data set has no test split' if held_out is None else f'{held_out:.5f}'} |",
+        "| weights | exponential moving average, float16 |",
+        "",
+        "![loss](loss.svg)",
+        "",
+        "![samples](samples.png)",
+        "",
+        f"DDIM, {GRID_STEPS} steps, seed {GRID_SEED}, none selected; {how}.",
+        "",
+    ]
+    return "\n".join(lines)

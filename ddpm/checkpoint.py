@@ -1,0 +1,181 @@
+"""Checkpoint folders: config.json, model.safetensors (averaged weights, float16), README.md.  Nothing is unpickled.
+
+A file appears whole or not at all: written beside its place, synced, then renamed over it.  config.json is written last
+and names the sha256 of the weights, so that a pair that does not belong together is seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+import torch.nn as nn
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from .config import Config, from_dict, to_dict
+from .schedule import Schedule, make_schedule
+from .unet import UNet
+
+VERSION = 1
+CONFIG, WEIGHTS, CARD, TRAINING = "config.json", "model.safetensors", "README.md", "training.safetensors"
+MAX_CONFIG_BYTES = 1_000_000
+MAX_WEIGHT_BYTES = 1_000_000_000
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a folder holds.  `info` is what its maker wrote about it: dataset, class_names, training figures."""
+
+    model: nn.Module
+    sched: Schedule
+    config: Config
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that whoever reads it, after a crash too, finds the old one or the new one, never a part."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def save_checkpoint(
+    folder: str | Path, model: nn.Module, config: Config, info: dict[str, Any] | None = None, card: str | None = None
+) -> None:
+    """Write a checkpoint folder.  model: the averaged weights; stored as float16.  info: anything JSON, kept as it is.
+
+    card: the text of README.md.  Raises OSError where the folder cannot be written; what it held before is then intact.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    half = {name: value.detach().cpu().half().contiguous() for name, value in model.state_dict().items()}
+    weights = safetensors.torch.save(half)
+    if card is not None:
+        write_atomic(folder / CARD, card.encode())
+    write_atomic(folder / WEIGHTS, weights)
+    described = {"version": VERSION, "weights_sha256": hashlib.sha256(weights).hexdigest()} | to_dict(config)
+    write_atomic(folder / CONFIG, (json.dumps(described | {"info": info or {}}, indent=2) + "\n").encode())
+
+
+def load_checkpoint(path_or_hub_id: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
+    """Read a checkpoint folder, or `owner/name` from the Hugging Face Hub where no such folder exists.
+
+    Raises CheckpointError, with one line that says what is wrong, if it is not a checkpoint or not a whole one.
+    """
+    folder = Path(path_or_hub_id)
+    if not folder.is_dir():
+        if not HUB_ID.fullmatch(str(path_or_hub_id)):
+            raise CheckpointError(f"{folder} is not a checkpoint folder, nor a Hub id (owner/name)")
+        folder = _download(str(path_or_hub_id))
+    data = _read_config(folder / CONFIG)
+    try:
+        config = from_dict({part: data.get(part, {}) for part in ("model", "schedule", "train")})
+    except ValueError as error:
+        raise CheckpointError(f"{folder / CONFIG}: {error}") from error
+
+    with torch.device("meta"):
+        expected = {name: tuple(value.shape) for name, value in UNet(**vars(config.model)).state_dict().items()}
+    tensors = _read_weights(folder / WEIGHTS, data.get("weights_sha256"), expected)
+    model = UNet(**vars(config.model))
+    model.load_state_dict({name: value.float() for name, value in tensors.items()})
+    s = config.schedule
+    sched = make_schedule(s.T, s.beta_start, s.beta_end, s.kind, device)
+    info = data.get("info", {})
+    return Checkpoint(model.to(device).eval(), sched, config, info if isinstance(info, dict) else {})
+
+
+def _download(hub_id: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=[CONFIG, WEIGHTS, CARD]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise CheckpointError(
+            f"there is no folder {hub_id}, and it could not be had from the Hub ({first_line}); "
+            f"check the name and the network, or give the path of a checkpoint folder"
+        ) from error
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise CheckpointError(f"{path} is too large to be a checkpoint's description")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.parent} is not a checkpoint: it has no {path.name}") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error})") from error
+    if not isinstance(data, dict) or data.get("version") != VERSION:
+        raise CheckpointError(f"{path} does not describe a checkpoint of version {VERSION}")
+    return data
+
+
+def _read_weights(path: Path, sha256: Any, expected: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """The tensors of a weights file, after its digest, names and shapes have been found to be what they should be."""
+    try:
+        if path.stat().st_size > MAX_WEIGHT_BYTES:
+            raise CheckpointError(f"{path} is too large for a model of this package")
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.parent} is not a checkpoint: it has no {path.name}") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error})") from error
+    if hashlib.sha256(raw).hexdigest() != sha256:
+        raise CheckpointError(
+            f"{path} is damaged, or belongs to another {CONFIG}: its sha256 is not the one named there"
+        )
+    try:
+        tensors = safetensors.torch.load(raw)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is not a safetensors file ({error})") from error
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    if found != expected:
+        wrong = sorted(set(found.items()) ^ set(expected.items()))[0][0]
+        raise CheckpointError(f"{path} holds the weights of another architecture than {CONFIG} describes: see {wrong}")
+    if not all(value.isfinite().all() for value in tensors.values()):
+        raise CheckpointError(f"{path} holds weights that are not finite numbers")
+    return tensors
+
+
+def save_training(folder: str | Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+    """What `--resume` needs, in one file, so that a crash cannot leave two halves that do not belong together."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / TRAINING, safetensors.torch.save(tensors, metadata={"numbers": json.dumps(numbers)}))
+
+
+def load_training(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The inverse of `save_training`.  Raises CheckpointError."""
+    path = Path(folder) / TRAINING
+    if not path.is_file():
+        raise CheckpointError(f"there is nothing to resume in {path.parent}: it has no {path.name}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            numbers = json.loads(file.metadata()["numbers"])
+            return {name: file.get_tensor(name) for name in file.keys()}, numbers  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error})") from error

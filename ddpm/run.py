@@ -1,0 +1,154 @@
+"""A training run and the checkpoint folder it writes: what `python -m ddpm train` does after reading its options."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from . import card, data
+from .checkpoint import save_checkpoint, save_training, write_atomic
+from .config import Config, to_dict
+from .data import Dataset
+from .device import pick_device, resolve_precision
+from .schedule import make_schedule
+from .train import Snapshot, TrainState, build_model, fit, held_out_loss
+
+LOG_EVERY = 50  # steps, a row of metrics.csv
+HELD_OUT_EVERY = 500  # steps
+HELD_OUT_IMAGES = 2000
+SAVE_EVERY = 120.0  # seconds of training
+COLUMNS = ("step", "images", "seconds", "lr", "loss", "loss_smooth", "held_out_loss")
+
+
+class Interrupt:
+    """Turns Ctrl-C and SIGTERM into a flag that the loop reads between two steps; a second one ends at once."""
+
+    def __init__(self):
+        self.signal = 0
+
+    def __enter__(self) -> Interrupt:
+        self.before = {s: signal.signal(s, self.catch) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_):
+        for s, handler in self.before.items():
+            signal.signal(s, handler)
+
+    def catch(self, number: int, _frame) -> None:
+        if self.signal:
+            sys.exit(128 + number)
+        self.signal = number
+
+
+class Run:
+    """A training run and the folder it writes."""
+
+    def __init__(self, out: Path, config: Config, run: dict[str, Any], dataset: Dataset, held_out: Dataset | None):
+        self.out, self.config, self.run, self.dataset, self.held_out = out, config, run, dataset, held_out
+        self.device = pick_device()
+        s = config.schedule
+        self.sched = make_schedule(s.T, s.beta_start, s.beta_end, s.kind, self.device)
+        self.rows: list[dict[str, Any]] = []
+
+    def train(self, snapshot: Snapshot | None) -> None:
+        model = build_model(self.config.model, self.config.train.seed).to(self.device)
+        labels = self.dataset.labels if model.num_classes else None
+        budget = self.run["budget"]
+        steps, seconds = budget.get("steps"), 60 * budget["minutes"] if "minutes" in budget else None
+        if steps is None and seconds is None:
+            per_epoch = len(data.Loader(self.dataset.images, batch_size=self.config.train.batch_size))
+            steps = budget.get("epochs", self.config.train.epochs) * per_epoch
+        done = snapshot.numbers["step" if steps else "seconds"] if snapshot else 0
+        if done >= (steps or seconds):
+            raise ValueError("this run has spent its budget: give a larger --steps, --epochs or --minutes")
+        if snapshot:
+            self.read_rows(snapshot.numbers["step"])
+
+        run = fit(
+            model,
+            self.dataset.images,
+            labels,
+            sched=self.sched,
+            config=self.config.train,
+            steps=steps,
+            seconds=seconds,
+            resume=snapshot,
+        )
+        total = steps or round(seconds)
+        bar = tqdm(total=total, initial=int(done), unit="step" if steps else "s", disable=None, smoothing=0.05)
+        state, saved = None, snapshot.numbers["seconds"] if snapshot else 0.0
+        with Interrupt() as interrupt, bar:
+            for state in run:
+                bar.update((state.step if steps else int(state.seconds)) - bar.n)
+                if state.step % LOG_EVERY == 0:
+                    self.log(state)
+                    bar.set_postfix_str(f"loss {state.loss_smooth:.4f}, {state.images_per_second:.0f} images/s")
+                if interrupt.signal:
+                    break
+                if state.seconds - saved > SAVE_EVERY:
+                    self.save(state)
+                    saved = state.seconds
+            if state is None:
+                raise ValueError("the budget is too small for one step")
+            self.save(state)
+            if interrupt.signal:
+                print(f"saved {self.out} at step {state.step}; go on with --resume", file=sys.stderr)
+                sys.exit(128 + interrupt.signal)
+            picture = io.BytesIO()
+            card.sample_grid(state.ema_model(), self.sched).save(picture, "PNG")
+            write_atomic(self.out / "samples.png", picture.getvalue())
+
+    def read_rows(self, step: int) -> None:
+        """The rows of an earlier part of this run, up to the step that was saved."""
+        path = self.out / "metrics.csv"
+        if path.is_file():
+            with path.open(newline="") as file:
+                self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+
+    def log(self, state: TrainState) -> None:
+        row = {"step": state.step, "images": state.images_seen, "seconds": f"{state.seconds:.1f}"}
+        row |= {"lr": f"{state.lr:.3g}", "loss": f"{state.loss:.5f}", "loss_smooth": f"{state.loss_smooth:.5f}"}
+        row["held_out_loss"] = (
+            f"{self.held_out_loss(state):.5f}" if state.step % HELD_OUT_EVERY == 0 and self.held_out else ""
+        )
+        self.rows.append(row)
+
+    def held_out_loss(self, state: TrainState) -> float:
+        labels = self.held_out.labels[:HELD_OUT_IMAGES] if self.config.model.num_classes else None
+        return held_out_loss(state.ema_model(), self.held_out.images[:HELD_OUT_IMAGES], labels, self.sched)
+
+    def save(self, state: TrainState) -> None:
+        snapshot = state.snapshot()
+        described = self.run | {"numbers": snapshot.numbers, "config": to_dict(self.config)}
+        save_training(self.out, snapshot.tensors, described)
+
+        model = state.ema_model()
+        dtype = resolve_precision(self.config.train.precision, self.device)
+        info = {
+            "dataset": self.run["dataset"],
+            "images_in_dataset": len(self.dataset.images),
+            "class_names": list(self.dataset.class_names),
+            "command": self.run["command"],
+            "device": f"{os.cpu_count()} CPU cores" if self.device.type == "cpu" else torch.cuda.get_device_name(),
+            "precision": str(dtype).removeprefix("torch."),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "images_seen": state.images_seen,
+            "held_out_loss": self.held_out_loss(state) if self.held_out else None,
+        } | {k: snapshot.numbers[k] for k in ("step", "seconds", "loss_smooth")}
+        text = card.model_card(self.out.name, self.config, info)
+        save_checkpoint(self.out, model, self.config, info, text)
+
+        table = io.StringIO()
+        writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomic(self.out / "metrics.csv", table.getvalue().encode())
+        write_atomic(self.out / "loss.svg", card.loss_curve(self.rows).encode())

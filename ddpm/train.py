@@ -1,0 +1,260 @@
+"""Training as a generator of TrainState.  It prints nothing, touches no disk, and can be left at any step."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from . import diffusion
+from .config import ModelConfig, TrainConfig
+from .data import Loader, from_uint8, load_dataset
+from .device import autocast, pick_device, resolve_precision
+from .diffusion import seeded
+from .ema import EMA
+from .guidance import drop_labels
+from .schedule import Schedule, make_schedule
+from .unet import UNet
+
+SMOOTHING = 0.98  # of the smoothed loss, per step
+SPEED_WINDOW = 0.9  # of the images per second, per step
+
+
+class TrainingDiverged(ValueError):
+    """The loss is no longer a finite number: the weights since the last TrainState are of no use."""
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """Where a run stands after `step` optimiser steps.  Losses are means over a batch; seconds exclude pauses."""
+
+    step: int
+    images_seen: int
+    loss: float
+    loss_smooth: float
+    lr: float
+    images_per_second: float
+    seconds: float
+    seconds_left: float
+    ema_model: Callable[[], nn.Module]  # makes a copy of the model with the averaged weights
+    snapshot: Callable[[], Snapshot]  # makes a copy of everything that resuming needs
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A training run at rest: what `fit(resume=)` takes up.  `tensors` by name; `numbers` is plain JSON."""
+
+    tensors: dict[str, Tensor]
+    numbers: dict[str, Any]
+
+
+def train_step(
+    model: nn.Module,
+    x0: Tensor,
+    sched: Schedule,
+    optimizer: torch.optim.Optimizer,
+    y: Tensor | None = None,
+    *,
+    grad_clip: float = 1.0,
+    label_dropout: float = 0.0,
+    dtype: torch.dtype = torch.float32,
+    generator: torch.Generator | None = None,
+) -> float:
+    """One optimiser step on L_simple, t uniform.  Ho et al. 2020, Algorithm 1.  Returns the loss before the step.
+
+    x0: (B, C, H, W) in [-1, 1].  y: (B,) int64, each dropped with probability label_dropout; None without classes.
+    dtype: bfloat16 for mixed precision.  generator: a CPU one for t, labels and noise; None is torch's global one.
+    Raises TrainingDiverged, before the weights are touched, if the loss or a gradient is not finite.
+    """
+    draw_on = "cpu" if generator is not None else x0.device
+    t = torch.randint(0, sched.T, (len(x0),), generator=generator, device=draw_on).to(x0.device)
+    noise = torch.randn(x0.shape, generator=generator, device=draw_on).to(x0.device)
+    if y is not None and label_dropout > 0:
+        y = drop_labels(y, label_dropout, generator)
+
+    with autocast(x0.device, dtype):
+        loss = diffusion.loss(model, x0, t, noise, sched, y)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
+    if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
+        raise TrainingDiverged("the loss is no longer finite; a lower learning rate is the usual cure")
+    optimizer.step()
+    return loss.item()
+
+
+def learning_rate(config: TrainConfig, step: int, progress: float) -> float:
+    """lr, risen linearly over lr_warmup steps; if decayed, times a half cosine in `progress`, 0..1 of the budget."""
+    warmup = min(1.0, (step + 1) / config.lr_warmup) if config.lr_warmup else 1.0
+    decay = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))) if config.lr_decay else 1.0
+    return config.lr * warmup * decay
+
+
+def fit(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor | None = None,
+    *,
+    sched: Schedule,
+    config: TrainConfig | None = None,
+    steps: int | None = None,
+    seconds: float | None = None,
+    ema: EMA | None = None,
+    resume: Snapshot | None = None,
+) -> Iterator[TrainState]:
+    """Train `model` in place, yielding after every optimiser step, until `steps`, `seconds` or config.epochs are spent.
+
+    images: (N, C, H, W) uint8.  labels: (N,) int64, for a model with classes.  The clock runs only in this generator,
+    so a pause between two steps costs nothing.  Everything random in step k comes from (config.seed, k): a run resumed
+    from `snapshot()` repeats the uninterrupted one loss for loss (same device, same threads, budget in steps).
+    ema: the average to update, if the caller wants to keep it.
+    Raises TrainingDiverged if the loss is no longer finite.
+    """
+    config = config or TrainConfig()
+    device = next(model.parameters()).device
+    model.train().to(memory_format=torch.channels_last)
+    sched = sched.to(device)
+    loader = Loader(images.to(device), None if labels is None else labels.to(device), config.batch_size, config.seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    ema = ema or EMA(model, config.ema_decay, config.ema_warmup)
+    dtype = resolve_precision(config.precision, device)
+    if steps is None and seconds is None:
+        steps = config.epochs * len(loader)
+
+    step, spent, smooth, speed = 0, 0.0, 0.0, 0.0
+    if resume is not None:
+        _restore(resume.tensors, model, ema, optimizer)
+        numbers = resume.numbers
+        step, spent, smooth, speed = (numbers[k] for k in ("step", "seconds", "loss_smooth", "images_per_second"))
+        ema.num_updates = step
+
+    def ema_model() -> nn.Module:
+        averaged = copy.deepcopy(model).eval()
+        ema.copy_to(averaged)
+        return averaged
+
+    def progress() -> float:
+        return step / steps if steps is not None else spent / seconds
+
+    while progress() < 1:
+        start = time.perf_counter()
+        lr = optimizer.param_groups[0]["lr"] = learning_rate(config, step, progress())
+        x0, y = loader.batch(step)
+        loss = train_step(
+            model,
+            x0,
+            sched,
+            optimizer,
+            y,
+            grad_clip=config.grad_clip,
+            label_dropout=config.label_dropout,
+            dtype=dtype,
+            generator=seeded(config.seed, step),
+        )
+        ema.update(model)
+        step += 1
+        took = time.perf_counter() - start
+        spent += took
+        smooth = loss if step == 1 else SMOOTHING * smooth + (1 - SMOOTHING) * loss
+        speed = len(x0) / took if step == 1 else SPEED_WINDOW * speed + (1 - SPEED_WINDOW) * len(x0) / took
+
+        numbers = {"step": step, "seconds": spent, "loss_smooth": smooth, "images_per_second": speed}
+        yield TrainState(
+            images_seen=step * loader.batch_size,
+            loss=loss,
+            lr=lr,
+            seconds_left=max(0.0, spent / progress() - spent),
+            ema_model=ema_model,
+            snapshot=lambda numbers=numbers: Snapshot(_tensors(model, ema, optimizer), dict(numbers)),
+            **numbers,
+        )
+
+
+def _tensors(model: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Live weights, averaged weights and the optimiser's moments under one set of names, copied to the CPU."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"ema.{name}": value for name, value in ema.shadow.items()}
+    for i, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
+    return {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
+
+
+def _restore(tensors: dict[str, Tensor], model: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer) -> None:
+    """The inverse of `_tensors`."""
+    device = next(model.parameters()).device
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}}
+    for key, value in tensors.items():
+        part, name = key.split(".", 1)
+        parts[part][name] = value.to(device)
+    model.load_state_dict(parts["model"])
+    ema.shadow = {name: parts["ema"][name].clone() for name in ema.shadow}
+    state = optimizer.state_dict()
+    for key, value in parts["optimizer"].items():
+        i, name = key.split(".", 1)
+        state["state"].setdefault(int(i), {})[name] = value
+    optimizer.load_state_dict(state)
+
+
+@torch.no_grad()
+def held_out_loss(
+    model: nn.Module, images: Tensor, labels: Tensor | None, sched: Schedule, batch_size: int = 250
+) -> float:
+    """The loss on images that the model was not trained on, each at its own t (evenly over 0..T-1) and fixed noise.
+
+    images: (N, C, H, W) uint8.  The same images give the same t and noise every time: figures of one run compare.
+    """
+    device = next(model.parameters()).device
+    n = len(images)
+    times = torch.linspace(0, sched.T - 1, n).round().long()[torch.randperm(n, generator=seeded(0))]
+    noise = torch.randn(images.shape, generator=seeded(1))
+    total = 0.0
+    for part in torch.arange(n).split(batch_size):
+        y = None if labels is None else labels[part].to(device)
+        x0 = from_uint8(images[part].to(device))
+        total += len(part) * diffusion.loss(model, x0, times[part].to(device), noise[part].to(device), sched, y).item()
+    return total / n
+
+
+def train(
+    epochs: int = 30,
+    batch_size: int = 128,
+    lr: float = 2e-4,
+    T: int = 1000,
+    *,
+    dataset: str = "mnist",
+    data_dir: str | Path = "data",
+    model_config: ModelConfig | None = None,
+    schedule_kind: str = "linear",
+    steps: int | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    **options: Any,
+) -> tuple[nn.Module, EMA, Schedule]:
+    """The tutorial's `train`, on what `fit` does: returns the live model, the EMA of its weights, and the schedule.
+
+    `options` are further fields of TrainConfig, such as label_dropout or precision.  Raises DataError without data.
+    """
+    config = TrainConfig(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, **options)
+    data = load_dataset(dataset, data_dir)
+    model = build_model(model_config or ModelConfig(), seed).to(device or pick_device())
+    sched = make_schedule(T, kind=schedule_kind, device=next(model.parameters()).device)
+    labels = data.labels if model.num_classes else None
+    ema = EMA(model, config.ema_decay, config.ema_warmup)
+    for _ in fit(model, data.images, labels, sched=sched, config=config, steps=steps, ema=ema):
+        pass
+    return model, ema, sched
+
+
+def build_model(config: ModelConfig, seed: int = 0) -> UNet:
+    """A UNet whose initial weights depend on the seed alone, and that leaves torch's global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return UNet(**vars(config))
