@@ -48,16 +48,27 @@ class Checkpoint:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that whoever reads it, after a crash too, finds the old one or the new one, never a part."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    write_together({path: data})
+
+
+def write_together(files: dict[Path, bytes]) -> None:
+    """`write_atomic` for files that belong together: all are on the disk before the first takes its place, in order."""
+    waiting: list[tuple[str, Path]] = []
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        for path, data in files.items():
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+            waiting.append((temporary, path))
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+        while waiting:
+            os.replace(*waiting[0])
+            waiting.pop(0)
     except BaseException:
-        os.unlink(temporary)
+        for temporary, _ in waiting:
+            os.unlink(temporary)
         raise
 
 
@@ -72,11 +83,10 @@ def save_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     half = {name: value.detach().cpu().half().contiguous() for name, value in model.state_dict().items()}
     weights = safetensors.torch.save(half)
-    if card is not None:
-        write_atomic(folder / CARD, card.encode())
-    write_atomic(folder / WEIGHTS, weights)
     described = {"version": VERSION, "weights_sha256": hashlib.sha256(weights).hexdigest()} | to_dict(config)
-    write_atomic(folder / CONFIG, (json.dumps(described | {"info": info or {}}, indent=2) + "\n").encode())
+    text = json.dumps(described | {"info": info or {}}, indent=2) + "\n"
+    files = {folder / WEIGHTS: weights, folder / CONFIG: text.encode()}
+    write_together(files if card is None else {folder / CARD: card.encode()} | files)
 
 
 def load_checkpoint(path_or_hub_id: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
@@ -108,12 +118,11 @@ def load_checkpoint(path_or_hub_id: str | Path, device: torch.device | str = "cp
 
 def _download(hub_id: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(hub_id, allow_patterns=[CONFIG, WEIGHTS, CARD]))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        first_line = str(error).strip().splitlines()[0]
+    except Exception as error:  # the Hub's own errors, and those of whichever HTTP library it uses
+        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CheckpointError(
             f"there is no folder {hub_id}, and it could not be had from the Hub ({first_line}); "
             f"check the name and the network, or give the path of a checkpoint folder"
@@ -127,7 +136,9 @@ def _read_config(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{path.parent} is not a checkpoint: it has no {path.name}") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read ({error})") from error
     if not isinstance(data, dict) or data.get("version") != VERSION:
         raise CheckpointError(f"{path} does not describe a checkpoint of version {VERSION}")
@@ -150,13 +161,13 @@ def _read_weights(path: Path, sha256: Any, expected: dict[str, tuple[int, ...]])
         )
     try:
         tensors = safetensors.torch.load(raw)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError) as error:  # KeyError: a type of number that torch does not have
         raise CheckpointError(f"{path} is not a safetensors file ({error})") from error
     found = {name: tuple(value.shape) for name, value in tensors.items()}
     if found != expected:
         wrong = sorted(set(found.items()) ^ set(expected.items()))[0][0]
         raise CheckpointError(f"{path} holds the weights of another architecture than {CONFIG} describes: see {wrong}")
-    if not all(value.isfinite().all() for value in tensors.values()):
+    if not all(value.float().isfinite().all() for value in tensors.values()):
         raise CheckpointError(f"{path} holds weights that are not finite numbers")
     return tensors
 

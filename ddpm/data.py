@@ -101,7 +101,7 @@ def _load_torchvision(name: str, data_dir: Path, train: bool, img_size: int, dow
 
     try:
         raw = getattr(datasets, TORCHVISION[name])(root=str(data_dir), train=train, download=download)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError, AssertionError) as error:  # the last two: not the files they should be
         raise DataError(
             f"{name} is not in {data_dir} and could not be downloaded ({error}). Check the network and try again, "
             f"point --data-dir at a folder that holds it, or use --dataset bundled, which needs neither."
@@ -131,7 +131,9 @@ def _square(path: Path, size: int) -> Image.Image:
     """The centred square of a picture, resized; grey (mode L) or RGB."""
     try:
         with Image.open(path) as picture:
-            picture = picture.convert("L" if picture.mode in ("1", "L", "LA", "I;16") else "RGB")
+            if picture.mode.startswith("I;16"):  # PIL would clip 16 bits to 8, not scale them
+                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+            picture = picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as an image ({error}); remove it or replace it") from error
     side = min(picture.size)

@@ -125,6 +125,11 @@ class Run:
         labels = self.held_out.labels[:HELD_OUT_IMAGES] if self.config.model.num_classes else None
         return held_out_loss(state.ema_model(), self.held_out.images[:HELD_OUT_IMAGES], labels, self.sched)
 
+    def device_name(self) -> str:
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name()
+        return f"{os.cpu_count()} CPU cores" if self.device.type == "cpu" else f"Apple {self.device.type.upper()}"
+
     def save(self, state: TrainState) -> None:
         snapshot = state.snapshot()
         described = self.run | {"numbers": snapshot.numbers, "config": to_dict(self.config)}
@@ -137,7 +142,7 @@ class Run:
             "images_in_dataset": len(self.dataset.images),
             "class_names": list(self.dataset.class_names),
             "command": self.run["command"],
-            "device": f"{os.cpu_count()} CPU cores" if self.device.type == "cpu" else torch.cuda.get_device_name(),
+            "device": self.device_name(),
             "precision": str(dtype).removeprefix("torch."),
             "parameters": sum(p.numel() for p in model.parameters()),
             "images_seen": state.images_seen,

@@ -24,7 +24,7 @@ from .guidance import drop_labels
 from .schedule import Schedule, make_schedule
 from .unet import UNet
 
-SMOOTHING = 0.98  # of the smoothed loss, per step
+SMOOTHING = 0.97  # of the smoothed loss, per step; the start is corrected for, as in Adam
 SPEED_WINDOW = 0.9  # of the images per second, per step
 
 
@@ -163,7 +163,7 @@ def fit(
         step += 1
         took = time.perf_counter() - start
         spent += took
-        smooth = loss if step == 1 else SMOOTHING * smooth + (1 - SMOOTHING) * loss
+        smooth += (1 - SMOOTHING) / (1 - SMOOTHING**step) * (loss - smooth)
         speed = len(x0) / took if step == 1 else SPEED_WINDOW * speed + (1 - SPEED_WINDOW) * len(x0) / took
 
         numbers = {"step": step, "seconds": spent, "loss_smooth": smooth, "images_per_second": speed}
@@ -243,8 +243,9 @@ def train(
     `options` are further fields of TrainConfig, such as label_dropout or precision.  Raises DataError without data.
     """
     config = TrainConfig(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, **options)
-    data = load_dataset(dataset, data_dir)
-    model = build_model(model_config or ModelConfig(), seed).to(device or pick_device())
+    model_config = model_config or ModelConfig()
+    data = load_dataset(dataset, data_dir, img_size=model_config.img_size)
+    model = build_model(model_config, seed).to(device or pick_device())
     sched = make_schedule(T, kind=schedule_kind, device=next(model.parameters()).device)
     labels = data.labels if model.num_classes else None
     ema = EMA(model, config.ema_decay, config.ema_warmup)

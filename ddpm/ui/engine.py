@@ -1,0 +1,124 @@
+"""Who computes when: one worker thread that takes a step of each job in turn.
+
+A job is a plain generator; one step of it is one network evaluation or one optimiser step.  So a training run never
+blocks a classmate's sampling, everyone's first frame comes early, and torch has all cores within a step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+PACKET_SECONDS = 0.08  # at most one packet to the page in this time
+
+
+class Busy(ValueError):
+    """The engine has as many jobs as it takes."""
+
+
+class Job:
+    """A generator at work.  What it yields (None apart) is collected for whoever waits; `finished` is set at its end.
+
+    `error` is None, or what to tell the person: the text of a ValueError, and for anything else a plain sentence.
+    """
+
+    def __init__(self, steps: Iterator[Any]):
+        self.steps = steps
+        self.started = False
+        self.stopped = False
+        self.error: str | None = None
+        self.finished: Future[None] = Future()
+        self.finished.set_running_or_notify_cancel()  # so that whoever stops waiting for it does not cancel it
+        self._results: deque[Any] = deque()
+
+    def close(self) -> None:
+        """Ask it to end before its next step.  Returns at once; what it has yielded stays."""
+        self.stopped = True
+
+    def take(self) -> list[Any]:
+        """What it has yielded since the last call."""
+        return [self._results.popleft() for _ in range(len(self._results))]
+
+    async def packets(self) -> AsyncIterator[list[Any]]:
+        """Lists of what it has yielded, as it comes (empty ones while there is nothing new), until it has ended."""
+        ended = asyncio.wrap_future(self.finished)
+        while not ended.done():
+            await asyncio.wait({ended}, timeout=PACKET_SECONDS)
+            yield self.take()
+
+    async def result(self) -> Any:
+        """Wait for its end and return the last thing it yielded.  Raises ValueError(error) if it failed."""
+        await asyncio.wrap_future(self.finished)
+        if self.error:
+            raise ValueError(self.error)
+        return self.take()[-1]
+
+    def step(self) -> bool:
+        """Take one step; False when there are no more.  Called by the engine only."""
+        self.started = True
+        try:
+            if self.stopped:
+                self.steps.close()
+                return False
+            value = next(self.steps)
+        except StopIteration:
+            return False
+        except ValueError as error:
+            self.error = str(error)
+            return False
+        except Exception:  # one job's failure must not end the others': it is reported, logged, and over
+            log.exception("a job failed")
+            self.error = "Something went wrong in this computation. Try again; the server's log has the details."
+            return False
+        if value is not None:
+            self._results.append(value)
+        return True
+
+
+class Engine:
+    """The worker thread and its jobs.  It starts with the first job."""
+
+    def __init__(self, max_jobs: int = 64):
+        self.max_jobs = max_jobs
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, steps: Iterator[Any]) -> Job:
+        """Queue a job.  Raises Busy if there are too many."""
+        job = Job(steps)
+        with self._changed:
+            if len(self._jobs) >= self.max_jobs:
+                raise Busy("The server is busy with as much as it can do. Try again in a moment.")
+            self._jobs.append(job)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+        return job
+
+    def ahead_of(self, job: Job) -> int:
+        """How many jobs get a turn before this one gets its next."""
+        with self._changed:
+            return self._jobs.index(job) if job in self._jobs else 0
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._jobs:
+                    self._changed.wait()
+                job = self._jobs[0]
+            more = job.step()
+            with self._changed:
+                self._jobs.popleft()
+                if more:
+                    self._jobs.append(job)
+            if not more:
+                job.finished.set_result(None)

@@ -1,0 +1,98 @@
+"""What every tab is made of: a stage with its timeline, a margin, packets of frames, and checks of what comes in."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data import to_uint8
+
+STATIC = Path(__file__).parent / "static"
+SCRIPTS = ("stage.js", "timeline.js", "forward.js", "reverse.js", "train.js")
+
+
+def view(name: str, value: Any, server: list[Callable]) -> gr.HTML:
+    """The stage and the timeline of a tab: an empty element that static/<name>.js fills and feeds."""
+    return gr.HTML(
+        value=value,
+        html_template='<div class="view"></div>',
+        js_on_load=f"DDPM.{name}(element, props, watch, server)",
+        server_functions=server,
+        apply_default_css=False,
+        elem_id=f"{name}-view",
+        elem_classes=["ddpm-view"],
+    )
+
+
+def margin(name: str, equation: str, notice: str) -> gr.HTML:
+    """The margin: the equation, the present numbers in it (elements with data-live), its function, what to notice."""
+    return gr.HTML(
+        html_template=f'<aside class="margin" aria-label="The equation">{equation}'
+        f"<h3>What to notice</h3><p>{notice}</p></aside>",
+        js_on_load="",
+        apply_default_css=False,
+        elem_id=f"{name}-margin",
+    )
+
+
+def b64(data: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(data).tobytes()).decode()
+
+
+def frame(x: Tensor) -> np.ndarray:
+    """Pictures in [-1, 1], (N, C, S, S), as the bytes that the page shows: uint8, (N, S, S, C), clamped."""
+    return to_uint8(x).permute(0, 2, 3, 1).numpy()
+
+
+def whole_number(value: Any, name: str, low: int, high: int) -> int:
+    """`value` as an int from low to high.  Raises ValueError in words for whatever else a client may send."""
+    return int(number(value, name, low, high, "a whole number"))
+
+
+def number(value: Any, name: str, low: float, high: float, what: str = "a number") -> float:
+    """`value` as a finite float from low to high.  Raises ValueError in words for whatever else a client may send."""
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not ok or not low <= value <= high or (what == "a whole number" and value != int(value)):
+        raise ValueError(f"{name}: {what} from {low:g} to {high:g}, please.")
+    return float(value)
+
+
+def one_of(value: Any, name: str, choices) -> Any:
+    """`value` if it is one of the choices.  Raises ValueError."""
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        raise ValueError(f"{name}: one of {', '.join(map(str, choices))}, please.")
+    return value
+
+
+class Kept:
+    """The latest things worth keeping, by id, within a number of bytes: the oldest go first."""
+
+    def __init__(self, max_bytes: int):
+        self.max_bytes, self.bytes = max_bytes, 0
+        self._things: OrderedDict[str, tuple[Any, int]] = OrderedDict()
+
+    def put(self, key: str, thing: Any, size: int) -> None:
+        if key in self._things:
+            self.bytes -= self._things.pop(key)[1]
+        self._things[key] = (thing, size)
+        self.bytes += size
+        while self.bytes > self.max_bytes and len(self._things) > 1:
+            self.bytes -= self._things.popitem(last=False)[1][1]
+
+    def get(self, key: Any) -> Any:
+        """The thing, or None if it is not, or no longer, here."""
+        return self._things.get(key, (None, 0))[0] if isinstance(key, str) else None
+
+
+def digit_labels(labels: list[int], n: int) -> Tensor:
+    """n labels, the given ones in turn."""
+    return torch.tensor([labels[i % len(labels)] for i in range(n)])

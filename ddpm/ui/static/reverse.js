@@ -1,0 +1,80 @@
+// The Reverse tab: shows the frames of a run as they come, keeps them, and plays them again without the server.
+"use strict";
+
+DDPM.reverse = (element, props, watch, server) => {
+  const root = element.querySelector(".view");
+  const stage = new DDPM.Stage(root, [{ key: "x", label: "xₜ  the sample" }, { key: "h", label: "x̂₀  the network's guess" }], {
+    n: 16, empty: "Press Generate: 16 digits will come out of noise, step by step.",
+  });
+  const status = new DDPM.Status(root, "Nothing generated yet.");
+  const timeline = new DDPM.Timeline(root, {
+    label: "step of the reverse process", ends: ["t = 999, noise", "clean"], onseek: show,
+  });
+  timeline.setCount(2, 0);
+  let run = { id: null, frames: [] };
+
+  function receive(packet) {
+    if (!packet) return;
+    if (packet.error && !packet.run) return status.say(packet.error, true);
+    if (packet.run !== run.id) begin(packet);
+    if (packet.signal) {
+      timeline.ends = [`t = ${packet.times[0]}, noise`, "clean"];
+      timeline.setCurves([
+        { label: "√ᾱ, signal", y: packet.signal, colour: "a", mark: true },
+        { label: "√(1−ᾱ), noise", y: packet.signal.map((a) => Math.sqrt(1 - a * a)), colour: "b", mark: true, dash: [6, 4] },
+      ]);
+    }
+    add(packet.frames);
+    const cost = `${packet.evaluations} network evaluations, ${packet.seconds.toFixed(1)} s`;
+    if (packet.done) {
+      const end = packet.error || (packet.stopped ? `Stopped at step ${packet.step} of ${packet.num_steps}` : `${packet.num_steps} steps`);
+      status.say(packet.error ? end : `${end}: ${cost}. Play it again, or drag the playhead.`, Boolean(packet.error));
+      fetchMissed();
+    } else if (!run.frames.length) {
+      status.say(packet.ahead > 0 ? `Waiting for a turn: ${packet.ahead} ahead.` : "Starting from pure noise…");
+    } else {
+      status.say(`Step ${packet.step} of ${packet.num_steps}: ${cost}`);
+    }
+  }
+
+  function begin(packet) {
+    timeline.pause();
+    run = { id: packet.run, frames: [], total: packet.total, sampler: packet.sampler };
+    stage.shape(packet.n, packet.size, packet.channels);
+    timeline.setCount(packet.total, 0);
+    timeline.frameMs = Math.max(40, Math.min(200, 3000 / packet.total));
+    for (const node of document.querySelectorAll("#reverse-margin [data-sampler]")) node.hidden = node.dataset.sampler !== packet.sampler;
+  }
+
+  // Frames are placed by their k: Gradio may drop packets when the page is slow.
+  function add(frames) {
+    if (!frames.length) return;
+    const following = timeline.timer === null && timeline.position >= timeline.available - 1;
+    for (const frame of frames) run.frames[frame.k] = { ...frame, x: DDPM.bytes(frame.x), h: DDPM.bytes(frame.h) };
+    timeline.setCount(run.total, run.frames.length);
+    if (following) timeline.seek(run.frames.length - 1);
+  }
+
+  async function fetchMissed() {
+    const have = run.frames.filter(Boolean).map((frame) => frame.k);
+    if (have.length === run.frames.length) return;
+    const id = run.id, answer = await server.replay({ run: id, have });
+    if (id === run.id) add(answer.frames);
+  }
+
+  function show(position) {
+    const frame = run.frames[position];
+    if (!frame) return;
+    stage.show("x", frame.x);
+    stage.show("h", frame.h);
+    const clean = frame.t < 0;
+    stage.caption("x", clean ? "x₀  the finished sample" : `xₜ  at t = ${frame.t}`);
+    timeline.say(clean ? "finished" : `t = ${frame.t}`);
+    const step = clean ? run.frames[position - 1] : frame; // a finished sample shows the step that finished it
+    if (!step) return;
+    DDPM.live("reverse", "s", step.s < 0 ? "clean" : step.s);
+    for (const i of [0, 1, 2]) DDPM.live("reverse", `c${i}`, step.c[i].toFixed(3));
+  }
+
+  watch("value", () => receive(props.value));
+};

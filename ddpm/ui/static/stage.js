@@ -1,0 +1,141 @@
+// The stage: one or more panes of pictures, each picture a tile, enlarged by a whole factor without smoothing.
+"use strict";
+window.DDPM = window.DDPM || {};
+
+DDPM.el = (tag, className, parent, text) => {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text;
+  if (parent) parent.append(node);
+  return node;
+};
+
+DDPM.bytes = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+
+// Present numbers of the margin: every element of #<name>-margin with data-live=<key>.
+DDPM.live = (name, key, text) => {
+  for (const node of document.querySelectorAll(`#${name}-margin [data-live="${key}"]`)) node.textContent = text;
+};
+
+DDPM.Stage = class {
+  static GAP = 2; // CSS pixels, between tiles of a pane
+  static PANE_GAP = 20; // CSS pixels, between panes
+  static CAPTION_WIDTH = 190; // CSS pixels that a pane's caption needs
+
+  // panes: [{key, label}].  empty: what to do first, said over the empty tiles.
+  constructor(root, panes, { n = 1, size = 32, channels = 1, empty = "" } = {}) {
+    this.root = DDPM.el("div", "stage", root);
+    this.field = DDPM.el("div", "panes", this.root);
+    this.n = n;
+    this.size = size;
+    this.channels = channels;
+    this.panes = new Map();
+    for (const { key, label } of panes) {
+      const figure = DDPM.el("figure", `pane pane-${key}`, this.field);
+      const caption = DDPM.el("figcaption", "", figure, label);
+      const canvas = DDPM.el("canvas", "", figure);
+      canvas.setAttribute("role", "img");
+      canvas.setAttribute("aria-label", label);
+      this.panes.set(key, { figure, caption, canvas, data: null });
+    }
+    this.message = DDPM.el("p", "empty", this.field, empty);
+    this.buffer = document.createElement("canvas");
+    new ResizeObserver(() => this.layout()).observe(this.field);
+    this.layout();
+  }
+
+  // The shape of what comes next: n square pictures of `size` pixels in each pane.
+  shape(n, size, channels) {
+    if (n === this.n && size === this.size && channels === this.channels) return;
+    Object.assign(this, { n, size, channels });
+    for (const pane of this.panes.values()) pane.data = null;
+    this.layout();
+  }
+
+  // bytes: n * size * size * channels uint8, or null for none.
+  show(key, bytes) {
+    const pane = this.panes.get(key);
+    pane.data = bytes;
+    if (bytes) this.message.hidden = true;
+    this.draw(pane);
+  }
+
+  caption(key, text) {
+    this.panes.get(key).caption.textContent = text;
+  }
+
+  // The arrangement of panes and tiles that makes the tiles largest; among equals, the one with fewest gaps.
+  layout() {
+    const ratio = window.devicePixelRatio || 1;
+    const width = this.field.clientWidth, height = this.field.clientHeight;
+    if (!width || !height) return;
+    const count = this.panes.size, captionHeight = 26, { GAP, PANE_GAP, CAPTION_WIDTH } = DDPM.Stage;
+    let best = { zoom: 0 };
+    const beside = width > 480 && count === 2; // two panes are there to be compared: side by side where there is room
+    for (let across = beside ? 2 : 1; across <= count; across++) {
+      const down = Math.ceil(count / across);
+      const w = (width - (across - 1) * PANE_GAP) / across;
+      if (across > 1 && w < CAPTION_WIDTH) continue;
+      const h = (height - (down - 1) * 8) / down - captionHeight;
+      for (let columns = 1; columns <= this.n; columns++) {
+        const rows = Math.ceil(this.n / columns);
+        const fit = Math.min((w - (columns + 1) * GAP) / columns, (h - (rows + 1) * GAP) / rows);
+        const zoom = Math.floor((fit * ratio) / this.size);
+        const waste = columns * rows - this.n + Math.abs(columns - rows) / 100 + (across * down - count) * 10;
+        if (zoom > best.zoom || (zoom === best.zoom && waste < best.waste)) best = { zoom, across, columns, rows, waste };
+      }
+    }
+    if (!best.zoom) best = { zoom: 1, across: 1, columns: Math.ceil(Math.sqrt(this.n)), rows: Math.ceil(Math.sqrt(this.n)) };
+    this.grid = { ...best, tile: best.zoom * this.size, gap: Math.round(GAP * ratio) };
+    this.field.style.gridTemplateColumns = `repeat(${best.across}, max-content)`;
+    for (const pane of this.panes.values()) {
+      const { columns, rows, tile, gap } = this.grid;
+      pane.canvas.width = columns * (tile + gap) + gap;
+      pane.canvas.height = rows * (tile + gap) + gap;
+      pane.canvas.style.width = `${pane.canvas.width / ratio}px`;
+      pane.canvas.style.height = `${pane.canvas.height / ratio}px`;
+      this.draw(pane);
+    }
+  }
+
+  draw(pane) {
+    if (!this.grid) return;
+    const { columns, tile, gap } = this.grid, { n, size, channels } = this;
+    const context = pane.canvas.getContext("2d");
+    context.fillStyle = "#2b3038";
+    context.fillRect(0, 0, pane.canvas.width, pane.canvas.height);
+    context.imageSmoothingEnabled = false;
+    if (pane.data) {
+      this.buffer.width = size;
+      this.buffer.height = n * size;
+      const image = new ImageData(size, n * size), pixels = image.data, bytes = pane.data;
+      for (let i = 0; i < n * size * size; i++) {
+        const from = i * channels;
+        pixels[4 * i] = bytes[from];
+        pixels[4 * i + 1] = bytes[channels === 1 ? from : from + 1];
+        pixels[4 * i + 2] = bytes[channels === 1 ? from : from + 2];
+        pixels[4 * i + 3] = 255;
+      }
+      this.buffer.getContext("2d").putImageData(image, 0, 0);
+    }
+    context.fillStyle = "#0c0e12";
+    for (let i = 0; i < n; i++) {
+      const x = gap + (i % columns) * (tile + gap), y = gap + Math.floor(i / columns) * (tile + gap);
+      if (pane.data) context.drawImage(this.buffer, 0, i * size, size, size, x, y, tile, tile);
+      else context.fillRect(x, y, tile, tile);
+    }
+  }
+};
+
+// One line under the stage that says what is going on; errors say what to do next.
+DDPM.Status = class {
+  constructor(root, text) {
+    this.node = DDPM.el("p", "status", root, text);
+    this.node.setAttribute("role", "status");
+  }
+
+  say(text, isError = false) {
+    this.node.textContent = text;
+    this.node.classList.toggle("error", isError);
+  }
+};

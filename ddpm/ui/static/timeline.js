@@ -1,0 +1,169 @@
+// The timeline: one axis with its curves beneath, and a playhead that can be dragged, stepped and played.
+"use strict";
+
+DDPM.Timeline = class {
+  static PAD = { left: 44, right: 14, top: 10, bottom: 22 };
+
+  // label: for screen readers.  onseek(position): called whenever the playhead moves.  Positions are 0..count-1.
+  constructor(root, { label, onseek, count = 2, ends = ["", ""], frameMs = 60 }) {
+    this.root = DDPM.el("div", "timeline", root);
+    const transport = DDPM.el("div", "transport", this.root);
+    this.back = this.button(transport, "◀", "One step back", () => this.move(-1));
+    this.playing = this.button(transport, "Play", "Play", () => this.toggle());
+    this.playing.classList.add("play");
+    this.forth = this.button(transport, "▶", "One step forward", () => this.move(1));
+    this.legend = DDPM.el("span", "legend", transport);
+    this.readout = DDPM.el("output", "readout", transport);
+    const track = DDPM.el("div", "track", this.root);
+    this.canvas = DDPM.el("canvas", "", track);
+    this.canvas.setAttribute("aria-hidden", "true");
+    this.input = DDPM.el("input", "", track);
+    Object.assign(this.input, { type: "range", min: 0, step: 1 });
+    this.input.setAttribute("aria-label", label);
+    this.input.addEventListener("input", () => { this.pause(); this.seek(Number(this.input.value)); });
+    Object.assign(this, { onseek, ends, frameMs, curves: [], position: 0, available: count, timer: null, log: false });
+    this.setCount(count);
+    new ResizeObserver(() => this.draw()).observe(track);
+    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    new MutationObserver(() => this.draw()).observe(document.body, { attributeFilter: ["class"] });
+  }
+
+  button(parent, text, label, act) {
+    const button = DDPM.el("button", "", parent, text);
+    button.type = "button";
+    button.title = label;
+    button.setAttribute("aria-label", label);
+    button.addEventListener("click", act);
+    return button;
+  }
+
+  // How many positions the axis has, and how many of them are there already.
+  setCount(count, available = count) {
+    this.count = Math.max(count, 2);
+    this.available = available;
+    this.input.max = this.count - 1;
+    for (const button of [this.back, this.playing, this.forth]) button.disabled = available < 2;
+    this.input.disabled = available < 1;
+    this.draw();
+  }
+
+  // curves: [{label, y: [one value per position, or null], x: [positions, if not 0, 1, 2...], colour: "a".."d", dash}].
+  setCurves(curves, { log = false } = {}) {
+    Object.assign(this, { curves, log });
+    this.legend.replaceChildren();
+    for (const curve of curves.filter((c) => c.label)) {
+      const item = DDPM.el("span", `key ${curve.colour}${curve.dash ? " dashed" : ""}`, this.legend);
+      DDPM.el("i", "", item);
+      item.append(curve.label);
+    }
+    this.draw();
+  }
+
+  say(text) {
+    this.readout.textContent = text;
+    this.input.setAttribute("aria-valuetext", text);
+  }
+
+  seek(position) {
+    this.position = Math.max(0, Math.min(position, this.available - 1));
+    this.input.value = this.position;
+    this.draw();
+    this.onseek(this.position);
+  }
+
+  move(by) {
+    this.pause();
+    this.seek(this.position + by);
+  }
+
+  toggle() {
+    if (this.timer) return this.pause();
+    if (this.position >= this.available - 1) this.seek(0);
+    this.play();
+  }
+
+  // Advance by `stride` positions a frame until the end of what is there.
+  play(stride = this.stride || 1, onend = null) {
+    this.pause();
+    this.playing.textContent = "Pause";
+    this.playing.setAttribute("aria-label", "Pause");
+    this.timer = setInterval(() => {
+      if (this.position < this.available - 1) return this.seek(this.position + stride);
+      this.pause();
+      if (onend) onend();
+    }, this.frameMs);
+  }
+
+  pause() {
+    clearInterval(this.timer);
+    this.timer = null;
+    this.playing.textContent = "Play";
+    this.playing.setAttribute("aria-label", "Play");
+  }
+
+  draw() {
+    const ratio = window.devicePixelRatio || 1;
+    const width = this.canvas.clientWidth, height = this.canvas.clientHeight;
+    if (!width || !height) return;
+    this.canvas.width = Math.round(width * ratio);
+    this.canvas.height = Math.round(height * ratio);
+    const c = this.canvas.getContext("2d"), style = getComputedStyle(this.root);
+    const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+    const { left, right, top, bottom } = DDPM.Timeline.PAD;
+    const w = width - left - right, h = height - top - bottom;
+    const values = this.curves.flatMap((curve) => curve.y.filter((v) => v !== null && (!this.log || v > 0)));
+    let low = 0, high = 1;
+    const scale = (v) => (this.log ? Math.log10(v) : v);
+    if (this.log && values.length) {
+      low = scale(values.reduce((a, b) => Math.min(a, b)));
+      high = Math.max(scale(values.reduce((a, b) => Math.max(a, b))), low + 0.1);
+    }
+    const px = (position) => left + (position / (this.count - 1)) * w;
+    const py = (v) => top + ((high - scale(v)) / (high - low)) * h;
+
+    c.scale(ratio, ratio);
+    c.font = "12px system-ui, sans-serif";
+    c.fillStyle = colour("plot");
+    c.fillRect(left, top, w, h);
+    c.fillStyle = colour("plot-done");
+    if (this.available > 1) c.fillRect(left, top, px(this.available - 1) - left, h);
+    c.fillStyle = colour("muted");
+    c.textBaseline = "middle";
+    c.textAlign = "right";
+    if (!this.log || values.length) {
+      const ticks = this.log ? [10 ** high, 10 ** low] : [1, 0];
+      for (const v of ticks) c.fillText(this.log ? v.toPrecision(2) : v, left - 6, Math.min(py(v), top + h - 4));
+    }
+    c.textBaseline = "alphabetic";
+    c.textAlign = "left";
+    c.fillText(this.ends[0], left, height - 6);
+    c.textAlign = "right";
+    c.fillText(this.ends[1], left + w, height - 6);
+
+    for (const curve of this.curves) {
+      c.strokeStyle = colour(`curve-${curve.colour}`);
+      c.lineWidth = curve.width || 2;
+      c.setLineDash(curve.dash || []);
+      c.beginPath();
+      curve.y.forEach((v, i) => {
+        if (v !== null && (!this.log || v > 0)) c.lineTo(px(curve.x ? curve.x[i] : i), py(v));
+      });
+      c.stroke();
+    }
+    c.setLineDash([]);
+    c.strokeStyle = colour("accent");
+    c.lineWidth = 2;
+    c.beginPath();
+    c.moveTo(px(this.position), top - 6);
+    c.lineTo(px(this.position), top + h);
+    c.stroke();
+    for (const curve of this.curves.filter((k) => k.mark)) {
+      const v = curve.y[this.position];
+      if (v === null || v === undefined) continue;
+      c.fillStyle = colour(`curve-${curve.colour}`);
+      c.beginPath();
+      c.arc(px(this.position), py(v), 4.5, 0, 2 * Math.PI);
+      c.fill();
+    }
+  }
+};

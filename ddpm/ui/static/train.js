@@ -1,0 +1,85 @@
+// The Train tab: the loss as it falls, and what the same noise becomes at every moment of the run.
+"use strict";
+
+DDPM.train = (element, props, watch, server) => {
+  const root = element.querySelector(".view");
+  const stage = new DDPM.Stage(root, [{ key: "x", label: "Samples from the averaged weights" }], {
+    n: 20, empty: "Press Start: a network that knows nothing yet will learn to draw digits while you watch.",
+  });
+  const status = new DDPM.Status(root, "Nothing trained yet.");
+  const timeline = new DDPM.Timeline(root, { label: "moment of the training", ends: ["start", "end"], onseek: show, frameMs: 250 });
+  const POSITIONS = 1000; // of the axis, over the whole budget
+  timeline.setCount(2, 0);
+  let run = { id: null, previews: [] };
+
+  function receive(packet) {
+    if (!packet) return;
+    if (packet.notice) return status.say(packet.notice, true);
+    if (packet.run !== run.id) begin(packet);
+    const byTime = packet.kind === "seconds";
+    const unit = byTime ? "seconds" : "step", done = packet[unit] || 0;
+    const end = packet.active ? Math.max(packet.budget, done) : Math.max(done, 1e-9);
+    const at = (v) => Math.min(POSITIONS - 1, (v / end) * (POSITIONS - 1));
+    run.at = (preview) => Math.round(at(preview[unit]));
+    timeline.ends = ["start", byTime ? `${Math.round(end)} s of training` : `step ${Math.round(end)}`];
+    if (packet.curve.length) {
+      const [steps, seconds, loss, smooth] = packet.curve;
+      const x = (byTime ? seconds : steps).map(at);
+      timeline.setCurves([
+        { label: "loss of each batch", x, y: loss, colour: "c", width: 1 },
+        { label: "smoothed", x, y: smooth, colour: "b", dash: [8, 3] },
+      ], { log: true });
+    }
+    add(packet.previews);
+    timeline.setCount(POSITIONS, run.previews.length ? Math.round(at(done)) + 1 : 0);
+    if (run.following && run.previews.length) {
+      timeline.seek(timeline.available - 1);
+      run.following = true;
+    }
+    DDPM.live("train", "target", packet.prediction === "eps" ? "ε" : packet.prediction);
+    if (packet.loss !== undefined) DDPM.live("train", "loss", packet.loss.toFixed(4));
+    const so_far = `step ${packet.step || 0}, ${(packet.images_seen || 0).toLocaleString("en")} digits seen, ${packet.images_per_second || 0} a second`;
+    if (packet.error) status.say(packet.error, true);
+    else if (packet.active && packet.step === undefined) status.say("Waiting for a turn…");
+    else if (packet.active) status.say(`${Math.ceil(packet.seconds_left)} s left: ${so_far}, loss ${packet.loss}`);
+    else {
+      status.say(`${packet.stopped ? "Stopped" : "Done"} after ${packet.seconds} s: ${so_far}. Use these weights in Reverse, or drag the playhead.`);
+      fetchMissed();
+    }
+  }
+
+  function begin(packet) {
+    timeline.pause();
+    run = { id: packet.run, previews: [], following: true };
+    stage.shape(packet.n, packet.size, packet.channels);
+    stage.show("x", null);
+    timeline.setCurves([]);
+  }
+
+  function add(previews) {
+    for (const preview of previews) run.previews[preview.k] = { ...preview, x: DDPM.bytes(preview.x) };
+  }
+
+  async function fetchMissed() {
+    const have = run.previews.filter(Boolean).map((preview) => preview.k);
+    if (have.length === run.previews.length) return;
+    const id = run.id, answer = await server.missed({ run: id, have });
+    if (id === run.id) add(answer.previews);
+  }
+
+  // The latest preview at or before the playhead.
+  function show(position) {
+    run.following = position >= timeline.available - 1;
+    const past = run.previews.filter((preview) => preview && run.at(preview) <= position);
+    const preview = past[past.length - 1] || run.previews.find(Boolean);
+    if (!preview) return;
+    stage.show("x", preview.x);
+    stage.caption("x", `Samples after ${preview.seconds} s, step ${preview.step}: always the same noise and classes`);
+    timeline.say(`${preview.seconds} s`);
+  }
+
+  timeline.stride = 25;
+  timeline.frameMs = 100;
+  watch("value", () => receive(props.value));
+  if (props.value) receive(props.value);
+};
