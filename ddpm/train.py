@@ -193,9 +193,9 @@ def _restore(tensors: dict[str, Tensor], model: nn.Module, ema: EMA, optimizer: 
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}}
     for key, value in tensors.items():
         part, name = key.split(".", 1)
-        parts[part][name] = value.to(device)
+        parts[part][name] = value.to(device, copy=True)  # the snapshot stays as it is, to be resumed from again
     model.load_state_dict(parts["model"])
-    ema.shadow = {name: parts["ema"][name].clone() for name in ema.shadow}
+    ema.shadow = {name: parts["ema"][name] for name in ema.shadow}
     state = optimizer.state_dict()
     for key, value in parts["optimizer"].items():
         i, name = key.split(".", 1)

@@ -31,7 +31,7 @@ ABOUT = {
 }
 BUDGETS = {"seconds": (5, 600), "steps": (1, 20_000)}
 MAX_ACTIVE = 4  # training runs at a time on one server
-KEPT_RUNS = 32
+KEPT_RUNS = 16
 PREVIEWS = 20  # pictures: every class twice, from one fixed noise
 PREVIEW_EVALUATIONS = 20  # network evaluations a picture, a guided pair counting two
 PREVIEW_GUIDANCE = 2.0
@@ -130,6 +130,7 @@ class TrainingRun:
             "channels": m.in_ch,
             "n": PREVIEWS,
             "curve": [[round(value, 5) for value in column] for column in zip(*points, strict=True)],
+            "num_previews": len(self.previews),
             "previews": self.previews[first_preview:],
         }
         if state is not None:
@@ -183,9 +184,11 @@ def check(preset: Any, name: Any, kind: Any, budget: Any) -> TrainingRun:
     return TrainingRun(config, data, kind, budget, f"{preset}, {name}, {budget:g} {kind}")
 
 
-def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdown, tabs: gr.Tabs) -> None:
+def build(
+    engine: Engine, library: Library, demo: gr.Blocks, run_id: gr.BrowserState, weights: gr.Dropdown, tabs: gr.Tabs
+) -> None:
+    """The tab.  run_id: where the browser remembers its run; weights, tabs: what "Use these weights" sets."""
     runs = Runs(engine)
-    run_id = gr.BrowserState(None, storage_key="ddpm-training-run", secret="ddpm")
 
     async def watch(run: TrainingRun) -> AsyncIterator[dict[str, Any]]:
         sent = 0

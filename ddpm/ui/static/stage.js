@@ -20,7 +20,7 @@ DDPM.live = (name, key, text) => {
 DDPM.Stage = class {
   static GAP = 2; // CSS pixels, between tiles of a pane
   static PANE_GAP = 20; // CSS pixels, between panes
-  static CAPTION_WIDTH = 190; // CSS pixels that a pane's caption needs
+  static CAPTION_WIDTH = 165; // CSS pixels that a pane's caption needs
 
   // panes: [{key, label}].  empty: what to do first, said over the empty tiles.
   constructor(root, panes, { n = 1, size = 32, channels = 1, empty = "" } = {}) {

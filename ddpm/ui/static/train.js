@@ -31,6 +31,7 @@ DDPM.train = (element, props, watch, server) => {
       ], { log: true });
     }
     add(packet.previews);
+    fetchMissed(packet.num_previews);
     timeline.setCount(POSITIONS, run.previews.length ? Math.round(at(done)) + 1 : 0);
     if (run.following && run.previews.length) {
       timeline.seek(timeline.available - 1);
@@ -44,7 +45,6 @@ DDPM.train = (element, props, watch, server) => {
     else if (packet.active) status.say(`${Math.ceil(packet.seconds_left)} s left: ${so_far}, loss ${packet.loss}`);
     else {
       status.say(`${packet.stopped ? "Stopped" : "Done"} after ${packet.seconds} s: ${so_far}. Use these weights in Reverse, or drag the playhead.`);
-      fetchMissed();
     }
   }
 
@@ -60,11 +60,18 @@ DDPM.train = (element, props, watch, server) => {
     for (const preview of previews) run.previews[preview.k] = { ...preview, x: DDPM.bytes(preview.x) };
   }
 
-  async function fetchMissed() {
+  // Gradio may drop packets when the page is slow, and a page that was reloaded has missed the beginning.
+  async function fetchMissed(total) {
     const have = run.previews.filter(Boolean).map((preview) => preview.k);
-    if (have.length === run.previews.length) return;
-    const id = run.id, answer = await server.missed({ run: id, have });
-    if (id === run.id) add(answer.previews);
+    if (have.length === total || run.fetching) return;
+    const mine = run;
+    mine.fetching = true;
+    try {
+      const { previews } = await server.missed({ run: mine.id, have });
+      if (mine === run) add(previews);
+    } finally {
+      mine.fetching = false;
+    }
   }
 
   // The latest preview at or before the playhead.

@@ -1,0 +1,100 @@
+"""A server and a real Chromium.  Without one these tests skip and say why; under DDPM_REQUIRE_BROWSER=1 they fail."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def unavailable(why: str):
+    if os.environ.get("DDPM_REQUIRE_BROWSER") == "1":
+        pytest.fail(why, pytrace=False)
+    pytest.skip(f"{why} (Debian: apt-get install chromium; pip install playwright)")
+
+
+def is_problem(message) -> bool:
+    """Errors, except the two that Gradio itself logs when a page is reloaded while it streams."""
+    reloaded = ("AbortError: signal is aborted", "Method not implemented", "errored out")
+    return message.type == "error" and not any(text in message.text for text in reloaded)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        unavailable("playwright is not installed")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        unavailable("there is no Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def server(chromium, tmp_path_factory):
+    """The URL of `python app.py`, started as a user would start it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("server") / "log"
+    with log.open("w") as output:
+        command = [sys.executable, "app.py", "--no-open", "--host", "127.0.0.1", "--port", str(port)]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(240):
+        if process.poll() is not None:
+            pytest.fail(f"the server ended: {log.read_text()}")
+        try:
+            urllib.request.urlopen(url, timeout=5).read()
+            break
+        except OSError:
+            time.sleep(0.5)
+    yield url
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=20)
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.fixture
+def open_page(chromium, server):
+    """Opens windows.  In none of them may there have been a console error or a request to another host at the end."""
+    contexts, problems = [], []
+
+    def open_(width=1280, height=800, same_profile=False, **options):
+        options = {"reduced_motion": "reduce"} | options
+        if not (same_profile and contexts):
+            contexts.append(chromium.new_context(viewport={"width": width, "height": height}, **options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(60_000)
+        page.on("console", lambda m: problems.append(f"console: {m.text}") if is_problem(m) else None)
+        page.on("pageerror", lambda e: problems.append(f"page error: {e}"))
+        page.on("request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else problems.append(r.url))
+        page.goto(server)
+        page.wait_for_function("document.querySelector('#forward-view canvas')")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert problems == []

@@ -1,0 +1,70 @@
+"""What many tests need: a network of a few thousand weights, pictures to train it on, and a preset that fits a test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Pictures this small gain nothing from a second thread, and on a busy machine lose a thousandfold.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:  # plain `pytest` puts only tests/ on the path
+    sys.path.insert(0, str(ROOT))
+
+from ddpm import card  # noqa: E402
+from ddpm.config import PRESETS, Config, ModelConfig, ScheduleConfig, TrainConfig  # noqa: E402
+from ddpm.train import build_model  # noqa: E402
+
+TINY = ModelConfig(base=8, t_dim=8, mults=(1, 2), img_size=8)
+TINY_CLASSES = ModelConfig(base=8, t_dim=8, mults=(1, 2), num_classes=10, img_size=8, prediction="v")
+TINY_PRESET = Config(
+    TINY_CLASSES,
+    ScheduleConfig(T=20, kind="cosine"),
+    TrainConfig(epochs=1, batch_size=8, lr=1e-3, lr_decay=True, ema_warmup=True, label_dropout=0.1),
+)
+
+
+@pytest.fixture
+def tiny_model():
+    return build_model(TINY, seed=1)
+
+
+@pytest.fixture
+def tiny_classes_model():
+    return build_model(TINY_CLASSES, seed=1)
+
+
+@pytest.fixture
+def tiny_images():
+    """(20, 1, 8, 8) uint8."""
+    return torch.randint(0, 256, (20, 1, 8, 8), generator=torch.Generator().manual_seed(7), dtype=torch.uint8)
+
+
+@pytest.fixture
+def tiny_preset(monkeypatch):
+    """`--preset fast` as something that trains and draws in a moment."""
+    monkeypatch.setitem(PRESETS, "fast", TINY_PRESET)
+    monkeypatch.setattr(card, "GRID_STEPS", 2)
+    return TINY_PRESET
+
+
+@pytest.fixture(scope="session")
+def python():
+    """Start a Python in the repository's root: python("-c", "...") -> CompletedProcess; with start=True, Popen."""
+
+    def run(*args: str, start: bool = False, **options):
+        env = os.environ | {"PYTHONPATH": str(ROOT), **options.pop("env", {})}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        command = [sys.executable, *args]
+        if start:
+            return subprocess.Popen(command, cwd=ROOT, env=env, **pipes, **options)
+        return subprocess.run(command, cwd=ROOT, env=env, timeout=120, **pipes, **options)
+
+    return run

@@ -1,0 +1,149 @@
+"""The compute engine: turns, stopping, failures that stay where they are."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from ddpm.ui.engine import Busy, Engine, Job
+
+
+def wait(job: Job) -> list:
+    job.finished.result(timeout=10)
+    return job.take()
+
+
+def test_jobs_take_turns_step_by_step():
+    engine, order, go = Engine(), [], threading.Event()
+
+    def steps(name):
+        go.wait(10)
+        for _ in range(3):
+            order.append(name)
+            yield None
+
+    jobs = [engine.submit(steps(name)) for name in "abc"]
+    go.set()
+    for job in jobs:
+        wait(job)
+    assert order == list("abcabcabc")
+
+
+def test_a_short_job_finishes_while_a_long_one_runs():
+    engine, running = Engine(), threading.Event()
+
+    def endless():
+        while True:
+            running.set()
+            time.sleep(0.001)
+            yield None
+
+    long = engine.submit(endless())
+    assert running.wait(10)
+    assert wait(engine.submit(iter([1, 2, 3]))) == [1, 2, 3]
+    assert not long.finished.done()
+    long.close()
+    wait(long)
+
+
+def test_close_ends_a_job_before_its_next_step_and_keeps_what_it_yielded():
+    engine, at_two, seen = Engine(), threading.Event(), []
+
+    def steps():
+        try:
+            for i in range(1_000_000):
+                seen.append(i)
+                if i == 2:
+                    at_two.set()
+                    time.sleep(0.05)
+                yield i
+        finally:
+            seen.append("closed")
+
+    job = engine.submit(steps())
+    assert at_two.wait(10)
+    job.close()
+    assert wait(job) == [0, 1, 2]
+    assert seen == [0, 1, 2, "closed"]
+    assert job.stopped and job.error is None
+
+
+def test_a_failure_is_told_in_words_and_the_engine_lives(caplog):
+    engine = Engine()
+
+    def bad(error):
+        yield 1
+        raise error
+
+    told = engine.submit(bad(ValueError("Steps: from 1 to 9, please.")))
+    hidden = engine.submit(bad(RuntimeError("secret /path")))
+    assert wait(told) == [1] and told.error == "Steps: from 1 to 9, please."
+    wait(hidden)
+    assert "secret" not in hidden.error and "Try again" in hidden.error
+    assert "secret /path" in caplog.text  # in the server's log
+    assert wait(engine.submit(iter([7]))) == [7]
+
+
+def test_too_many_jobs_is_an_error_that_leaves_the_others_alone():
+    engine, go = Engine(max_jobs=2), threading.Event()
+
+    def steps():
+        go.wait(10)
+        yield 1
+
+    jobs = [engine.submit(steps()), engine.submit(steps())]
+    with pytest.raises(Busy, match="Try again"):
+        engine.submit(steps())
+    go.set()
+    assert [wait(job) for job in jobs] == [[1], [1]]
+
+
+def test_packets_bring_everything_once_and_in_order():
+    def steps():
+        for i in range(40):
+            time.sleep(0.005)
+            yield i
+
+    async def collect():
+        job = Engine().submit(steps())
+        packets = [packet async for packet in job.packets()]
+        return packets, job.take()
+
+    packets, rest = asyncio.run(collect())
+    assert [i for packet in packets for i in packet] + rest == list(range(40))
+    assert len(packets) < 30  # several frames share a packet
+
+
+def test_whoever_stops_waiting_does_not_kill_the_worker():
+    engine, go = Engine(), threading.Event()
+
+    def steps():
+        go.wait(10)
+        yield 1
+
+    async def give_up():
+        job = engine.submit(steps())
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(job.result(), 0.05)
+        return job
+
+    job = asyncio.run(give_up())
+    go.set()
+    assert wait(job) == [1]
+    assert wait(engine.submit(iter([2]))) == [2]
+
+
+def test_a_place_in_the_queue():
+    engine, go = Engine(), threading.Event()
+
+    def steps():
+        go.wait(10)
+        yield 1
+
+    jobs = [engine.submit(steps()) for _ in range(3)]
+    assert [engine.ahead_of(job) for job in jobs] == [0, 1, 2]
+    go.set()
+    for job in jobs:
+        wait(job)
+    assert engine.ahead_of(jobs[2]) == 0
