@@ -11,9 +11,8 @@ import json
 import os
 import re
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
@@ -36,14 +35,13 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be used; the message says why."""
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """What a folder holds.  `info` is what its maker wrote about it: dataset, class_names, training figures."""
 
     model: nn.Module
     sched: Schedule
     config: Config
-    info: dict[str, Any] = field(default_factory=dict)
+    info: dict[str, Any]
 
 
 def write_atomic(path: Path, data: bytes) -> None:

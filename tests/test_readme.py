@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-import ddpm
 from ddpm.__main__ import main, parser
 
 ROOT = Path(__file__).parents[1]
@@ -57,5 +56,10 @@ def test_every_function_in_the_map_exists():
         assert re.search(rf"^(def|class) {name}\b", source, re.M), f"{module}.{name}"
 
 
-def test_the_public_names_are_there():
-    assert all(hasattr(ddpm, name) for name in ddpm.__all__)
+def test_the_python_in_the_readme_runs(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+    assert blocks
+    for block in blocks:
+        exec(block, {})
+    assert len(capsys.readouterr().out.splitlines()) == 21

@@ -215,6 +215,60 @@ def test_kept_things_go_when_there_are_too_many():
     assert kept.get(["4"]) is None
 
 
+def handler(demo, elem_id):
+    """The function behind a button's click."""
+    button = next(b for b in demo.blocks.values() if getattr(b, "elem_id", None) == elem_id)
+    return next(f.fn for f in demo.fns.values() if (button._id, "click") in f.targets)
+
+
+class Window:
+    """What a handler sees of the browser window that calls it."""
+
+    def __init__(self, session):
+        self.session_hash = session
+
+
+def test_a_closed_tab_and_a_second_generate_end_the_first(library):
+    engine = Engine()
+    with gr.Blocks() as demo:
+        reverse.build(engine, library)
+    generate = handler(demo, "reverse-generate")
+    asked = (2, "none", "ddim", 1000, 1, 0, 0, "mnist")
+
+    async def scenario():
+        gone, stays = generate(*asked, Window("a")), generate(*asked, Window("b"))
+        await anext(gone)
+        await anext(stays)
+        await gone.aclose()  # what Gradio does when the tab is closed
+        while len(engine._jobs) > 1:
+            await asyncio.sleep(0.01)
+        again = generate(2, "none", "ddim", 2, 1, 0, 0, "mnist", Window("b"))
+        return [packet async for packet in again][-1], [packet async for packet in stays][-1]
+
+    again, stays = asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert again["done"] and not again["stopped"] and again["step"] == 2
+    assert stays["done"] and stays["stopped"] and stays["step"] < 1000
+    assert len(engine._jobs) == 0
+
+
+def test_frames_that_the_page_missed_are_sent_again(library):
+    with gr.Blocks() as demo:
+        reverse.build(Engine(), library)
+    view = next(b for b in demo.blocks.values() if getattr(b, "elem_id", None) == "reverse-view")
+
+    async def run_it():
+        stream = handler(demo, "reverse-generate")(1, "none", "ddim", 5, 1, 0, 0, "mnist", Window("a"))
+        return [packet async for packet in stream]
+
+    packets = asyncio.run(run_it())
+    frames = [frame for packet in packets for frame in packet["frames"]]
+    assert [frame["k"] for frame in frames] == list(range(6))
+    missed = view.replay({"run": packets[0]["run"], "have": [0, 1, 5]})["frames"]
+    assert missed == frames[2:5]
+    for bad in (None, {}, {"run": "guess", "have": []}, {"run": ["x"]}, []):
+        assert view.replay(bad) == {"frames": []}
+
+
 # Train
 
 
