@@ -116,8 +116,11 @@ def train(args: argparse.Namespace) -> None:
     budget = {name: vars(args)[name] for name in ("epochs", "steps", "minutes") if name in args}
     if args.resume:
         tensors, run = load_training(args.out)
-        config, snapshot = from_dict(run["config"]), Snapshot(tensors, run["numbers"])
-        run = run | {"budget": budget or run["budget"], "data_dir": str(args.data_dir)}
+        try:
+            config, snapshot = from_dict(run["config"]), Snapshot(tensors, run["numbers"])
+            run = run | {"budget": budget or run["budget"], "data_dir": str(args.data_dir)}
+        except KeyError as missing:
+            raise ValueError(f"{args.out} holds no run that can be resumed: {missing} is missing") from None
     else:
         if (args.out / TRAINING).exists():
             raise ValueError(f"{args.out} holds a run already: add --resume to go on with it, or choose another --out")

@@ -79,8 +79,8 @@ def loss_curve(rows: list[dict[str, Any]], width: int = 640, height: int = 260) 
     return "\n".join(parts) + "\n"
 
 
-def model_card(name: str, config: Config, info: dict[str, Any]) -> str:
-    """README.md of a checkpoint folder.  info: what the training command recorded."""
+def model_card(name: str, config: Config, info: dict[str, Any], pictures: bool = True) -> str:
+    """README.md of a checkpoint folder.  info: what the run recorded.  pictures: whether they lie beside it."""
     m, t = config.model, config.train
     classes = f"class-conditional ({m.num_classes} classes, labels dropped with probability {t.label_dropout})"
     how = "five rows at guidance 1, then the same noise at guidance 2" if m.num_classes else "unconditional"
@@ -102,6 +102,8 @@ def model_card(name: str, config: Config, info: dict[str, Any]) -> str:
         f"| loss, held out | {'none: this data set has no test split' if held_out is None else f'{held_out:.5f}'} |",
         "| weights | exponential moving average, float16 |",
         "",
+    ]
+    shown = [
         "![loss](loss.svg)",
         "",
         "![samples](samples.png)",
@@ -109,4 +111,4 @@ def model_card(name: str, config: Config, info: dict[str, Any]) -> str:
         f"DDIM, {GRID_STEPS} steps, seed {GRID_SEED}, none selected; {how}.",
         "",
     ]
-    return "\n".join(lines)
+    return "\n".join(lines + shown if pictures else lines)

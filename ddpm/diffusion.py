@@ -11,7 +11,7 @@ from .schedule import Schedule, gather
 
 
 def seeded(*key: int) -> torch.Generator:
-    """A CPU generator that depends on all of `key` (integers, 0 or more): its own stream of noise for every key."""
+    """A CPU generator that depends on all of `key` (integers, 0 or more): each key of that length its own stream."""
     return torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1))
 
 

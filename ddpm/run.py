@@ -105,6 +105,7 @@ class Run:
             picture = io.BytesIO()
             card.sample_grid(state.ema_model(), self.sched).save(picture, "PNG")
             write_atomic(self.out / "samples.png", picture.getvalue())
+            self.save(state)  # the card again, which now has its picture
 
     def read_rows(self, step: int) -> None:
         """The rows of an earlier part of this run, up to the step that was saved."""
@@ -148,7 +149,7 @@ class Run:
             "images_seen": state.images_seen,
             "held_out_loss": self.held_out_loss(state) if self.held_out else None,
         } | {k: snapshot.numbers[k] for k in ("step", "seconds", "loss_smooth")}
-        text = card.model_card(self.out.name, self.config, info)
+        text = card.model_card(self.out.name, self.config, info, pictures=(self.out / "samples.png").exists())
         save_checkpoint(self.out, model, self.config, info, text)
 
         table = io.StringIO()

@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # plain `pytest` puts only tests/ on the path
     sys.path.insert(0, str(ROOT))
 
-from ddpm import card  # noqa: E402
+from pages import TINY as PAGE_MODEL  # noqa: E402
+
+from ddpm import card, save_checkpoint  # noqa: E402
 from ddpm.config import PRESETS, Config, ModelConfig, ScheduleConfig, TrainConfig  # noqa: E402
 from ddpm.train import build_model  # noqa: E402
 
@@ -53,6 +55,17 @@ def tiny_preset(monkeypatch):
     monkeypatch.setitem(PRESETS, "fast", TINY_PRESET)
     monkeypatch.setattr(card, "GRID_STEPS", 2)
     return TINY_PRESET
+
+
+@pytest.fixture
+def library(tmp_path):
+    """The page's library, its default weights a tiny, untrained, class-conditional model on a cosine schedule."""
+    from ddpm.ui.weights import Library
+
+    info = {"dataset": "mnist", "class_names": [str(digit) for digit in range(10)]}
+    config = Config(PAGE_MODEL, ScheduleConfig(kind="cosine"))
+    save_checkpoint(tmp_path / "library" / "mnist", build_model(PAGE_MODEL), config, info)
+    return Library(tmp_path / "library")
 
 
 @pytest.fixture(scope="session")

@@ -24,12 +24,14 @@ def build() -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as demo:
         # Outside the tabs: what is inside one exists only once it has been opened, too late for the page's load event.
         run_id = gr.BrowserState(None, storage_key="ddpm-training-run", secret="ddpm")
-        gr.HTML(HEADER, elem_id="header", apply_default_css=False)
+        with gr.Row(elem_id="top"):
+            gr.HTML(HEADER, elem_id="header", apply_default_css=False)
+            weights = gr.Dropdown(library.shipped, value=library.default, label="Weights", elem_id="weights")
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Forward", id="forward"):
-                forward.build(engine, library)
+                forward.build(engine, library, weights)
             with gr.Tab("Reverse", id="reverse"):
-                weights = reverse.build(engine, library)
+                reverse.build(engine, library, demo, weights)
             with gr.Tab("Train", id="train"):
                 train.build(engine, library, demo, run_id, weights, tabs)
     return demo.queue(max_size=64, api_open=False)

@@ -33,6 +33,7 @@ class Job:
         self.steps = steps
         self.started = False
         self.stopped = False
+        self.paused = False
         self.error: str | None = None
         self.finished: Future[None] = Future()
         self.finished.set_running_or_notify_cancel()  # so that whoever stops waiting for it does not cancel it
@@ -88,6 +89,7 @@ class Engine:
     def __init__(self, max_jobs: int = 64):
         self.max_jobs = max_jobs
         self._jobs: deque[Job] = deque()
+        self._parked: list[Job] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -95,7 +97,7 @@ class Engine:
         """Queue a job.  Raises Busy if there are too many."""
         job = Job(steps)
         with self._changed:
-            if len(self._jobs) >= self.max_jobs:
+            if len(self._jobs) + len(self._parked) >= self.max_jobs:
                 raise Busy("The server is busy with as much as it can do. Try again in a moment.")
             self._jobs.append(job)
             if self._thread is None:
@@ -103,6 +105,19 @@ class Engine:
                 self._thread.start()
             self._changed.notify()
         return job
+
+    def pause(self, job: Job) -> None:
+        """After the step it is in, the job takes no turn until it is resumed."""
+        job.paused = True
+
+    def resume(self, job: Job) -> None:
+        """Take turns again; also what makes a paused job notice that it was closed."""
+        with self._changed:
+            job.paused = False
+            if job in self._parked:
+                self._parked.remove(job)
+                self._jobs.append(job)
+                self._changed.notify()
 
     def ahead_of(self, job: Job) -> int:
         """How many jobs get a turn before this one gets its next."""
@@ -119,6 +134,6 @@ class Engine:
             with self._changed:
                 self._jobs.popleft()
                 if more:
-                    self._jobs.append(job)
+                    (self._parked if job.paused else self._jobs).append(job)
             if not more:
                 job.finished.set_result(None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import functools
 import random
 from collections.abc import Iterator
@@ -12,12 +14,12 @@ import numpy as np
 import torch
 
 from ..config import SCHEDULES
-from ..data import Dataset, from_uint8, load_dataset
+from ..data import from_uint8
 from ..diffusion import q_sample, seeded, to_x0_eps
 from ..schedule import Schedule, make_schedule
 from . import parts
 from .engine import Engine
-from .weights import Library, Weights
+from .weights import Library, Weights, pictures_of
 
 T = 1000
 FIRST_DIGIT = 7  # its position among the bundled digits: the page opens on it
@@ -30,14 +32,12 @@ EQUATION = """
 <math display="block" class="numbers"><msub><mi>x</mi><mn data-live="t">0</mn></msub><mo>=</mo>
 <mn class="signal" data-live="a">1.000</mn><msub><mi>x</mi><mn>0</mn></msub><mo>+</mo>
 <mn class="noise" data-live="b">0.000</mn><mi>ε</mi></math>
-<p class="source">Ho et al. 2020, Eq. 4. The same ε is held while t moves, so one sees one picture drown.</p>
+<p class="source">Ho et al. 2020, Eq. 4. The same ε is held while t moves. Signal to noise ᾱ/(1−ᾱ):
+<b data-live="snr">·</b> dB.</p>
 <p class="code">computed by <code>ddpm.diffusion.q_sample</code></p>
+<h3>Pixels of x<sub>t</sub> against N(0, 1)</h3>
+<canvas class="histogram" role="img" aria-label="Histogram of the pixels of x_t, the normal density over it"></canvas>
 """
-
-
-@functools.cache
-def digits() -> Dataset:
-    return load_dataset("bundled")
 
 
 @functools.cache
@@ -45,26 +45,31 @@ def schedule(kind: str) -> Schedule:
     return make_schedule(T, kind=kind)
 
 
-def noise(seed: int) -> np.ndarray:
-    """The eps of a seed as the page gets it: (32, 32) float16."""
-    return torch.randn(digits().images.shape[2:], generator=seeded(seed)).half().numpy()
+def noise(seed: int, channels: int, size: int) -> torch.Tensor:
+    """The eps of a seed as the page gets it: (C, S, S) float16."""
+    return torch.randn(channels, size, size, generator=seeded(seed)).half()
 
 
-def digit_packet(index: int) -> dict[str, Any]:
-    data = digits()
-    return {"index": index, "label": int(data.labels[index]), "x0": parts.b64(data.images[index].numpy())}
+def picture_packet(weights: Weights, index: int) -> dict[str, Any]:
+    data = pictures_of(weights)
+    x0 = parts.b64(data.images[index].permute(1, 2, 0).numpy())
+    shape = {"size": weights.img_size, "channels": weights.channels}
+    return {"x0": x0, "label": data.class_names[data.labels[index]] if data.labels is not None else ""} | shape
 
 
-def noise_packet(seed: int) -> dict[str, Any]:
-    return {"seed": seed, "eps": parts.b64(noise(seed))}
+def noise_packet(weights: Weights, seed: int) -> dict[str, Any]:
+    eps = noise(seed, weights.channels, weights.img_size).permute(1, 2, 0)
+    return {"seed": seed, "eps": parts.b64(eps.numpy())}
 
 
-def another_digit(choice: Any) -> dict[str, Any]:
-    """A random bundled digit of the chosen class: random, or "0" to "9"."""
-    choice = parts.one_of(choice, "Digit", ("random", *digits().class_names))
-    labels = digits().labels
-    of_class = torch.arange(len(labels)) if choice == "random" else (labels == int(choice)).nonzero().flatten()
-    return digit_packet(int(of_class[random.randrange(len(of_class))]))
+def another_picture(weights: Weights, choice: Any) -> dict[str, Any]:
+    """A random picture of the chosen class: "random", or the name of one."""
+    data = pictures_of(weights)
+    choice = parts.one_of(choice, "Digit", ("random", *data.class_names))
+    members = torch.arange(len(data.images))
+    if choice != "random":
+        members = (data.labels == data.class_names.index(choice)).nonzero().flatten()
+    return picture_packet(weights, int(members[random.randrange(len(members))]))
 
 
 def same_noise_level(t: int, kind: str, weights: Weights) -> int:
@@ -74,48 +79,85 @@ def same_noise_level(t: int, kind: str, weights: Weights) -> int:
     return int((weights.sched.sqrt_alphas_bar.cpu() - schedule(kind).sqrt_alphas_bar[t]).abs().argmin())
 
 
-def guess(x_t: torch.Tensor, t: int, weights: Weights) -> Iterator[torch.Tensor]:
-    """The model's x0_hat from one x_t, without being told the class: one network evaluation."""
+def guess(x_t: torch.Tensor, times: list[int], weights: Weights) -> Iterator[torch.Tensor]:
+    """The model's x0_hat of each x_t at its time, without being told the class: one network evaluation."""
     device = weights.model.device
-    x_t, t = x_t.to(device), torch.tensor([t], device=device)
+    x_t, t = x_t.to(device), torch.tensor(times, device=device)
     null = [torch.full_like(t, -1)] if weights.num_classes else []
     x0_hat, _ = to_x0_eps(weights.model(x_t, t, *null).float(), x_t, t, weights.sched, weights.model.prediction)
     yield x0_hat
 
 
-def build(engine: Engine, library: Library) -> None:
+def read_picture(text: Any, weights: Weights) -> torch.Tensor:
+    """The x0 that a page sends: base64 of (S, S, C) uint8.  Returns (1, C, S, S) in [-1, 1].  Raises ValueError."""
+    shape = (weights.img_size, weights.img_size, weights.channels)
+    try:
+        data = base64.b64decode(text, validate=True)
+        pixels = np.frombuffer(data, np.uint8).reshape(shape)
+    except (TypeError, ValueError, binascii.Error):
+        raise ValueError("That picture is not of the size these weights know. Choose another.") from None
+    return from_uint8(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
+
+
+def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
+    """The tab.  weights: whose guess is shown."""
+
     async def x0_hat(asked: Any) -> dict[str, Any]:
-        """What the page asks after every move of t: {index, seed, t, schedule} -> {x0_hat} or {error}."""
+        """What the page asks after every move: {x0, seed, t, schedules, weights} -> {x0_hat: one each} or {error}."""
         try:
             asked = asked if isinstance(asked, dict) else {}
-            index = parts.whole_number(asked.get("index"), "Digit", 0, len(digits().images) - 1)
+            model = library.get(asked.get("weights"))
+            x0 = read_picture(asked.get("x0"), model)
             seed = parts.whole_number(asked.get("seed"), "Noise", 0, MAX_SEED)
             t = parts.whole_number(asked.get("t"), "t", 0, T - 1)
-            kind = parts.one_of(asked.get("schedule"), "Schedule", SCHEDULES)
-            weights = library.get(library.default)
-            x0 = from_uint8(digits().images[index])[None]
-            eps = torch.from_numpy(noise(seed)).float()[None, None]
-            x_t = q_sample(x0, torch.tensor([t]), eps, schedule(kind))
-            answer = await engine.submit(guess(x_t, same_noise_level(t, kind, weights), weights)).result()
-            return {"x0_hat": parts.b64(parts.frame(answer))}
+            kinds = asked.get("schedules")
+            if not isinstance(kinds, list) or not 1 <= len(kinds) <= len(SCHEDULES):
+                raise ValueError("Schedule: one or two, please.")
+            kinds = [parts.one_of(kind, "Schedule", SCHEDULES) for kind in kinds]
+            eps = noise(seed, model.channels, model.img_size).float()[None]
+            x_t = torch.cat([q_sample(x0, torch.tensor([t]), eps, schedule(kind)) for kind in kinds])
+            times = [same_noise_level(t, kind, model) for kind in kinds]
+            answer = await engine.submit(guess(x_t, times, model)).result()
+            return {"x0_hat": [parts.b64(parts.frame(one[None])) for one in answer]}
         except ValueError as error:
             return {"error": str(error)}
 
-    start = digit_packet(FIRST_DIGIT) | noise_packet(0) | {"schedule": "cosine", "T": T}
+    def told(make):
+        """A packet, or the reason why there is none."""
+        try:
+            return make()
+        except ValueError as error:
+            return {"error": str(error)}
+
+    def change_weights(weights_id):
+        def make():
+            model = library.get(weights_id)
+            shown = {"weights": weights_id}
+            return shown | noise_packet(model, 0) | another_picture(model, "random")
+
+        packet = told(make)
+        names = () if "error" in packet else pictures_of(library.get(weights_id)).class_names
+        return packet, gr.update(choices=["random", *names], value="random")
+
+    start: dict[str, Any] = {"weights": library.default, "schedule": "cosine", "T": T}
     start["signal"] = {k: [round(v, 6) for v in schedule(k).sqrt_alphas_bar.tolist()] for k in SCHEDULES}
+    first = library.get(library.default)
+    start |= picture_packet(first, FIRST_DIGIT) | noise_packet(first, 0)
 
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
-            digit = gr.Dropdown(
-                ["random", *digits().class_names], value="random", label="Digit", elem_id="forward-digit"
-            )
-            another = gr.Button("Another digit", variant="primary", elem_id="forward-another")
-            kind = gr.Radio(list(SCHEDULES), value="cosine", label="Schedule", elem_id="forward-schedule")
+            names = ["random", *pictures_of(first).class_names]
+            choice = gr.Dropdown(names, value="random", label="Digit", elem_id="forward-digit")
+            with gr.Row(elem_classes="pair"):
+                another = gr.Button("Another digit", variant="primary", elem_id="forward-another")
+                own = gr.Button("Draw or upload", elem_id="forward-own")
             again = gr.Button("New noise ε", elem_id="forward-noise")
+            kind = gr.Radio(list(SCHEDULES), value="cosine", label="Schedule", elem_id="forward-schedule")
+            both = gr.Checkbox(False, label="Both schedules side by side", elem_id="forward-both")
             gr.HTML(
                 '<p class="hint">Drag <b>t</b> under the pictures, or use the arrow keys. '
-                "x<sub>t</sub> is computed in this page; the guess x̂<sub>0</sub> comes from the network "
-                "each time t rests.</p>"
+                "x<sub>t</sub> is computed in this page; the guess x̂<sub>0</sub> comes from the network, which is "
+                "not told which digit it is.</p>"
             )
         with gr.Column(elem_classes="middle"):
             view = parts.view("forward", start, [x0_hat])
@@ -128,7 +170,12 @@ def build(engine: Engine, library: Library) -> None:
             )
 
     quiet = {"show_progress": "hidden", "queue": False}
-    for event in (digit.input, another.click):
-        event(another_digit, digit, view, **quiet)
-    again.click(lambda: noise_packet(random.randrange(MAX_SEED)), None, view, **quiet)
-    kind.input(lambda k: {"schedule": parts.one_of(k, "Schedule", SCHEDULES)}, kind, view, **quiet)
+    for event in (choice.input, another.click):
+        event(lambda c, w: told(lambda: another_picture(library.get(w), c)), [choice, weights], view, **quiet)
+    again.click(
+        lambda w: told(lambda: noise_packet(library.get(w), random.randrange(MAX_SEED))), weights, view, **quiet
+    )
+    weights.change(change_weights, weights, [view, choice], **quiet)
+    kind.input(None, kind, None, js="(kind) => { DDPM.tabs.forward.receive({schedule: kind}); }")
+    both.input(None, both, None, js="(both) => { DDPM.tabs.forward.receive({both}); }")
+    own.click(None, None, None, js="() => { DDPM.tabs.forward.own(); }")

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..data import to_uint8
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("stage.js", "timeline.js", "forward.js", "reverse.js", "train.js")
+SCRIPTS = ("stage.js", "timeline.js", "pad.js", "forward.js", "reverse.js", "train.js")
 
 
 def view(name: str, value: Any, server: list[Callable]) -> gr.HTML:
@@ -25,11 +25,22 @@ def view(name: str, value: Any, server: list[Callable]) -> gr.HTML:
     return gr.HTML(
         value=value,
         html_template='<div class="view"></div>',
-        js_on_load=f"DDPM.{name}(element, props, watch, server)",
+        js_on_load=f"DDPM.{name}(element, props, watch, server, trigger)",
         server_functions=server,
         apply_default_css=False,
         elem_id=f"{name}-view",
         elem_classes=["ddpm-view"],
+    )
+
+
+def sentence(elem_id: str) -> gr.HTML:
+    """A line of text of ours.  Set as text, not as a template: Gradio evaluates what stands in a template as code."""
+    return gr.HTML(
+        html_template='<p class="hint"></p>',
+        js_on_load="const show = () => { element.querySelector('p').textContent = props.value || ''; };"
+        "watch('value', show); show();",
+        apply_default_css=False,
+        elem_id=elem_id,
     )
 
 

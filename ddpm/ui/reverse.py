@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import io
+import json
+import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -11,8 +16,12 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from .. import __version__
+from ..data import grid
 from ..guidance import Guided
 from ..samplers import SAMPLERS, ddim_step, ddpm_step, num_evaluations, reverse_process, timesteps
 from ..schedule import Schedule
@@ -24,9 +33,11 @@ MAX_DIGITS = 64
 MAX_STEPS = 1000
 MAX_SEED = 2**31 - 1
 MAX_GUIDANCE = 10.0
+MAX_COSTS = 500  # measurements that are remembered
+HEAD_BYTES = 65_536  # of a dropped file are sent to the server: the recipe stands before the pixels
 MAX_FRAMES = 100  # of a trajectory are kept, evenly chosen, first and last included
 KEPT_BYTES = 256_000_000
-CLASSES = ("all in turn", "none", *map(str, range(10)))
+ALL, NONE = "all in turn", "none"
 
 EQUATION = """
 <div data-sampler="ddim"><math display="block"><msub><mi>x</mi><mi>s</mi></msub><mo>=</mo>
@@ -51,37 +62,63 @@ EQUATION = """
 
 @dataclass(frozen=True)
 class Settings:
-    """What Generate was asked for, checked."""
+    """What Generate was asked for, checked.  choice: the class as it was chosen, labels: what it means."""
 
     n: int
+    choice: str
     labels: tuple[int, ...]
     sampler: str
     num_steps: int
     guidance: float
     eta: float
     seed: int
+    weights_id: str
     weights: Weights
 
     @classmethod
-    def check(cls, library: Library, n, digit, sampler, steps, guidance, eta, seed, weights_id) -> Settings:
+    def check(cls, library: Library, n, choice, sampler, steps, guidance, eta, seed, weights_id) -> Settings:
         """Raises ValueError with one clear sentence about the first value that will not do."""
         weights = library.get(weights_id)
-        digit = parts.one_of(digit, "Class", CLASSES)
-        every = tuple(range(weights.num_classes))
-        known = every or (-1,)
-        labels = {"all in turn": known, "none": (-1,)}.get(digit) or (int(digit),)
-        if labels[0] not in (-1, *known):
-            raise ValueError(f"These weights know no class {digit}. Choose all in turn, or none.")
+        choice = parts.one_of(choice, "Class", choices(weights))
+        known = tuple(range(weights.num_classes)) or (-1,)
+        labels = {ALL: known, NONE: (-1,)}.get(choice) or (weights.class_names.index(choice),)
         return cls(
             parts.whole_number(n, "Digits", 1, MAX_DIGITS),
+            choice,
             labels,
             parts.one_of(sampler, "Sampler", SAMPLERS),
             parts.whole_number(steps, "Steps", 1, min(MAX_STEPS, weights.sched.T)),
             parts.number(guidance, "Guidance", 0, MAX_GUIDANCE),
             parts.number(eta, "Eta", 0, 1),
             parts.whole_number(seed, "Seed", 0, MAX_SEED),
+            weights_id,
             weights,
         )
+
+    def asked(self):
+        """The model as the sampler gets it: guided where there are labels to be guided by."""
+        guided = self.weights.num_classes and -1 not in self.labels
+        return Guided(self.weights.model, self.guidance) if guided else self.weights.model
+
+    def recipe(self) -> dict[str, Any]:
+        """What it takes to make the same pictures again."""
+        public = self.weights_id if self.weights_id == self.weights.label else self.weights.label
+        return {
+            "ddpm": __version__,
+            "weights": public,
+            "sampler": self.sampler,
+            "steps": self.num_steps,
+            "eta": self.eta,
+            "guidance": self.guidance,
+            "class": self.choice,
+            "n": self.n,
+            "seed": self.seed,
+        }
+
+
+def choices(weights: Weights) -> tuple[str, ...]:
+    """What can be asked of these weights: every class in turn, no class, or one of them."""
+    return (ALL, NONE, *weights.class_names) if weights.num_classes else (NONE,)
 
 
 @dataclass
@@ -96,8 +133,8 @@ class Trajectory:
 
     def __post_init__(self):
         s = self.settings
-        self.model = Guided(s.weights.model, s.guidance) if s.weights.num_classes and -1 not in s.labels else None
-        self.evaluations = num_evaluations(self.model or s.weights.model, s.num_steps)
+        self.model = s.asked()
+        self.evaluations = num_evaluations(self.model, s.num_steps)
         self.times = timesteps(s.weights.sched.T, s.num_steps)
         kept = np.linspace(0, s.num_steps, min(s.num_steps + 1, MAX_FRAMES)).round().astype(int)
         self.kept = {int(i): k for k, i in enumerate(kept)}
@@ -107,7 +144,7 @@ class Trajectory:
         s, w = self.settings, self.settings.weights
         labels = parts.digit_labels(list(s.labels), s.n).to(w.model.device) if w.num_classes else None
         process = reverse_process(
-            self.model or w.model,
+            self.model,
             w.sched,
             s.n,
             y=labels,
@@ -181,6 +218,79 @@ def coefficients(sampler: str, t: int, s: int, sched: Schedule, eta: float) -> l
     return [round(step(*pictures), 4) for pictures in ((one, zero, zero), (zero, one, zero), (zero, zero, one))]
 
 
+class Costs:
+    """Seconds of one network evaluation, measured here, by weights and by how many pictures it holds."""
+
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self._seconds: dict[tuple[str, int], float] = {}
+
+    async def sentence(self, s: Settings) -> str:
+        """What the settings will cost, in words."""
+        model = s.asked()
+        per_step = num_evaluations(model, 1)
+        evaluations, key = per_step * s.num_steps, (s.weights_id, s.n * per_step)
+        if key not in self._seconds:
+            self._seconds[key] = await self.engine.submit(self.measure(s.weights, s.n * per_step)).result()
+            while len(self._seconds) > MAX_COSTS:
+                del self._seconds[next(iter(self._seconds))]
+        seconds = self._seconds[key] * s.num_steps
+        steps = f"{s.num_steps} step{'s' * (s.num_steps > 1)}{', guided' * (per_step > 1)}"
+        network = f"{evaluations} network evaluation{'s' * (evaluations > 1)}"
+        return f"{steps}: {network}, about {seconds:.1f} s here."
+
+    @staticmethod
+    def measure(weights: Weights, rows: int) -> Iterator[float]:
+        """The engine's job: three evaluations, the fastest of which counts, because the first ones warm up."""
+        device, best = weights.model.device, math.inf
+        x = torch.zeros(rows, weights.channels, weights.img_size, weights.img_size, device=device)
+        t = torch.zeros(rows, dtype=torch.int64, device=device)
+        label = [torch.zeros_like(t)] if weights.num_classes else []
+        for _ in range(3):
+            start = time.perf_counter()
+            weights.model(x, t, *label)
+            best = min(best, time.perf_counter() - start)
+            yield best
+
+
+def save(frames: list[dict[str, Any]], settings: Settings, kind: str) -> bytes:
+    """The finished grid as a PNG, or the denoising as a GIF, with the recipe in its metadata."""
+    w, recipe = settings.weights, json.dumps(settings.recipe())
+    shape = (settings.n, w.img_size, w.img_size, w.channels)
+
+    def sheet(frame: dict[str, Any]) -> Image.Image:
+        pixels = np.frombuffer(base64.b64decode(frame["x"]), np.uint8).reshape(shape)
+        columns = math.ceil(math.sqrt(settings.n))
+        return grid(torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2), columns, zoom=4 if settings.n <= 16 else 2)
+
+    buffer = io.BytesIO()
+    if kind == "png":
+        text = PngInfo()
+        text.add_text("ddpm", recipe)
+        sheet(frames[-1]).save(buffer, "PNG", pnginfo=text)
+    else:
+        pictures = [sheet(frame) for frame in frames]
+        hold = [60] * (len(pictures) - 1) + [2000]
+        more = {"append_images": pictures[1:], "duration": hold, "loop": 0, "comment": recipe}
+        pictures[0].save(buffer, "GIF", save_all=True, **more)
+    return buffer.getvalue()
+
+
+def read_recipe(text: Any) -> dict[str, Any]:
+    """The recipe in the first bytes, base64, of a file that `save` made.  Raises ValueError in words."""
+    wrong = ValueError("There is no recipe in that file. Drop a PNG or a GIF that was saved on this page.")
+    if not isinstance(text, str) or len(text) > 4 * HEAD_BYTES:
+        raise wrong
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG", "GIF")) as picture:
+            recipe = json.loads(picture.info.get("ddpm") or picture.info.get("comment") or "")
+    except (OSError, ValueError, SyntaxError, RecursionError, Image.DecompressionBombError):
+        raise wrong from None
+    if not isinstance(recipe, dict) or "ddpm" not in recipe:
+        raise wrong
+    return recipe
+
+
 class Sessions:
     """The one Generate that each browser window may have running."""
 
@@ -191,18 +301,22 @@ class Sessions:
         self.stop(session)
         self._jobs = {k: j for k, j in self._jobs.items() if not j.finished.done()} | {session: job}
 
-    def stop(self, session: str) -> None:
-        if session in self._jobs:
-            self._jobs[session].close()
+    def stop(self, session: str) -> bool:
+        """Stop what this window has running; False if that is nothing."""
+        job = self._jobs.get(session)
+        if job is None or job.finished.done():
+            return False
+        job.close()
+        return True
 
 
-def build(engine: Engine, library: Library) -> gr.Dropdown:
-    """The tab.  Returns its choice of weights, which Train sets."""
-    sessions, kept = Sessions(), parts.Kept(KEPT_BYTES)
+def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdown) -> None:
+    """The tab.  weights: whose samples are drawn."""
+    sessions, kept, costs = Sessions(), parts.Kept(KEPT_BYTES), Costs(engine)
 
-    async def generate(n, digit, sampler, steps, guidance, eta, seed, weights, request: gr.Request) -> AsyncIterator:
+    async def generate(n, choice, sampler, steps, guidance, eta, seed, weights, request: gr.Request) -> AsyncIterator:
         try:
-            run = Trajectory(Settings.check(library, n, digit, sampler, steps, guidance, eta, seed, weights))
+            run = Trajectory(Settings.check(library, n, choice, sampler, steps, guidance, eta, seed, weights))
             job = engine.submit(run.steps())
         except ValueError as error:
             yield {"error": str(error)}
@@ -213,49 +327,84 @@ def build(engine: Engine, library: Library) -> gr.Dropdown:
             async for frames in job.packets():
                 if frames:
                     yield run.packet(frames)
-            kept.put(run.id, run.frames, sum(len(f["x"]) + len(f["h"]) for f in run.frames))
+            kept.put(run.id, run, sum(len(f["x"]) + len(f["h"]) for f in run.frames))
             yield run.packet(job.take(), done=True, stopped=job.stopped, error=job.error)
         finally:
             job.close()
 
-    def stop(request: gr.Request) -> None:
-        sessions.stop(request.session_hash)
+    def stop(request: gr.Request) -> dict[str, Any] | None:
+        return None if sessions.stop(request.session_hash) else {"notice": "Nothing is running."}
+
+    async def cost(*asked) -> str:
+        try:
+            return await costs.sentence(Settings.check(library, *asked))
+        except ValueError as error:
+            return str(error)
 
     def replay(asked: Any) -> dict[str, Any]:
         """The frames of a run that the page has missed: {run, have: [k, ...]} -> {frames}."""
         asked = asked if isinstance(asked, dict) else {}
-        have = asked.get("have")
-        frames = kept.get(asked.get("run")) or []
-        return {"frames": [f for f in frames if not isinstance(have, list) or f["k"] not in have]}
+        have, run = asked.get("have"), kept.get(asked.get("run"))
+        return {"frames": [f for f in (run.frames if run else []) if not isinstance(have, list) or f["k"] not in have]}
+
+    async def picture(asked: Any) -> dict[str, Any]:
+        """A run as a file: {run, kind: png or gif} -> {name, data} or {error}."""
+        asked = asked if isinstance(asked, dict) else {}
+        run, kind = kept.get(asked.get("run")), asked.get("kind")
+        if run is None or not run.frames or kind not in ("png", "gif"):
+            return {"error": "These digits are no longer on the server. Press Generate, then save."}
+        data = await asyncio.to_thread(save, run.frames, run.settings, kind)
+        s = run.settings
+        return {
+            "name": f"digits-{s.sampler}-{s.num_steps}-seed{s.seed}.{kind}",
+            "data": base64.b64encode(data).decode(),
+        }
+
+    def restore(now, event: gr.EventData) -> list[Any]:
+        """The settings of a dropped file, or a sentence that says why not.  What is not right changes nothing."""
+        nothing = [gr.skip()] * 8
+        try:
+            recipe = read_recipe(event._data.get("head") if isinstance(event._data, dict) else None)
+            here = recipe.get("weights") in library.shipped
+            weights_id = recipe["weights"] if here else now
+            names = ("n", "class", "sampler", "steps", "guidance", "eta", "seed")
+            s = Settings.check(library, *(recipe.get(name) for name in names), weights_id)
+        except ValueError as error:
+            return [*nothing, {"error": str(error)}]
+        notice = "Settings restored from that file." if here else "Settings restored, but its weights are not here."
+        values = [s.n, gr.update(choices=choices(s.weights), value=s.choice), s.sampler, s.num_steps]
+        return [*values, s.guidance, s.eta, s.seed, s.weights_id, {"notice": notice}]
+
+    def offer_classes(weights_id, chosen):
+        try:
+            known = choices(library.get(weights_id))
+        except ValueError:
+            return gr.skip()
+        return gr.update(choices=known, value=chosen if chosen in known else known[0])
 
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             with gr.Row(elem_classes="pair"):
                 n = gr.Number(16, label="Digits", minimum=1, maximum=MAX_DIGITS, precision=0, elem_id="reverse-n")
-                digit = gr.Dropdown(CLASSES, value=CLASSES[0], label="Class", elem_id="reverse-class")
+                known = choices(library.get(library.default))
+                choice = gr.Dropdown(known, value=known[0], label="Class", elem_id="reverse-class")
             sampler = gr.Radio(
                 [(name.upper(), name) for name in SAMPLERS], value="ddim", label="Sampler", elem_id="reverse-sampler"
             )
             steps = gr.Slider(1, MAX_STEPS, 50, step=1, label="Steps", elem_id="reverse-steps")
             guidance = gr.Slider(
-                0,
-                5,
-                2,
-                step=0.1,
-                label="Guidance (1: the label, above: more so)",
-                elem_id="reverse-guidance",
+                0, 5, 2, step=0.1, label="Guidance (1: the label, above: more so)", elem_id="reverse-guidance"
             )
             eta = gr.Slider(0, 1, 0, step=0.05, label="Eta (fresh noise in DDIM)", elem_id="reverse-eta")
-            seed = gr.Number(0, label="Seed", minimum=0, maximum=MAX_SEED, precision=0, elem_id="reverse-seed")
+            with gr.Row(elem_classes="pair"):
+                seed = gr.Number(0, label="Seed", minimum=0, maximum=MAX_SEED, precision=0, elem_id="reverse-seed")
+                dice = gr.Button("⚄ New seed", elem_id="reverse-dice")
             with gr.Row(elem_classes="pair"):
                 go = gr.Button("Generate", variant="primary", elem_id="reverse-generate")
                 halt = gr.Button("Stop", elem_id="reverse-stop")
-            with gr.Accordion("More", open=False):
-                weights = gr.Dropdown(
-                    library.shipped, value=library.default, label="Weights", elem_id="reverse-weights"
-                )
+            forecast = parts.sentence("reverse-cost")
         with gr.Column(elem_classes="middle"):
-            view = parts.view("reverse", None, [replay])
+            view = parts.view("reverse", None, [replay, picture])
         with gr.Column(elem_classes="side"):
             parts.margin(
                 "reverse",
@@ -264,7 +413,12 @@ def build(engine: Engine, library: Library) -> gr.Dropdown:
                 "rest back as noise; the digit is decided early, its edges late.",
             )
 
-    inputs = [n, digit, sampler, steps, guidance, eta, seed, weights]
+    inputs = [n, choice, sampler, steps, guidance, eta, seed, weights]
+    quiet = {"show_progress": "hidden", "queue": False}
     go.click(generate, inputs, view, show_progress="hidden", concurrency_limit=64, trigger_mode="multiple")
-    halt.click(stop, None, None, show_progress="hidden", queue=False)
-    return weights
+    halt.click(stop, None, view, **quiet)
+    dice.click(None, None, seed, js=f"() => Math.floor(Math.random() * {MAX_SEED})")
+    weights.change(offer_classes, [weights, choice], choice, **quiet)
+    view.submit(restore, weights, [*inputs, view], **quiet)
+    changes = [demo.load, *(each.change for each in inputs)]
+    gr.on(changes, cost, inputs, forecast, trigger_mode="always_last", concurrency_limit=8, show_progress="hidden")

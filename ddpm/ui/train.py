@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import functools
+import base64
+import dataclasses
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import torch
 
-from ..config import PRESETS, Config, for_dataset
-from ..data import Dataset, load_dataset
+from ..config import PREDICTIONS, PRESETS, SCHEDULES, Config, for_dataset
+from ..data import DataError, Dataset, load_dataset
 from ..device import Inference, pick_device
 from ..guidance import Guided
 from ..samplers import reverse_process
 from ..schedule import make_schedule
-from ..train import TrainState, build_model, fit
-from . import parts
+from ..train import Snapshot, TrainState, build_model, fit
+from . import archive, parts
 from .engine import Busy, Engine, Job
-from .weights import Library, wrap
+from .weights import Library, Weights, dataset, from_checkpoint, wrap
 
-DATASETS = {"Bundled digits (10,000)": "bundled", "MNIST (60,000)": "mnist", "Fashion-MNIST (60,000)": "fashion"}
+DATASETS = {
+    "Bundled digits (10,000)": "bundled",
+    "MNIST (60,000)": "mnist",
+    "Fashion-MNIST (60,000)": "fashion",
+    "CIFAR-10, colour (50,000)": "cifar10",
+}
+MEGABYTES = {"bundled": 0, "mnist": 12, "fashion": 31, "cifar10": 170}  # to download
+CONTINUE_SECONDS = 60
 ABOUT = {
     "fast": "fast: legible within a minute",
     "best": "best: as the shipped weights",
@@ -50,11 +59,6 @@ down the gradient. Asked for v, the network says a mix of ε and x₀ (Salimans 
 """
 
 
-@functools.lru_cache(maxsize=4)
-def dataset(name: str) -> Dataset:
-    return load_dataset(name, os.environ.get("DDPM_DATA_DIR", "data"), download=False)
-
-
 class TrainingRun:
     """A run, and all that a page needs to draw it from nothing."""
 
@@ -62,6 +66,7 @@ class TrainingRun:
         self.id = secrets.token_urlsafe(16)
         self.config, self.data, self.kind, self.budget, self.label = config, data, kind, budget, label
         self.halt = False
+        self.resume: Snapshot | None = None  # where a continued run goes on
         self.job: Job | None = None
         self.state: TrainState | None = None
         self.points: list[tuple[int, float, float, float]] = []  # step, seconds, loss, smoothed loss
@@ -79,9 +84,10 @@ class TrainingRun:
         """The engine's job: one optimiser step, or one network evaluation of a preview, a step."""
         model = build_model(self.config.model, self.config.train.seed).to(self.device)
         labels = self.data.labels if model.num_classes else None
-        budget = {"steps": int(self.budget)} if self.kind == "steps" else {"seconds": self.budget}
-        due = PREVIEW_EVERY / 2
-        for state in fit(model, self.data.images, labels, sched=self.sched, config=self.config.train, **budget):
+        options = {"steps": int(self.budget)} if self.kind == "steps" else {"seconds": self.budget}
+        options |= {"sched": self.sched, "config": self.config.train, "resume": self.resume}
+        due = self.state.seconds + PREVIEW_EVERY if self.state else PREVIEW_EVERY / 2
+        for state in fit(model, self.data.images, labels, **options):
             self.state = state
             self.record(state)
             yield
@@ -114,6 +120,29 @@ class TrainingRun:
         shown = {"k": len(self.previews), "step": state.step, "seconds": round(state.seconds, 1)}
         self.previews.append(shown | {"x": parts.b64(parts.frame(last.x_t))})
 
+    def info(self) -> dict[str, Any]:
+        """What the checkpoint tells of its making."""
+        state = self.state
+        return {
+            "dataset": self.data.name,
+            "images_in_dataset": len(self.data.images),
+            "class_names": list(self.data.class_names),
+            "command": f"the Train tab: {self.label}",
+            "device": f"{os.cpu_count()} CPU cores" if self.device.type == "cpu" else self.device.type,
+            "precision": self.config.train.precision,
+            "parameters": sum(p.numel() for p in state.ema_model().parameters()),
+            "images_seen": state.images_seen,
+            "held_out_loss": None,
+            "step": state.step,
+            "seconds": state.seconds,
+            "loss_smooth": state.loss_smooth,
+        }
+
+    def weights(self, label: str) -> Weights:
+        """The averaged weights as they are now, ready to be asked."""
+        kind, data = self.config.schedule.kind, self.data
+        return wrap(self.state.ema_model(), self.sched, kind, label, data.name, data.class_names)
+
     def packet(self, first_preview: int = 0) -> dict[str, Any]:
         """All of the curve, which is bounded, and the previews from the given one on."""
         points, state, m = list(self.points), self.state, self.config.model
@@ -121,6 +150,7 @@ class TrainingRun:
             "run": self.id,
             "active": self.active,
             "stopped": self.halt,
+            "paused": self.job.paused,
             "error": self.job.error,
             "label": self.label,
             "kind": self.kind,
@@ -156,10 +186,21 @@ class Runs:
     def get(self, run_id: Any) -> TrainingRun | None:
         return self._runs.get(run_id) if isinstance(run_id, str) else None
 
+    def go_on(self, run: TrainingRun, seconds: float) -> None:
+        """Train a run that has ended for so many seconds more.  Raises ValueError."""
+        if run.active:
+            raise ValueError("Your training run is still going. Press Stop first.")
+        if run.state is None:
+            raise ValueError("There is nothing to continue: press Start.")
+        run.resume = run.state.snapshot()
+        run.kind, run.budget = "seconds", run.state.seconds + seconds
+        self.start(run)
+
     def start(self, run: TrainingRun) -> None:
         """Raises Busy if too many are under way."""
         if sum(other.active for other in self._runs.values()) >= MAX_ACTIVE:
             raise Busy(f"{MAX_ACTIVE} training runs are under way on this server. Try again when one has ended.")
+        run.halt = False
         run.job = self.engine.submit(run.steps())
         self._runs[run.id] = run
         ended = [key for key, other in self._runs.items() if not other.active]
@@ -167,21 +208,64 @@ class Runs:
             del self._runs[key]
 
 
-def check(preset: Any, name: Any, kind: Any, budget: Any) -> TrainingRun:
+# The controls under More: the field of the configuration that each sets.
+MORE = (
+    ("train", "lr"),
+    ("train", "batch_size"),
+    ("schedule", "kind"),
+    ("model", "prediction"),
+    ("train", "ema_decay"),
+    ("train", "label_dropout"),
+    ("model", "base"),
+    ("train", "seed"),
+)
+WHOLE = {"batch_size": "Batch size", "base": "Width", "seed": "Seed"}
+LIMITS = {"batch_size": 512, "base": 128}  # of what a page may ask of a server, below those of the configuration
+
+
+def more_of(config: Config) -> list[Any]:
+    """The values of the controls under More in a configuration."""
+    return [getattr(getattr(config, part), name) for part, name in MORE]
+
+
+def with_more(config: Config, values: Sequence[Any]) -> Config:
+    """The configuration with the controls under More set.  Raises ValueError about the first that will not do."""
+    changed: dict[str, dict[str, Any]] = {"model": {}, "schedule": {}, "train": {}}
+    for (part, name), value in zip(MORE, values, strict=True):
+        if name in WHOLE:
+            value = parts.whole_number(value, WHOLE[name], 0, LIMITS.get(name, 2**31 - 1))
+        changed[part][name] = value
+    try:
+        return Config(*(dataclasses.replace(getattr(config, part), **fields) for part, fields in changed.items()))
+    except ValueError as error:
+        raise ValueError(f"Under More: {error}.") from None
+
+
+def check(preset: Any, name: Any, kind: Any, budget: Any, *more: Any) -> TrainingRun:
     """A run as it was asked for.  Raises ValueError with one clear sentence about the first value that will not do."""
     preset = parts.one_of(preset, "Preset", PRESETS)
     name = parts.one_of(name, "Data", DATASETS.values())
     kind = parts.one_of(kind, "Budget", BUDGETS)
     budget = (parts.number if kind == "seconds" else parts.whole_number)(budget, kind.capitalize(), *BUDGETS[kind])
-    try:
-        data = dataset(name)
-    except ValueError as error:
-        raise ValueError(
-            f"{name} is not on this server. Train on the bundled digits, or have whoever runs it fetch it with: "
-            f"python -m ddpm train --dataset {name} --steps 1 --out runs/fetch"
-        ) from error
-    config = for_dataset(PRESETS[preset], data.images.shape[1], data.num_classes)
+    config = with_more(PRESETS[preset], more or more_of(PRESETS[preset]))
+    data = dataset(name)
+    config = for_dataset(config, data.images.shape[1], data.num_classes, config.train.seed)
     return TrainingRun(config, data, kind, budget, f"{preset}, {name}, {budget:g} {kind}")
+
+
+async def fetch(name: Any) -> AsyncIterator[str]:
+    """Download a data set to this server in a thread of its own, saying how far it is.  Raises DataError."""
+    name = parts.one_of(name, "Data", DATASETS.values())
+    folder = Path(os.environ.get("DDPM_DATA_DIR", "data"))
+
+    def megabytes() -> float:
+        return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e6 if folder.is_dir() else 0
+
+    before = megabytes()
+    work = asyncio.ensure_future(asyncio.to_thread(load_dataset, name, folder, download=True))
+    while not (await asyncio.wait({work}, timeout=0.5))[0]:
+        yield f"Downloading {name}: {min(megabytes() - before, MEGABYTES[name]):.0f} of {MEGABYTES[name]} MB…"
+    work.result()
 
 
 def build(
@@ -191,31 +275,62 @@ def build(
     runs = Runs(engine)
 
     async def watch(run: TrainingRun) -> AsyncIterator[dict[str, Any]]:
-        sent = 0
+        sent, last = 0, None
         ended = asyncio.wrap_future(run.job.finished)
         while True:
             done = ended.done()
             packet = run.packet(sent)
             sent += len(packet["previews"])
-            yield packet
+            now = (done, packet["paused"], packet.get("step"), packet["num_previews"])
+            if now != last:
+                yield packet
             if done:
                 return
+            last = now
             await asyncio.wait({ended}, timeout=PACKET_SECONDS)
 
-    async def start(preset, name, kind, budget, mine) -> AsyncIterator:
+    async def start(preset, name, kind, budget, *rest) -> AsyncIterator:
+        *more, mine = rest
         other = runs.get(mine)
         try:
             if other is not None and other.active:
                 raise ValueError("Your training run is still going. Press Stop first.")
-            run = await asyncio.to_thread(check, preset, name, kind, budget)
+            try:
+                run = await asyncio.to_thread(check, preset, name, kind, budget, *more)
+            except DataError:  # not on this server yet
+                async for sentence in fetch(name):
+                    yield {"notice": sentence}, gr.skip()
+                run = await asyncio.to_thread(check, preset, name, kind, budget, *more)
             runs.start(run)
+        except DataError:
+            yield {"error": f"{name} could not be downloaded. Is there a network? Bundled digits need none."}, gr.skip()
+            return
         except ValueError as error:
-            yield {"notice": str(error)}, gr.skip()
+            yield {"error": str(error)}, gr.skip()
             return
         keep = run.id
         async for packet in watch(run):
             yield packet, keep
             keep = gr.skip()
+
+    async def go_on(mine) -> AsyncIterator:
+        run = runs.get(mine)
+        try:
+            if run is None:
+                raise ValueError("There is nothing to continue: press Start.")
+            runs.go_on(run, CONTINUE_SECONDS)
+        except ValueError as error:
+            yield {"error": str(error)}
+            return
+        async for packet in watch(run):
+            yield packet
+
+    def pause(mine) -> Any:
+        run = runs.get(mine)
+        if run is None or not run.active:
+            return {"error": "Nothing is training."}
+        (engine.resume if run.job.paused else engine.pause)(run.job)
+        return gr.skip()
 
     async def attach(mine) -> AsyncIterator:
         run = runs.get(mine)
@@ -226,18 +341,41 @@ def build(
     def stop(mine) -> Any:
         run = runs.get(mine)
         if run is None or not run.active:
-            return {"notice": "Nothing is training."}
+            return {"error": "Nothing is training."}
         run.halt = True
+        engine.resume(run.job)
         return gr.skip()
 
-    def use(mine) -> tuple:
+    def offer(own, label, weights_id) -> tuple:
+        """Make these weights the page's: the choice of weights with them in it, and what the browser window has."""
+        own = [*(pair for pair in own if pair[1] != weights_id), (label, weights_id)]
+        return gr.update(choices=[*library.shipped, *own], value=weights_id), own
+
+    def use(mine, own) -> tuple:
         run = runs.get(mine)
         if run is None or run.state is None:
-            return gr.skip(), gr.skip(), {"notice": "There are no weights yet: press Start and train some."}
-        label = f"trained here: {run.label}, {run.state.step} steps"
-        library.put(run.id, wrap(run.state.ema_model(), run.sched, run.config.schedule.kind, label))
-        choices = [*library.shipped, (label, run.id)]
-        return gr.update(choices=choices, value=run.id), gr.update(selected="reverse"), gr.skip()
+            nothing = {"error": "There are no weights yet: press Start and train some."}
+            return gr.skip(), gr.skip(), gr.skip(), nothing
+        label = f"trained here: {run.label}, step {run.state.step}"
+        library.put(run.id, run.weights(label))
+        return *offer(own, label, run.id), gr.update(selected="reverse"), gr.skip()
+
+    async def open_zip(path, own) -> tuple:
+        try:
+            opened = await asyncio.to_thread(archive.read, path)
+        except ValueError as error:
+            return gr.skip(), gr.skip(), {"error": str(error)}
+        weights_id, name = secrets.token_urlsafe(16), f"opened: {Path(path).stem[:40]}"
+        library.put(weights_id, from_checkpoint(opened, name))
+        return *offer(own, name, weights_id), {"notice": f"Opened {name}: it is chosen under Weights, above."}
+
+    async def download(asked: Any) -> dict[str, Any]:
+        """The checkpoint folder of a run as a zip: {run} -> {name, data} or {error}."""
+        run = runs.get(asked.get("run")) if isinstance(asked, dict) else None
+        if run is None or run.state is None:
+            return {"error": "There are no weights yet: press Start and train some."}
+        data = await asyncio.to_thread(archive.write, run.state.ema_model(), run.config, run.info(), "ddpm-trained")
+        return {"name": f"ddpm-{run.state.step}-steps.zip", "data": base64.b64encode(data).decode()}
 
     def missed(asked: Any) -> dict[str, Any]:
         """The previews of a run that the page has missed: {run, have: [k, ...]} -> {previews}."""
@@ -246,6 +384,8 @@ def build(
         previews = run.previews if run else []
         return {"previews": [p for p in previews if not isinstance(have, list) or p["k"] not in have]}
 
+    own = gr.State([])  # weights trained or opened in this window: (label, id)
+    fast = PRESETS["fast"]
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             preset = gr.Dropdown([(ABOUT[p], p) for p in ABOUT], value="fast", label="Preset", elem_id="train-preset")
@@ -253,16 +393,33 @@ def build(
             with gr.Row(elem_classes="pair"):
                 kind = gr.Dropdown(list(BUDGETS), value="seconds", label="Budget in", elem_id="train-kind")
                 budget = gr.Number(30, label="How many", minimum=1, elem_id="train-budget")
+            with gr.Accordion("More", open=False, elem_id="train-more"):
+                with gr.Row(elem_classes="pair"):
+                    lr = gr.Number(fast.train.lr, label="Learning rate", elem_id="train-lr")
+                    batch = gr.Number(fast.train.batch_size, label="Batch size", precision=0, elem_id="train-batch")
+                with gr.Row(elem_classes="pair"):
+                    schedule = gr.Dropdown(list(SCHEDULES), value=fast.schedule.kind, label="Schedule")
+                    predicts = gr.Dropdown(list(PREDICTIONS), value=fast.model.prediction, label="Predicts")
+                with gr.Row(elem_classes="pair"):
+                    decay = gr.Number(fast.train.ema_decay, label="EMA decay", elem_id="train-decay")
+                    dropout = gr.Number(fast.train.label_dropout, label="Label dropout", elem_id="train-dropout")
+                with gr.Row(elem_classes="pair"):
+                    width = gr.Number(fast.model.base, label="Width", precision=0, step=8, elem_id="train-width")
+                    seed = gr.Number(fast.train.seed, label="Seed", precision=0, elem_id="train-seed")
             with gr.Row(elem_classes="pair"):
                 go = gr.Button("Start", variant="primary", elem_id="train-start")
+                hold = gr.Button("Pause", elem_id="train-pause")
                 halt = gr.Button("Stop", elem_id="train-stop")
-            to_reverse = gr.Button("Use these weights in Reverse", elem_id="train-use")
+            to_reverse = gr.Button("Use in Reverse", elem_id="train-use")
+            with gr.Row(elem_classes="pair"):
+                again = gr.Button(f"Continue {CONTINUE_SECONDS} s", elem_id="train-continue")
+                opener = gr.UploadButton("Open a zip", file_types=[".zip"], elem_id="train-open", size="lg")
             gr.HTML(
                 '<p class="hint">The run is on the server: it goes on if you reload this page, and Reverse stays '
                 "usable while it runs. Seconds count training alone, not the pictures in between.</p>"
             )
         with gr.Column(elem_classes="middle"):
-            view = parts.view("train", None, [missed])
+            view = parts.view("train", None, [missed, download])
         with gr.Column(elem_classes="side"):
             parts.margin(
                 "train",
@@ -272,7 +429,13 @@ def build(
             )
 
     quiet = {"show_progress": "hidden", "trigger_mode": "multiple"}
-    go.click(start, [preset, name, kind, budget, run_id], [view, run_id], concurrency_limit=64, **quiet)
+    more = [lr, batch, schedule, predicts, decay, dropout, width, seed]
+    inputs = [preset, name, kind, budget, *more, run_id]
+    preset.input(lambda p: more_of(PRESETS[parts.one_of(p, "Preset", PRESETS)]), preset, more, queue=False, **quiet)
+    go.click(start, inputs, [view, run_id], concurrency_limit=64, **quiet)
+    again.click(go_on, run_id, view, concurrency_limit=64, **quiet)
     demo.load(attach, run_id, view, concurrency_limit=64, show_progress="hidden")
+    hold.click(pause, run_id, view, queue=False, **quiet)
     halt.click(stop, run_id, view, queue=False, **quiet)
-    to_reverse.click(use, run_id, [weights, tabs, view], queue=False, **quiet)
+    to_reverse.click(use, [run_id, own], [weights, own, tabs, view], queue=False, **quiet)
+    opener.upload(open_zip, [opener, own], [weights, own, view], **quiet)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checkpoint import CONFIG, load_checkpoint
+from ..checkpoint import CONFIG, Checkpoint, load_checkpoint
+from ..data import NAMES, DataError, Dataset, load_dataset
 from ..device import Inference, pick_device
 from ..schedule import Schedule
 from .parts import Kept
@@ -21,6 +24,8 @@ class Weights:
     """A model ready to be asked, with the schedule it was trained on."""
 
     label: str
+    dataset: str  # what they were trained on
+    class_names: tuple[str, ...]
     model: Inference
     sched: Schedule
     kind: str  # of the schedule
@@ -49,7 +54,7 @@ class Library:
             with self._lock:
                 if name not in self._loaded:
                     loaded = load_checkpoint(self.folder / name, pick_device())
-                    self._loaded[name] = wrap(loaded.model, loaded.sched, loaded.config.schedule.kind, name)
+                    self._loaded[name] = from_checkpoint(loaded, name)
                 return self._loaded[name]
         trained = self._trained.get(name)
         if trained is None:
@@ -61,6 +66,37 @@ class Library:
         self._trained.put(run_id, weights, 4 * parameters)
 
 
-def wrap(model, sched: Schedule, kind: str, label: str) -> Weights:
+def wrap(model, sched: Schedule, kind: str, label: str, dataset: str, class_names: tuple[str, ...] = ()) -> Weights:
     m = model.config
-    return Weights(label, Inference(model, "auto"), sched, kind, m.num_classes, m.img_size, m.in_ch)
+    inference = Inference(model, "auto")
+    return Weights(label, dataset, class_names, inference, sched, kind, m.num_classes, m.img_size, m.in_ch)
+
+
+def from_checkpoint(loaded: Checkpoint, label: str) -> Weights:
+    """Weights of a checkpoint.  What it says of its data is somebody's text, so it is taken only if it makes sense."""
+    dataset, names = loaded.info.get("dataset"), loaded.info.get("class_names")
+    dataset = dataset if dataset in NAMES else "unknown"
+    if not (isinstance(names, list) and len(names) == loaded.config.model.num_classes):
+        names = range(loaded.config.model.num_classes)
+    names = tuple(str(name)[:40] for name in names)
+    return wrap(loaded.model, loaded.sched, loaded.config.schedule.kind, label, dataset, names)
+
+
+@functools.lru_cache(maxsize=4)
+def dataset(name: str, download: bool = False) -> Dataset:
+    """A data set of this server, from the folder DDPM_DATA_DIR.  Raises DataError if it is not there."""
+    return load_dataset(name, os.environ.get("DDPM_DATA_DIR", "data"), download=download)
+
+
+def pictures_of(weights: Weights) -> Dataset:
+    """Pictures like those that the weights were trained on; of MNIST, the digits that ship.  Raises ValueError."""
+    name = "bundled" if weights.dataset == "mnist" else weights.dataset
+    try:
+        data = dataset(name)
+    except DataError as error:
+        raise ValueError(
+            "The pictures these weights were trained on are not on this server. Draw or upload one."
+        ) from error
+    if tuple(data.images.shape[1:]) != (weights.channels, weights.img_size, weights.img_size):
+        raise ValueError("These weights do not fit the pictures they name. Draw or upload one.")
+    return data

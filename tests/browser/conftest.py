@@ -60,7 +60,8 @@ def server(chromium, tmp_path_factory):
     log = tmp_path_factory.mktemp("server") / "log"
     with log.open("w") as output:
         command = [sys.executable, "app.py", "--no-open", "--host", "127.0.0.1", "--port", str(port)]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}  # as a user has it
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
     url = f"http://127.0.0.1:{port}"
     for _ in range(240):
         if process.poll() is not None:

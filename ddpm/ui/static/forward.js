@@ -2,64 +2,137 @@
 "use strict";
 
 DDPM.forward = (element, props, watch, server) => {
+  const FILM = [0, 111, 222, 333, 444, 555, 666, 777, 888, 999];
   const root = element.querySelector(".view");
   const panes = [
     { key: "x0", label: "x₀  the digit" }, { key: "eps", label: "ε  the noise" },
-    { key: "xt", label: "xₜ  what is left" }, { key: "hat", label: "x̂₀  the network's guess" },
+    { key: "xt", label: "xₜ" }, { key: "hat", label: "x̂₀  the network's guess" },
+    { key: "xt2", label: "xₜ" }, { key: "hat2", label: "x̂₀" },
   ];
   const stage = new DDPM.Stage(root, panes);
+  const film = DDPM.el("div", "film", root);
   const status = new DDPM.Status(root, "");
-  const state = { x0: null, eps: null };
-  let asking = false, wanted = null;
+  const state = { x0: null, eps: null, both: false };
+  let asking = false, wanted = null, pad = null;
+
+  const frames = FILM.map((t) => {
+    const button = DDPM.el("button", "", film);
+    button.type = "button";
+    button.title = `t = ${t}`;
+    button.setAttribute("aria-label", `t = ${t}`);
+    button.addEventListener("click", () => { timeline.pause(); timeline.seek(t); });
+    return { t, button, canvas: DDPM.el("canvas", "", button) };
+  });
 
   const timeline = new DDPM.Timeline(root, {
     label: "t, the noise level", count: 1000, ends: ["t = 0, clean", "t = 999, noise"], frameMs: 40, onseek: show,
   });
   timeline.stride = 8;
 
+  const other = () => (state.schedule === "cosine" ? "linear" : "cosine");
+
   function receive(packet) {
     if (!packet) return;
+    if (packet.error) return status.say(packet.error, true);
     if (packet.x0) packet = { ...packet, x0: DDPM.bytes(packet.x0) };
     if (packet.eps) {
       const half = new DataView(DDPM.bytes(packet.eps).buffer);
       packet = { ...packet, eps: Float32Array.from({ length: half.byteLength / 2 }, (_, i) => float16(half.getUint16(2 * i, true))) };
     }
-    const scheduleChanged = packet.schedule && packet.schedule !== state.schedule;
     Object.assign(state, packet);
-    if (scheduleChanged) curves();
+    if (state.x0.length !== state.eps.length) return; // the other half of a change of weights is on its way
+    stage.shape(1, state.size, state.channels);
+    stage.arrange(state.both ? ["x0", "xt", "hat", "eps", "xt2", "hat2"] : ["x0", "eps", "xt", "hat"]);
+    curves();
     stage.show("x0", state.x0);
     stage.show("eps", Uint8ClampedArray.from(state.eps, (v) => 127.5 * (v + 1)));
-    stage.caption("x0", `x₀  the digit, a ${state.label}`);
+    stage.caption("x0", state.label ? `x₀  the digit: ${state.label}` : "x₀  your own");
+    for (const { t, canvas } of frames) thumbnail(canvas, mix(t, state.schedule));
     show(timeline.position);
   }
 
   function curves() {
     const noise = (signal) => signal.map((a) => Math.sqrt(1 - a * a));
-    const other = state.schedule === "cosine" ? "linear" : "cosine";
-    const { [state.schedule]: chosen, [other]: faint } = state.signal;
+    const { [state.schedule]: chosen, [other()]: faint } = state.signal;
     timeline.setCurves([
       { label: "√ᾱ", y: chosen, colour: "a", mark: true },
       { label: "√(1−ᾱ)", y: noise(chosen), colour: "b", dash: [7, 4], mark: true },
-      { label: `${other}, for comparison`, y: faint, colour: "c", width: 1.5, dash: [2, 3] },
-      { y: noise(faint), colour: "c", width: 1.5, dash: [2, 3] },
+      { label: `${other()}, for comparison`, y: faint, colour: "c", width: 1.5, dash: [2, 3], mark: state.both },
+      { y: noise(faint), colour: "c", width: 1.5, dash: [2, 3], mark: state.both },
     ]);
+  }
+
+  // x_t as floats, not clamped.
+  function mix(t, schedule) {
+    const a = state.signal[schedule][t], b = Math.sqrt(1 - a * a);
+    return Float32Array.from(state.x0, (v, i) => a * (v / 127.5 - 1) + b * state.eps[i]);
+  }
+
+  const shown = (x) => Uint8ClampedArray.from(x, (v) => 127.5 * (v + 1)); // rounds and clamps
+
+  function thumbnail(canvas, x) {
+    const { size, channels } = state, image = new ImageData(size, size), bytes = shown(x);
+    for (let i = 0; i < size * size; i++) {
+      for (let c = 0; c < 3; c++) image.data[4 * i + c] = bytes[i * channels + (channels === 1 ? 0 : c)];
+      image.data[4 * i + 3] = 255;
+    }
+    canvas.width = canvas.height = size;
+    canvas.getContext("2d").putImageData(image, 0, 0);
   }
 
   function show(t) {
     if (!state.x0) return;
-    const a = state.signal[state.schedule][t], b = Math.sqrt(1 - a * a);
-    const x_t = new Uint8ClampedArray(state.x0.length);
-    for (let i = 0; i < x_t.length; i++) {
-      const x0 = state.x0[i] / 127.5 - 1;
-      x_t[i] = 127.5 * (a * x0 + b * state.eps[i] + 1); // Uint8ClampedArray rounds and clamps
-    }
-    stage.show("xt", x_t);
-    stage.caption("xt", `xₜ = ${a.toFixed(2)} x₀ + ${b.toFixed(2)} ε`);
+    const schedules = state.both ? [state.schedule, other()] : [state.schedule];
+    schedules.forEach((schedule, i) => {
+      const x = mix(t, schedule), a = state.signal[schedule][t], b = Math.sqrt(1 - a * a), end = i ? "2" : "";
+      stage.show(`xt${end}`, shown(x));
+      stage.caption(`xt${end}`, state.both ? `xₜ  ${schedule}, ${decibels(a)} dB` : `xₜ = ${a.toFixed(2)} x₀ + ${b.toFixed(2)} ε`);
+      stage.caption(`hat${end}`, state.both ? `x̂₀  ${schedule}` : "x̂₀  the network's guess");
+      if (i) return;
+      DDPM.live("forward", "a", a.toFixed(3));
+      DDPM.live("forward", "b", b.toFixed(3));
+      DDPM.live("forward", "snr", decibels(a));
+      histogram(x);
+    });
     timeline.say(`t = ${t}`);
     DDPM.live("forward", "t", t);
-    DDPM.live("forward", "a", a.toFixed(3));
-    DDPM.live("forward", "b", b.toFixed(3));
-    ask({ index: state.index, seed: state.seed, schedule: state.schedule, t });
+    for (const frame of frames) frame.button.classList.toggle("now", Math.abs(frame.t - t) < 56);
+    ask({ x0: state.x0, seed: state.seed, schedules, t, weights: state.weights });
+  }
+
+  function decibels(a) {
+    return (10 * Math.log10((a * a) / (1 - a * a))).toFixed(1).replace("-", "−");
+  }
+
+  function histogram(x) {
+    const canvas = document.querySelector("#forward-margin .histogram");
+    if (!canvas || !canvas.clientWidth) return;
+    const ratio = window.devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight, bins = 48, limit = 4;
+    canvas.width = width * ratio;
+    canvas.height = height * ratio;
+    const c = canvas.getContext("2d"), style = getComputedStyle(canvas), counts = new Float32Array(bins);
+    for (const v of x) counts[Math.max(0, Math.min(bins - 1, Math.floor(((v + limit) / (2 * limit)) * bins)))]++;
+    const top = 1, density = (count) => Math.min(top, count / x.length / ((2 * limit) / bins));
+    const base = height - 18, w = width / bins;
+    c.scale(ratio, ratio);
+    c.fillStyle = style.getPropertyValue("--curve-a");
+    counts.forEach((count, i) => {
+      const h = (density(count) / top) * (base - 4);
+      c.fillRect(i * w, base - h, w - 1, h);
+    });
+    c.strokeStyle = style.getPropertyValue("--curve-b");
+    c.lineWidth = 2;
+    c.setLineDash([6, 3]);
+    c.beginPath();
+    for (let i = 0; i <= width; i += 2) {
+      const v = (i / width) * 2 * limit - limit;
+      c.lineTo(i, base - (Math.exp((-v * v) / 2) / Math.sqrt(2 * Math.PI) / top) * (base - 4));
+    }
+    c.stroke();
+    c.fillStyle = style.getPropertyValue("--muted");
+    c.font = "12px system-ui, sans-serif";
+    c.textAlign = "center";
+    for (const v of [-2, 0, 2]) c.fillText(String(v).replace("-", "−"), ((v + limit) / (2 * limit)) * width, height - 4);
   }
 
   // One question at a time; of those that come up meanwhile, only the last.
@@ -71,11 +144,10 @@ DDPM.forward = (element, props, watch, server) => {
       const now = wanted;
       wanted = null;
       try {
-        const answer = await server.x0_hat(now);
+        const answer = await server.x0_hat({ ...now, x0: DDPM.base64(now.x0) });
         if (answer.error) status.say(answer.error, true);
-        else {
-          stage.show("hat", DDPM.bytes(answer.x0_hat));
-          stage.caption("hat", "x̂₀  the network's guess");
+        else if (now.x0.length === state.x0.length) {
+          answer.x0_hat.forEach((hat, i) => stage.show(i ? "hat2" : "hat", DDPM.bytes(hat)));
           status.say("");
         }
       } catch {
@@ -85,6 +157,13 @@ DDPM.forward = (element, props, watch, server) => {
     asking = false;
   }
 
+  DDPM.tabs.forward = {
+    receive,
+    own() {
+      pad = pad || new DDPM.Pad((x0) => receive({ x0: DDPM.base64(x0), label: "" }));
+      pad.open(state.size, state.channels);
+    },
+  };
   watch("value", () => receive(props.value));
   receive(props.value);
   timeline.seek(250);

@@ -1,9 +1,10 @@
 // The Reverse tab: shows the frames of a run as they come, keeps them, and plays them again without the server.
 "use strict";
 
-DDPM.reverse = (element, props, watch, server) => {
+DDPM.reverse = (element, props, watch, server, trigger) => {
   const root = element.querySelector(".view");
-  const stage = new DDPM.Stage(root, [{ key: "x", label: "xₜ  the sample" }, { key: "h", label: "x̂₀  the network's guess" }], {
+  const panes = [{ key: "x", label: "xₜ  the sample" }, { key: "h", label: "x̂₀  the network's guess" }];
+  const stage = new DDPM.Stage(root, panes, {
     n: 16, empty: "Press Generate: 16 digits will come out of noise, step by step.",
   });
   const status = new DDPM.Status(root, "Nothing generated yet.");
@@ -11,11 +12,15 @@ DDPM.reverse = (element, props, watch, server) => {
     label: "step of the reverse process", ends: ["t = 999, noise", "clean"], onseek: show,
   });
   timeline.setCount(2, 0);
+  const enlarged = new DDPM.Enlarge(stage, panes);
+  const saving = ["png", "gif"].map((kind) => timeline.addButton(`Save ${kind.toUpperCase()}`, () => save(kind)));
+  for (const button of saving) button.disabled = true;
   let run = { id: null, frames: [] };
 
   function receive(packet) {
     if (!packet) return;
     if (packet.error && !packet.run) return status.say(packet.error, true);
+    if (packet.notice) return status.say(packet.notice);
     if (packet.run !== run.id) begin(packet);
     if (packet.signal) {
       timeline.ends = [`t = ${packet.times[0]}, noise`, "clean"];
@@ -29,6 +34,7 @@ DDPM.reverse = (element, props, watch, server) => {
     if (packet.done) {
       const end = packet.error || (packet.stopped ? `Stopped at step ${packet.step} of ${packet.num_steps}` : `${packet.num_steps} steps`);
       status.say(packet.error ? end : `${end}: ${cost}. Play it again, or drag the playhead.`, Boolean(packet.error));
+      for (const button of saving) button.disabled = !run.frames.length;
       fetchMissed();
     } else if (!run.frames.length) {
       status.say(packet.ahead > 0 ? `Waiting for a turn: ${packet.ahead} ahead.` : "Starting from pure noise…");
@@ -39,6 +45,7 @@ DDPM.reverse = (element, props, watch, server) => {
 
   function begin(packet) {
     timeline.pause();
+    for (const button of saving) button.disabled = true;
     run = { id: packet.run, frames: [], total: packet.total, sampler: packet.sampler };
     stage.shape(packet.n, packet.size, packet.channels);
     timeline.setCount(packet.total, 0);
@@ -70,11 +77,30 @@ DDPM.reverse = (element, props, watch, server) => {
     const clean = frame.t < 0;
     stage.caption("x", clean ? "x₀  the finished sample" : `xₜ  at t = ${frame.t}`);
     timeline.say(clean ? "finished" : `t = ${frame.t}`);
+    enlarged.update();
     const step = clean ? run.frames[position - 1] : frame; // a finished sample shows the step that finished it
     if (!step) return;
     DDPM.live("reverse", "s", step.s < 0 ? "clean" : step.s);
     for (const i of [0, 1, 2]) DDPM.live("reverse", `c${i}`, step.c[i].toFixed(3));
   }
+
+  async function save(kind) {
+    status.say(`Making the ${kind.toUpperCase()}…`);
+    const { error, name, data } = await server.picture({ run: run.id, kind });
+    if (error) return status.say(error, true);
+    DDPM.download(name, DDPM.bytes(data), `image/${kind}`);
+    status.say(`Saved ${name}. Its recipe is in it: drop it on this page to restore the settings.`);
+  }
+
+  // A dropped PNG or GIF that was saved here: its first bytes hold the recipe, which the server reads and checks.
+  root.addEventListener("dragover", (event) => event.preventDefault());
+  root.addEventListener("drop", async (event) => {
+    event.preventDefault();
+    const file = event.dataTransfer.files[0];
+    if (!file) return;
+    const head = new Uint8Array(await file.slice(0, 65536).arrayBuffer());
+    trigger("submit", { head: DDPM.base64(head) });
+  });
 
   watch("value", () => receive(props.value));
 };

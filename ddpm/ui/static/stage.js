@@ -10,7 +10,23 @@ DDPM.el = (tag, className, parent, text) => {
   return node;
 };
 
+DDPM.tabs = {}; // what each tab lets its controls do, by name
+
 DDPM.bytes = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+
+DDPM.download = (name, bytes, type) => {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([bytes], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+};
+
+DDPM.base64 = (bytes) => {
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
+  return btoa(text);
+};
 
 // Present numbers of the margin: every element of #<name>-margin with data-live=<key>.
 DDPM.live = (name, key, text) => {
@@ -36,11 +52,22 @@ DDPM.Stage = class {
       const canvas = DDPM.el("canvas", "", figure);
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", label);
+      canvas.addEventListener("click", (event) => this.pick(canvas, event));
       this.panes.set(key, { figure, caption, canvas, data: null });
     }
     this.message = DDPM.el("p", "empty", this.field, empty);
     this.buffer = document.createElement("canvas");
+    this.onpick = null; // (i) => ...: what a click on picture i does
     new ResizeObserver(() => this.layout()).observe(this.field);
+    this.layout();
+  }
+
+  // Which panes are to be seen, in reading order.
+  arrange(keys) {
+    for (const [key, { figure }] of this.panes) {
+      figure.hidden = !keys.includes(key);
+      figure.style.order = keys.indexOf(key);
+    }
     this.layout();
   }
 
@@ -60,6 +87,14 @@ DDPM.Stage = class {
     this.draw(pane);
   }
 
+  pick(canvas, event) {
+    if (!this.onpick || !this.message.hidden) return;
+    const { columns, tile, gap } = this.grid, scale = canvas.width / canvas.clientWidth;
+    const column = Math.floor((event.offsetX * scale) / (tile + gap)), row = Math.floor((event.offsetY * scale) / (tile + gap));
+    const i = row * columns + Math.min(column, columns - 1);
+    if (i < this.n) this.onpick(i);
+  }
+
   caption(key, text) {
     this.panes.get(key).caption.textContent = text;
   }
@@ -69,7 +104,7 @@ DDPM.Stage = class {
     const ratio = window.devicePixelRatio || 1;
     const width = this.field.clientWidth, height = this.field.clientHeight;
     if (!width || !height) return;
-    const count = this.panes.size, captionHeight = 26, { GAP, PANE_GAP, CAPTION_WIDTH } = DDPM.Stage;
+    const count = [...this.panes.values()].filter((pane) => !pane.figure.hidden).length, captionHeight = 26, { GAP, PANE_GAP, CAPTION_WIDTH } = DDPM.Stage;
     let best = { zoom: 0 };
     const beside = width > 480 && count === 2; // two panes are there to be compared: side by side where there is room
     for (let across = beside ? 2 : 1; across <= count; across++) {
@@ -125,6 +160,48 @@ DDPM.Stage = class {
       else context.fillRect(x, y, tile, tile);
     }
   }
+};
+
+// One picture of a stage, large, in a dialog that follows what the stage shows.
+DDPM.Enlarge = class {
+  constructor(stage, panes) {
+    this.stage = stage;
+    this.dialog = DDPM.dialog("Enlarged");
+    this.big = new DDPM.Stage(this.dialog.body, panes);
+    this.i = 0;
+    stage.onpick = (i) => { this.i = i; this.dialog.showModal(); this.update(); };
+    this.dialog.addEventListener("keydown", (event) => {
+      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (!by) return;
+      this.i = (this.i + by + stage.n) % stage.n;
+      this.update();
+    });
+  }
+
+  update() {
+    if (!this.dialog.open) return;
+    const { n, size, channels } = this.stage, length = size * size * channels;
+    this.dialog.title_.textContent = `Digit ${this.i + 1} of ${n}  (arrow keys: the others)`;
+    this.big.shape(1, size, channels);
+    for (const [key, pane] of this.stage.panes) {
+      this.big.show(key, pane.data && pane.data.slice(this.i * length, (this.i + 1) * length));
+      this.big.caption(key, pane.caption.textContent);
+    }
+    this.big.layout();
+  }
+};
+
+DDPM.dialog = (title) => {
+  // Inside Gradio's container, so that its theme and our colours reach it.
+  const dialog = DDPM.el("dialog", "ddpm-dialog", document.querySelector(".gradio-container"));
+  const head = DDPM.el("div", "head", dialog);
+  dialog.title_ = DDPM.el("h2", "", head, title);
+  const close = DDPM.el("button", "", head, "Close");
+  close.type = "button";
+  close.addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.body = DDPM.el("div", "body", dialog);
+  return dialog;
 };
 
 // One line under the stage that says what is going on; errors say what to do next.

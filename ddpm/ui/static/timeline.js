@@ -37,6 +37,12 @@ DDPM.Timeline = class {
     return button;
   }
 
+  addButton(text, act) {
+    const button = this.button(this.root.querySelector(".transport"), text, text, act);
+    this.readout.before(button);
+    return button;
+  }
+
   // How many positions the axis has, and how many of them are there already.
   setCount(count, available = count) {
     this.count = Math.max(count, 2);
@@ -112,11 +118,11 @@ DDPM.Timeline = class {
     const { left, right, top, bottom } = DDPM.Timeline.PAD;
     const w = width - left - right, h = height - top - bottom;
     const values = this.curves.flatMap((curve) => curve.y.filter((v) => v !== null && (!this.log || v > 0)));
-    let low = 0, high = 1;
+    let low = 0, high = values.reduce((a, b) => Math.max(a, b), 0) || 1;
     const scale = (v) => (this.log ? Math.log10(v) : v);
     if (this.log && values.length) {
       low = scale(values.reduce((a, b) => Math.min(a, b)));
-      high = Math.max(scale(values.reduce((a, b) => Math.max(a, b))), low + 0.1);
+      high = Math.max(scale(high), low + 0.1);
     }
     const px = (position) => left + (position / (this.count - 1)) * w;
     const py = (v) => top + ((high - scale(v)) / (high - low)) * h;
@@ -131,8 +137,8 @@ DDPM.Timeline = class {
     c.textBaseline = "middle";
     c.textAlign = "right";
     if (!this.log || values.length) {
-      const ticks = this.log ? [10 ** high, 10 ** low] : [1, 0];
-      for (const v of ticks) c.fillText(this.log ? v.toPrecision(2) : v, left - 6, Math.min(py(v), top + h - 4));
+      const ticks = this.log ? [10 ** high, 10 ** low] : [high, 0];
+      for (const v of ticks) c.fillText(String(Number(v.toPrecision(2))), left - 6, Math.min(py(v), top + h - 4));
     }
     c.textBaseline = "alphabetic";
     c.textAlign = "left";

@@ -10,11 +10,19 @@ DDPM.train = (element, props, watch, server) => {
   const timeline = new DDPM.Timeline(root, { label: "moment of the training", ends: ["start", "end"], onseek: show, frameMs: 250 });
   const POSITIONS = 1000; // of the axis, over the whole budget
   timeline.setCount(2, 0);
-  let run = { id: null, previews: [] };
+  let run = { id: null, previews: [] }, log = true;
+  const axis = timeline.addButton("Linear axis", () => {
+    log = !log;
+    axis.textContent = log ? "Linear axis" : "Log axis";
+    timeline.setCurves(timeline.curves, { log });
+  });
+  const zip = timeline.addButton("Save zip", save);
+  zip.disabled = true;
 
   function receive(packet) {
     if (!packet) return;
-    if (packet.notice) return status.say(packet.notice, true);
+    if (packet.notice) return status.say(packet.notice);
+    if (packet.error && !packet.run) return status.say(packet.error, true);
     if (packet.run !== run.id) begin(packet);
     const byTime = packet.kind === "seconds";
     const unit = byTime ? "seconds" : "step", done = packet[unit] || 0;
@@ -26,9 +34,9 @@ DDPM.train = (element, props, watch, server) => {
       const [steps, seconds, loss, smooth] = packet.curve;
       const x = (byTime ? seconds : steps).map(at);
       timeline.setCurves([
-        { label: "loss of each batch", x, y: loss, colour: "c", width: 1 },
-        { label: "smoothed", x, y: smooth, colour: "b", dash: [8, 3] },
-      ], { log: true });
+        { label: "loss, batch", x, y: loss, colour: "c", width: 1 },
+        { label: "smooth", x, y: smooth, colour: "b", dash: [8, 3] },
+      ], { log });
     }
     add(packet.previews);
     fetchMissed(packet.num_previews);
@@ -37,11 +45,13 @@ DDPM.train = (element, props, watch, server) => {
       timeline.seek(timeline.available - 1);
       run.following = true;
     }
+    zip.disabled = !packet.step;
     DDPM.live("train", "target", packet.prediction === "eps" ? "ε" : packet.prediction);
     if (packet.loss !== undefined) DDPM.live("train", "loss", packet.loss.toFixed(4));
     const so_far = `step ${packet.step || 0}, ${(packet.images_seen || 0).toLocaleString("en")} digits seen, ${packet.images_per_second || 0} a second`;
     if (packet.error) status.say(packet.error, true);
     else if (packet.active && packet.step === undefined) status.say("Waiting for a turn…");
+    else if (packet.paused && packet.active) status.say(`Paused: ${so_far}. Press Pause again to go on.`);
     else if (packet.active) status.say(`${Math.ceil(packet.seconds_left)} s left: ${so_far}, loss ${packet.loss}`);
     else {
       status.say(`${packet.stopped ? "Stopped" : "Done"} after ${packet.seconds} s: ${so_far}. Use these weights in Reverse, or drag the playhead.`);
@@ -83,6 +93,14 @@ DDPM.train = (element, props, watch, server) => {
     stage.show("x", preview.x);
     stage.caption("x", `Samples after ${preview.seconds} s, step ${preview.step}: always the same noise and classes`);
     timeline.say(`${preview.seconds} s`);
+  }
+
+  async function save() {
+    status.say("Packing the checkpoint…");
+    const { error, name, data } = await server.download({ run: run.id });
+    if (error) return status.say(error, true);
+    DDPM.download(name, DDPM.bytes(data), "application/zip");
+    status.say(`Saved ${name}. Open it again here, or with: python -m ddpm sample --checkpoint FOLDER`);
   }
 
   timeline.stride = 25;

@@ -1,0 +1,268 @@
+"""python -m ddpm sample, and for both commands: help, and bad input as one line with exit code 2."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ddpm import Guided, ModelConfig, __main__, load_checkpoint, reverse_process, save_checkpoint
+from ddpm.__main__ import main
+from ddpm.config import Config, ScheduleConfig
+from ddpm.data import grid, to_uint8
+from ddpm.train import build_model
+
+
+@pytest.fixture
+def cli(capsys):
+    def run(*argv):
+        try:
+            code = main([str(a) for a in argv])
+        except SystemExit as stop:
+            code = stop.code
+        return SimpleNamespace(code=code, **dict(zip(("out", "err"), capsys.readouterr(), strict=True)))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Checkpoints of untrained networks: with ten classes, without, and in colour."""
+    folder = tmp_path_factory.mktemp("models")
+    for name, options in {
+        "classes": {"num_classes": 10, "prediction": "v"},
+        "plain": {},
+        "colour": {"in_ch": 3, "num_classes": 3},
+    }.items():
+        config = Config(ModelConfig(base=8, t_dim=8, mults=(1, 2), img_size=8, **options), ScheduleConfig(T=20))
+        save_checkpoint(folder / name, build_model(config.model, seed=2), config)
+    return folder
+
+
+@pytest.fixture
+def sample(cli, models, tmp_path):
+    """sample("--digit", 3, model="classes", to="x.npz") -> images, labels"""
+
+    def run(*options, model="classes", to="x.npz"):
+        result = cli("sample", "--checkpoint", models / model, "--out", tmp_path / to, "--steps", 4, *options)
+        assert (result.code, result.out, result.err) == (0, f"wrote {tmp_path / to}\n", "")
+        with np.load(tmp_path / to) as arrays:
+            return arrays["images"], arrays["labels"]
+
+    return run
+
+
+def drawn(models, model="classes", n=3, scale=1.0, y=None, steps=4, **options):
+    loaded = load_checkpoint(models / model)
+    m = loaded.config.model
+    asked = Guided(loaded.model, scale) if m.num_classes else loaded.model
+    options = {"num_steps": steps, "img_size": 8, "channels": m.in_ch, **options}
+    return list(reverse_process(asked, loaded.sched, n, y=y, **options))
+
+
+def close(got, moments):
+    np.testing.assert_allclose(got, moments[-1].x_t.clamp(-1, 1).numpy(), rtol=0, atol=1e-4)
+
+
+def test_arrays_are_what_the_reverse_process_draws_class_by_class(sample, models):
+    images, labels = sample("--n", 12, "--seed", 5)
+    assert images.dtype == np.float32 and images.shape == (12, 1, 8, 8)
+    assert labels.dtype == np.int64 and labels.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    assert -1 <= images.min() < images.max() <= 1
+    close(images, drawn(models, n=12, y=torch.arange(12) % 10, seed=5))
+
+
+def test_one_digit(sample, models):
+    images, labels = sample("--n", 3, "--digit", 7)
+    assert labels.tolist() == [7, 7, 7]
+    close(images, drawn(models, y=torch.full((3,), 7)))
+
+
+def test_without_classes_the_label_is_minus_one(sample, models):
+    images, labels = sample("--n", 3, model="plain")
+    assert labels.dtype == np.int64 and labels.tolist() == [-1, -1, -1]
+    close(images, drawn(models, "plain"))
+
+
+def test_colour_and_fewer_classes(sample, models):
+    images, labels = sample("--n", 5, model="colour")
+    assert images.shape == (5, 3, 8, 8) and labels.tolist() == [0, 1, 2, 0, 1]
+    close(images, drawn(models, "colour", n=5, y=torch.from_numpy(labels)))
+
+
+def test_sixteen_by_default(sample):
+    assert len(sample()[0]) == 16
+
+
+def test_guidance_sampler_and_eta_reach_the_reverse_process(sample, models):
+    y = torch.arange(3)
+    plain = sample("--n", 3)[0]
+    for options, expected in (
+        (("--guidance", 3), {"scale": 3.0}),
+        (("--guidance", 0), {"scale": 0.0}),
+        (("--sampler", "ddpm"), {"sampler": "ddpm"}),
+        (("--eta", 0.5), {"eta": 0.5}),
+        (("--steps", 20), {"steps": 20}),
+    ):
+        images, _ = sample("--n", 3, *options)
+        close(images, drawn(models, y=y, **expected))
+        assert not np.allclose(images, plain, atol=1e-3), options
+
+
+def test_the_same_seed_is_the_same_digits(sample):
+    first, again, other = (sample("--n", 4, "--seed", s)[0] for s in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other, atol=0.1)
+
+
+def test_many_pictures_are_drawn_in_parts_as_if_at_once(sample, monkeypatch):
+    whole, labels = sample("--n", 11, "--sampler", "ddpm")
+    monkeypatch.setattr(__main__, "BATCH", 4)
+    parts, same = sample("--n", 11, "--sampler", "ddpm")
+    np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-4)
+    np.testing.assert_array_equal(labels, same)
+
+
+def test_a_grid(cli, models, tmp_path):
+    for n, columns, name in ((12, 4, "classes"), (20, 10, "classes"), (3, 4, "colour")):
+        out = tmp_path / f"{n}.png"
+        assert cli("sample", "--checkpoint", models / name, "--out", out, "--steps", 4, "--n", n).code == 0
+        y = torch.arange(n) % (3 if name == "colour" else 10)
+        last = to_uint8(drawn(models, name, n=n, y=y)[-1].x_t)
+        np.testing.assert_allclose(np.asarray(Image.open(out)).astype(int), np.asarray(grid(last, columns)), atol=1)
+
+
+def test_the_denoising_as_an_animation(cli, models, tmp_path, monkeypatch):
+    gif, out = tmp_path / "x.gif", ("--steps", 20, "--n", 2)
+    assert cli("sample", "--checkpoint", models / "classes", "--out", gif, *out).code == 0
+    moments = drawn(models, n=2, y=torch.arange(2), steps=20)
+    with Image.open(gif) as animation:
+        assert animation.n_frames == 21 and animation.info["loop"] == 0
+        for k in (0, 10, 20):
+            animation.seek(k)
+            expected = np.asarray(grid(to_uint8(moments[k].x_t), 4)).astype(int)
+            np.testing.assert_allclose(np.asarray(animation.convert("L")), expected, atol=1)
+    monkeypatch.setattr(__main__, "GIF_FRAMES", 5)
+    assert cli("sample", "--checkpoint", models / "classes", "--out", gif, *out).code == 0
+    with Image.open(gif) as animation:
+        assert animation.n_frames == 5
+
+
+# ---------------------------------------------------------------- help and bad input
+
+
+@pytest.mark.parametrize("command", ["train", "sample"])
+def test_help(cli, command):
+    result = cli(command, "--help")
+    assert result.code == 0 and not result.err
+    assert "--out" in result.out and f"example: python -m ddpm {command}" in result.out and "default" in result.out
+
+
+def test_the_top_help_names_the_commands(cli):
+    result = cli("--help")
+    assert result.code == 0 and "train" in result.out and "sample" in result.out
+
+
+BAD_SAMPLE = [
+    (("--out", "x.jpg"), "ends in .png, .gif or .npz"),
+    (("--out", "x"), "ends in .png, .gif or .npz"),
+    (("--out", "no/such/x.png"), "no folder"),
+    (("--checkpoint", "nowhere"), "not a checkpoint"),
+    (("--checkpoint", ""), "not a checkpoint"),
+    (("--checkpoint", "."), "not a checkpoint"),
+    (("--steps", "21"), "from 1 to 20"),
+    (("--steps", "0"), "--steps"),
+    (("--steps", "x"), "--steps"),
+    (("--steps", "2.5"), "--steps"),
+    (("--n", "0"), "--n"),
+    (("--n", "-3"), "--n"),
+    (("--n", "100001"), "--n"),
+    (("--seed", "-1"), "--seed"),
+    (("--seed", "9223372036854775808"), "--seed"),
+    (("--digit", "10"), "classes 0 to 9"),
+    (("--digit", "-1"), "--digit"),
+    (("--digit", "three"), "--digit"),
+    (("--guidance", "-1"), "--guidance"),
+    (("--guidance", "nan"), "--guidance"),
+    (("--guidance", "inf"), "--guidance"),
+    (("--eta", "1.1"), "--eta"),
+    (("--eta", "-0.1"), "--eta"),
+    (("--sampler", "euler"), "--sampler"),
+    (("--nonsense",), "unrecognized"),
+]
+BAD_TRAIN = [
+    ((), "--out"),
+    (("--out", "file"), "file"),
+    (("--out", "x", "--preset", "slow"), "--preset"),
+    (("--out", "x", "--dataset", "mnist2"), "bundled, mnist"),
+    (("--out", "x", "--dataset", "folder:nowhere"), "not a folder"),
+    (("--out", "x", "--dataset", "folder:"), "holds no images"),
+    (("--out", "x", "--dataset", "folder:broken"), "broken.png cannot be read"),
+    (("--out", "x", "--steps", "0"), "--steps"),
+    (("--out", "x", "--epochs", "-1"), "--epochs"),
+    (("--out", "x", "--minutes", "0"), "--minutes"),
+    (("--out", "x", "--minutes", "nan"), "--minutes"),
+    (("--out", "x", "--steps", "3", "--epochs", "1"), "not allowed with"),
+    (("--out", "x", "--seed", "-2"), "--seed"),
+    (("--out", "x", "--resume"), "nothing to resume"),
+    (("--out", "damaged", "--resume"), "cannot be read"),
+]
+
+
+def refused(result, words):
+    assert result.code == 2
+    assert result.err.startswith("error: ") and result.err.count("\n") == 1 and result.err.endswith("\n")
+    assert words in result.err and "Traceback" not in result.err
+    assert result.out == ""
+
+
+@pytest.mark.parametrize(("options", "words"), BAD_SAMPLE, ids=lambda v: " ".join(v) if isinstance(v, tuple) else "")
+def test_bad_input_to_sample(cli, models, tmp_path, monkeypatch, options, words):
+    monkeypatch.chdir(tmp_path)
+    refused(cli("sample", "--checkpoint", models / "classes", "--out", "x.png", "--steps", "4", *options), words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_without_classes_knows_no_digit(cli, models, tmp_path):
+    refused(cli("sample", "--checkpoint", models / "plain", "--out", tmp_path / "x.png", "--digit", "1"), "no classes")
+
+
+def test_sampling_onto_a_folder_or_a_full_disk(cli, models, tmp_path, monkeypatch):
+    (tmp_path / "x.png").mkdir()
+    options = ("sample", "--checkpoint", models / "plain", "--steps", 2, "--out")
+    refused(cli(*options, tmp_path / "x.png"), "x.png")
+
+    def full(_handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    refused(cli(*options, tmp_path / "y.png"), "No space left")
+    assert [p.name for p in tmp_path.iterdir()] == ["x.png"]
+
+
+@pytest.mark.parametrize(("options", "words"), BAD_TRAIN, ids=lambda v: " ".join(v) if isinstance(v, tuple) else "")
+def test_bad_input_to_train(cli, tiny_preset, tmp_path, monkeypatch, options, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("precious")
+    for folder in ("broken", "damaged"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "broken" / "broken.png").write_bytes(b"not a picture")
+    (tmp_path / "damaged" / "training.safetensors").write_bytes(b"cut")
+    if "folder:" in options:
+        monkeypatch.chdir(tmp_path / "damaged")
+    refused(cli("train", *options), words)
+    assert (tmp_path / "file").read_text() == "precious" and not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("argv", [(), ("nonsense",)])
+def test_no_command_or_an_unknown_one(cli, argv):
+    refused(cli(*argv), "--help")
+
+
+def test_as_a_process(python, tmp_path):
+    assert python("-m", "ddpm", "sample", "--help").returncode == 0
+    bad = python("-m", "ddpm", "sample", "--checkpoint", str(tmp_path), "--out", str(tmp_path / "x.png"))
+    refused(SimpleNamespace(code=bad.returncode, out=bad.stdout, err=bad.stderr), "not a checkpoint")

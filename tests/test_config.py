@@ -1,0 +1,151 @@
+"""Configurations refuse what makes no network, schedule or run, and survive JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from ddpm.config import PRESETS, Config, ModelConfig, ScheduleConfig, TrainConfig, for_dataset, from_dict, to_dict
+from ddpm.unet import UNet
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_survives_json(name):
+    assert from_dict(json.loads(json.dumps(to_dict(PRESETS[name])))) == PRESETS[name]
+
+
+def test_the_tutorial_preset_is_the_tutorials_recipe():
+    model, schedule, train = (getattr(PRESETS["tutorial"], part) for part in ("model", "schedule", "train"))
+    assert (model.in_ch, model.base, model.t_dim, model.mults, model.img_size) == (1, 64, 128, (1, 2, 4), 32)
+    assert (model.num_classes, model.attention, model.patch_size, model.prediction) == (0, (), 1, "eps")
+    assert (schedule.T, schedule.beta_start, schedule.beta_end, schedule.kind) == (1000, 1e-4, 2e-2, "linear")
+    assert (train.epochs, train.batch_size, train.lr, train.weight_decay) == (30, 128, 2e-4, 0.01)
+    assert (train.grad_clip, train.ema_decay, train.precision) == (1.0, 0.9999, "float32")
+    assert not (train.ema_warmup or train.lr_decay or train.lr_warmup or train.label_dropout)
+
+
+def test_where_weights_ship_the_ema_is_warmed_up():
+    assert all(PRESETS[name].train.ema_warmup for name in ("fast", "best"))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_builds_its_network(name):
+    UNet(**vars(PRESETS[name].model))
+
+
+def test_configurations_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PRESETS["tutorial"].model.base = 8
+
+
+def test_lists_become_tuples_so_that_equal_configurations_are_equal():
+    assert ModelConfig(mults=[1, 2, 4], attention=[8]) == ModelConfig(mults=(1, 2, 4), attention=(8,))
+
+
+BAD_MODEL = [
+    {"in_ch": 0},
+    {"in_ch": 5},
+    {"in_ch": 1.0},
+    {"in_ch": True},
+    {"base": 20},
+    {"base": 0},
+    {"base": "64"},
+    {"base": 10**9},
+    {"t_dim": 7},
+    {"t_dim": 0},
+    {"mults": ()},
+    {"mults": (1, 0)},
+    {"mults": "12"},
+    {"mults": 3},
+    {"mults": (17,)},
+    {"mults": (1,) * 7},
+    {"num_classes": -1},
+    {"num_classes": None},
+    {"patch_size": 3},
+    {"patch_size": 2.0},
+    {"patch_size": True},
+    {"patch_size": []},
+    {"img_size": 30},
+    {"img_size": 2},
+    {"img_size": 10**6},
+    {"attention": (7,)},
+    {"attention": (64,)},
+    {"attention": 8},
+    {"prediction": "noise"},
+    {"prediction": []},
+]
+BAD_SCHEDULE = [
+    {"T": 0},
+    {"T": -5},
+    {"T": 2.5},
+    {"T": 10**9},
+    {"beta_start": 0},
+    {"beta_start": float("nan")},
+    {"beta_end": 1},
+    {"beta_end": 10**400},
+    {"beta_end": "x"},
+    {"beta_end": float("inf")},
+    {"kind": "quadratic"},
+    {"kind": {}},
+]
+BAD_TRAIN = [
+    {"epochs": 0},
+    {"batch_size": 0},
+    {"batch_size": 10**9},
+    {"lr": 0},
+    {"lr": float("nan")},
+    {"lr": 2},
+    {"lr": None},
+    {"lr_warmup": -1},
+    {"lr_decay": 1},
+    {"weight_decay": -0.1},
+    {"grad_clip": 0},
+    {"grad_clip": 10**400},
+    {"ema_decay": 1},
+    {"ema_decay": -0.1},
+    {"ema_warmup": "yes"},
+    {"label_dropout": 1.5},
+    {"precision": "float16"},
+    {"seed": -1},
+    {"seed": 2**63},
+]
+BAD = [
+    *((ModelConfig, "model", bad) for bad in BAD_MODEL),
+    *((ScheduleConfig, "schedule", bad) for bad in BAD_SCHEDULE),
+    *((TrainConfig, "train", bad) for bad in BAD_TRAIN),
+]
+
+
+@pytest.mark.parametrize(("cls", "part", "bad"), BAD, ids=lambda v: str(v)[:40] if isinstance(v, dict) else "")
+def test_a_bad_field_is_refused_by_name(cls, part, bad):
+    (field,) = bad
+    with pytest.raises(ValueError, match=rf"^{field}: ") as error:
+        cls(**bad)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=rf"^{part}\.{field}: "):
+        from_dict({part: bad})
+
+
+@pytest.mark.parametrize("garbage", [None, [], "x", 3, {"model": []}, {"train": "x"}, {"schedule": None}])
+def test_garbage_is_not_a_configuration(garbage):
+    with pytest.raises(ValueError):
+        from_dict(garbage)
+
+
+def test_an_unknown_field_is_named():
+    with pytest.raises(ValueError, match="model: unknown field width"):
+        from_dict({"model": {"width": 3}})
+
+
+def test_missing_parts_are_the_defaults():
+    assert from_dict({}) == Config()
+
+
+def test_for_dataset_takes_channels_and_seed_and_classes_only_where_there_are_classes():
+    colour = for_dataset(PRESETS["fast"], channels=3, num_classes=7, seed=5)
+    assert (colour.model.in_ch, colour.model.num_classes, colour.train.seed) == (3, 7, 5)
+    assert colour.schedule == PRESETS["fast"].schedule
+    assert for_dataset(PRESETS["tutorial"], 1, 10).model.num_classes == 0
+    assert for_dataset(PRESETS["fast"], 1, 0).model.num_classes == 0

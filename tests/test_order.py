@@ -1,0 +1,121 @@
+"""Order of accuracy, by the slope of the error over the number of steps, where everything is known in closed form.
+
+Data is N(m, s^2), so the ideal denoiser is the conditional expectation E[x0 | x_t], affine in x_t.  Each step is then
+affine in x_t and z, and mean and variance propagate exactly.  The start is the exact q(x_{T-1}) and the comparison is
+at t = 0, before the jump to clean data, so that neither a mismatch at the start nor rounding hides the slope.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from ddpm import ddim_step, ddpm_step, make_schedule, to_x0_eps
+from ddpm.samplers import timesteps
+
+T, M, S = 16_384, 0.7, 0.4
+STEPS = (128, 256, 512, 1024)
+# The usual continuous-time schedule, beta from 0.1 to 20, cut into T.
+SCHEDULES = {
+    "linear": make_schedule(T, 0.1 / T, 20 / T, dtype=torch.float64),
+    "cosine": make_schedule(T, kind="cosine", dtype=torch.float64),
+}
+
+
+def ideal(x_t, t, sched):
+    """E[x0 | x_t] for x0 ~ N(m, s^2): the product of the prior N(m, s^2) and of the likelihood of x_t."""
+    ab = sched.alphas_bar[t].reshape(-1, 1, 1, 1)
+    precision = 1 / S**2 + ab / (1 - ab)
+    return (M / S**2 + ab.sqrt() * x_t / (1 - ab)) / precision
+
+
+def step(sampler, eta, x_t, z, t, s, sched):
+    x0_hat = ideal(x_t, t, sched)
+    if sampler == "ddpm":
+        return ddpm_step(x_t, x0_hat, t, s, sched, z)
+    _, eps_hat = to_x0_eps(x0_hat, x_t, t, sched, "x0")
+    return ddim_step(x0_hat, eps_hat, t, s, sched, eta, z)
+
+
+def propagate(sampler, eta, num_steps, sched):
+    """(factor, offset, variance of the noise gathered): x at t = 0 is factor * x_{T-1} + offset + N(0, variance)."""
+    factor, offset, variance = 1.0, 0.0, 0.0
+    times = timesteps(T, num_steps)[:-1]
+    x_t = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64).reshape(3, 1, 1, 1)
+    z = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).reshape(3, 1, 1, 1)
+    for now, then in pairwise(times):
+        t, s = torch.full((3,), now), torch.full((3,), then)
+        at_0, at_1, at_z = step(sampler, eta, x_t, z, t, s, sched).flatten().tolist()
+        a, b, c = at_1 - at_0, at_0, at_z - at_0
+        factor, offset, variance = a * factor, a * offset + b, a**2 * variance + c**2
+    return factor, offset, variance
+
+
+def marginal(t, sched):
+    ab = sched.alphas_bar[t].item()
+    return math.sqrt(ab) * M, ab * S**2 + 1 - ab
+
+
+def slope(errors):
+    return -np.polyfit(np.log(STEPS), np.log(errors), 1)[0]
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+@pytest.mark.parametrize(("sampler", "eta"), [("ddpm", 1.0), ("ddim", 1.0), ("ddim", 0.5), ("ddim", 0.0)])
+def test_the_variance_is_first_order(kind, sampler, eta):
+    sched = SCHEDULES[kind]
+    _, start = marginal(T - 1, sched)
+    _, exact = marginal(0, sched)
+    errors = []
+    for n in STEPS:
+        factor, _, gathered = propagate(sampler, eta, n, sched)
+        errors.append(abs(factor**2 * start + gathered - exact))
+    assert errors[-1] < 0.05 * exact
+    assert slope(errors) == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+@pytest.mark.parametrize(("sampler", "eta"), [("ddpm", 1.0), ("ddim", 1.0), ("ddim", 0.5), ("ddim", 0.0)])
+def test_the_mean_is_exact(kind, sampler, eta):
+    """The ideal denoiser is right on average, and every step is linear in it."""
+    sched = SCHEDULES[kind]
+    start, _ = marginal(T - 1, sched)
+    exact, _ = marginal(0, sched)
+    factor, offset, _ = propagate(sampler, eta, STEPS[0], sched)
+    assert factor * start + offset == pytest.approx(exact, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_deterministic_ddim_follows_the_ode_to_first_order(kind):
+    """The ODE keeps each point at its number of standard deviations: x -> mean_0 + (x - mean_T) sd_0 / sd_T."""
+    sched = SCHEDULES[kind]
+    (mean_T, var_T), (mean_0, var_0) = marginal(T - 1, sched), marginal(0, sched)
+    x = mean_T + 1.5 * math.sqrt(var_T)
+    errors = []
+    for n in STEPS:
+        factor, offset, gathered = propagate("ddim", 0.0, n, sched)
+        assert gathered == 0
+        errors.append(abs(factor * x + offset - (mean_0 + 1.5 * math.sqrt(var_0))))
+    assert slope(errors) == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_one_ddpm_step_has_the_exact_conditional_mean_and_too_little_variance_by_a_known_amount(kind):
+    """q(x_s | x_t) of the data: its mean is the posterior's at E[x0 | x_t]; what is missing is the spread of x0."""
+    sched, now, then = SCHEDULES[kind], 9000, 8000
+    ab_t, ab_s = sched.alphas_bar[now].item(), sched.alphas_bar[then].item()
+    (mean_t, var_t), (mean_s, var_s) = marginal(now, sched), marginal(then, sched)
+    covariance = math.sqrt(ab_t / ab_s) * var_s  # x_t is sqrt(ab_t / ab_s) x_s plus independent noise
+    t, s = torch.tensor([now] * 2), torch.tensor([then] * 2)
+    x_t = torch.tensor([0.3, 0.3], dtype=torch.float64).reshape(2, 1, 1, 1)
+    z = torch.tensor([0.0, 1.0], dtype=torch.float64).reshape(2, 1, 1, 1)
+    mean, moved = step("ddpm", 1.0, x_t, z, t, s, sched).flatten().tolist()
+    assert mean == pytest.approx(mean_s + covariance / var_t * (0.3 - mean_t), rel=1e-9)
+    conditional = var_s - covariance**2 / var_t
+    spread = 1 / (1 / S**2 + ab_t / (1 - ab_t))  # Var[x0 | x_t]
+    on_x0 = math.sqrt(ab_s) * (1 - ab_t / ab_s) / (1 - ab_t)
+    assert (moved - mean) ** 2 == pytest.approx(conditional - on_x0**2 * spread, rel=1e-6)

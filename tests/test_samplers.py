@@ -1,0 +1,291 @@
+"""The reverse processes by identity: what DDIM, DDPM and the tutorial's `sample` must agree on, and their noise."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+
+from ddpm import EMA, ddim_step, ddpm_step, make_schedule, posterior, q_sample, reverse_process, sample, sample_from_ema
+from ddpm.diffusion import seeded, to_x0_eps
+from ddpm.samplers import timesteps
+
+SCHEDULES = [make_schedule(60, 1e-3, 0.15, kind, dtype=torch.float64) for kind in ("linear", "cosine")]
+T = 20
+
+
+@pytest.fixture(params=SCHEDULES, ids=["linear", "cosine"])
+def sched(request):
+    return request.param
+
+
+class Model:
+    """A smooth, cheap stand-in for a network, that remembers the x and t it was asked for."""
+
+    def __init__(self, prediction="eps"):
+        self.prediction, self.xs, self.times = prediction, [], []
+
+    def __call__(self, x, t):
+        self.xs.append(x.clone())
+        self.times.append(t.tolist())
+        return torch.tanh(0.7 * x + 0.3) + 0.01 * t.reshape(-1, 1, 1, 1)
+
+
+def draw(B=59):
+    g = torch.Generator().manual_seed(3)
+    return tuple(torch.randn(B, 1, 2, 2, generator=g, dtype=torch.float64) for _ in range(3))
+
+
+def chain(*args, **options):
+    return list(reverse_process(*args, img_size=4, **options))
+
+
+def test_ddim_with_eta_1_is_the_ddpm_step_at_every_t(sched):
+    x_t, x0_hat, z = draw(60)
+    t = torch.arange(60)
+    _, eps_hat = to_x0_eps(x0_hat, x_t, t, sched, "x0")
+    ddim = ddim_step(x0_hat, eps_hat, t, t - 1, sched, eta=1.0, z=z)
+    torch.testing.assert_close(ddim, ddpm_step(x_t, x0_hat, t, t - 1, sched, z), rtol=1e-8, atol=1e-8)
+
+
+def test_so_it_is_for_strides(sched):
+    x_t, x0_hat, z = draw()
+    t, s = torch.arange(1, 60), torch.arange(1, 60) // 3
+    _, eps_hat = to_x0_eps(x0_hat, x_t, t, sched, "x0")
+    ddim = ddim_step(x0_hat, eps_hat, t, s, sched, eta=1.0, z=z)
+    torch.testing.assert_close(ddim, ddpm_step(x_t, x0_hat, t, s, sched, z), rtol=1e-8, atol=1e-8)
+
+
+def test_the_ddpm_step_is_a_draw_from_the_posterior(sched):
+    x_t, x0_hat, z = draw()
+    t, s = torch.arange(1, 60), torch.arange(1, 60) // 2
+    mean, variance = posterior(x0_hat, x_t, t, s, sched)
+    torch.testing.assert_close((ddpm_step(x_t, x0_hat, t, s, sched, z) - mean) / z, variance.sqrt().expand_as(z))
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_clean_data_is_x0_hat_whatever_the_noise(sched, eta):
+    x0_hat, eps_hat, z = draw(60)
+    t, s = torch.arange(60), torch.full((60,), -1)
+    torch.testing.assert_close(ddim_step(x0_hat, eps_hat, t, s, sched, eta, z), x0_hat, rtol=0, atol=1e-12)
+    torch.testing.assert_close(ddpm_step(eps_hat, x0_hat, t, s, sched, z), x0_hat, rtol=0, atol=1e-12)
+
+
+def test_a_step_along_the_exact_eps_stays_on_the_forward_ray(sched):
+    x0, noise, _ = draw()
+    t, s = torch.arange(1, 60), torch.arange(1, 60) // 2
+    x_t = q_sample(x0, t, noise, sched)
+    x0_hat, eps_hat = to_x0_eps(noise, x_t, t, sched, "eps")
+    torch.testing.assert_close(ddim_step(x0_hat, eps_hat, t, s, sched), q_sample(x0, s, noise, sched))
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+def test_ddim_keeps_the_forward_marginal_for_every_eta(sched, eta):
+    """With x0 known and eps ~ N(0, 1), x_s has variance 1 - ab_s: what eps and z bring adds up."""
+    one, zero = torch.ones(59, 1, 1, 1, dtype=torch.float64), torch.zeros(59, 1, 1, 1, dtype=torch.float64)
+    t, s = torch.arange(1, 60), torch.arange(1, 60) // 2
+    from_eps = ddim_step(zero, one, t, s, sched, eta, zero)
+    from_z = ddim_step(zero, zero, t, s, sched, eta, one)
+    torch.testing.assert_close((from_eps**2 + from_z**2).flatten(), 1 - sched.alphas_bar[s])
+    _, variance = posterior(zero, zero, t, s, sched)
+    torch.testing.assert_close(from_z, eta * variance.sqrt())
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 50, 1000])
+def test_times_run_evenly_from_the_last_to_clean_data(length):
+    for n in {1, 2, 3, length // 2, length - 1, length} & set(range(1, length + 1)):
+        times = timesteps(length, n)
+        assert len(times) == n + 1 and times[0] == length - 1 and times[-1] == -1
+        gaps = [a - b for a, b in pairwise(times[:-1])]
+        assert all(g >= 1 for g in gaps)
+        if n > 1:
+            assert times[-2] == 0 and max(gaps) - min(gaps) <= 1
+    assert timesteps(length, length) == [*range(length - 1, -1, -1), -1]
+
+
+@pytest.mark.parametrize("steps", [0, -1, 21])
+def test_a_number_of_steps_that_does_not_exist_is_refused(steps):
+    with pytest.raises(ValueError, match="from 1 to 20"):
+        chain(Model(), make_schedule(T), 1, num_steps=steps)
+
+
+@pytest.mark.parametrize("eta", [-0.1, 1.01, math.nan])
+def test_eta_lies_between_0_and_1(eta):
+    with pytest.raises(ValueError, match="eta"):
+        chain(Model(), make_schedule(T), 1, num_steps=2, eta=eta)
+
+
+def test_a_sampler_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="ddpm, ddim"):
+        chain(Model(), make_schedule(T), 1, sampler="euler", num_steps=2)
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+@pytest.mark.parametrize("steps", [1, 6, T])
+def test_the_generator_yields_every_moment_and_asks_once_per_step(sampler, steps):
+    model = Model()
+    moments = chain(model, make_schedule(T), 3, sampler=sampler, num_steps=steps)
+    assert [m.i for m in moments] == list(range(steps + 1))
+    assert [m.t for m in moments] == timesteps(T, steps)
+    assert model.times == [[m.t] * 3 for m in moments[:-1]]
+    for m, x in zip(moments, model.xs, strict=False):
+        assert torch.equal(m.x_t, x)
+    last = moments[-1]
+    assert last.eps_hat is None and torch.equal(last.x0_hat, last.x_t)
+    torch.testing.assert_close(last.x_t, moments[-2].x0_hat)  # the last step goes to x0_hat, without noise
+    assert all(m.x_t.shape == (3, 1, 4, 4) and m.x_t.dtype == torch.float32 for m in moments)
+
+
+def test_ddim_with_eta_1_on_all_steps_walks_the_ddpm_path():
+    sched = make_schedule(T, 1e-3, 0.3)
+    ddpm = chain(Model(), sched, 2, sampler="ddpm", num_steps=T, seed=5)
+    ddim = chain(Model(), sched, 2, sampler="ddim", num_steps=T, seed=5, eta=1.0)
+    other = chain(Model(), sched, 2, sampler="ddim", num_steps=T, seed=5, eta=0.5)
+    for a, b in zip(ddpm, ddim, strict=True):
+        torch.testing.assert_close(a.x_t, b.x_t, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(ddpm[-1].x_t, other[-1].x_t, atol=1e-2)
+
+
+@pytest.mark.parametrize("clip", [True, False])
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+def test_the_loop_takes_the_steps_it_should_with_the_noise_it_should(sampler, clip):
+    """Each x_s again from the one before, in float64, from what was said of it and the noise of its own generator."""
+    sched, wide = make_schedule(T, 1e-3, 0.3), make_schedule(T, 1e-3, 0.3, dtype=torch.float64)
+    moments = chain(Model(), sched, 1, sampler=sampler, num_steps=7, seed=5, first=2, clip=clip, eta=0.8)
+    noise = seeded(5, 2)
+    assert torch.equal(moments[0].x_t[0], torch.randn(1, 4, 4, generator=noise))
+    for now, then in pairwise(moments):
+        t, s, x_t = torch.tensor([now.t]), torch.tensor([then.t]), now.x_t.double()
+        z = torch.randn(1, 1, 4, 4, generator=noise).double()
+        x0_hat, eps_hat = to_x0_eps(Model()(now.x_t, t).double(), x_t, t, wide, "eps")
+        if clip:
+            x0_hat = x0_hat.clamp(-1, 1)
+            eps_hat = (x_t - wide.alphas_bar[now.t].sqrt() * x0_hat) / (1 - wide.alphas_bar[now.t]).sqrt()
+        mean, variance = posterior(x0_hat, x_t, t, s, wide)
+        ddim = ddim_step(x0_hat, eps_hat, t, s, wide, 0.8, z)
+        torch.testing.assert_close(now.x0_hat.double(), x0_hat, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(now.eps_hat.double(), eps_hat, rtol=1e-3, atol=1e-3)
+        expected = mean + variance.sqrt() * z if sampler == "ddpm" else ddim
+        torch.testing.assert_close(then.x_t.double(), expected, rtol=1e-4, atol=1e-4)
+    assert any((m.x0_hat.abs() > 1).any() for m in moments) != clip
+
+
+@pytest.mark.parametrize("kind", ["x0", "v"])
+def test_what_a_model_predicts_is_read_from_it(kind):
+    class Knows(Model):
+        def __call__(self, x, t):
+            a, b = sched.sqrt_alphas_bar[t[0]], sched.sqrt_one_minus_alphas_bar[t[0]]
+            return truth if kind == "x0" else a * (x - a * truth) / b - b * truth
+
+    sched = make_schedule(T, 1e-3, 0.3)
+    truth = torch.full((2, 1, 4, 4), 0.25)
+    for moment in chain(Knows(kind), sched, 2, num_steps=5):
+        torch.testing.assert_close(moment.x0_hat, truth, rtol=0, atol=1e-4)
+
+
+def test_x_T_is_standard_normal_to_a_tolerance_from_n():
+    first = next(reverse_process(Model(), make_schedule(T), 200, num_steps=1, img_size=10)).x_t.double()
+    N = first.numel()
+    assert abs(first.mean()) < 5 / math.sqrt(N)
+    assert abs(first.var() - 1) < 5 * math.sqrt(2 / N)
+    assert abs((first**4).mean() - 3) < 5 * math.sqrt(96 / N)
+    neighbours = (first[1:] * first[:-1]).mean(), (first[..., 1:] * first[..., :-1]).mean()
+    assert all(abs(c) < 5 / math.sqrt(N - N // 10) for c in neighbours)
+
+
+@pytest.mark.parametrize("options", [{"sampler": "ddpm"}, {"sampler": "ddim", "eta": 0.7}])
+def test_the_noise_of_a_sample_depends_on_seed_and_index_alone(options):
+    sched = make_schedule(T, 1e-3, 0.3)
+    options = {"num_steps": 6, "seed": 9, **options}
+    five = chain(Model(), sched, 5, **options)
+    for i in range(5):
+        alone = chain(Model(), sched, 1, first=i, **options)
+        assert torch.equal(alone[0].x_t[0], five[0].x_t[i])
+        for a, b in zip(alone, five, strict=True):
+            torch.testing.assert_close(a.x_t[0], b.x_t[i], rtol=0, atol=1e-4)
+    other = chain(Model(), sched, 5, **options | {"seed": 10})
+    assert not torch.equal(other[0].x_t, five[0].x_t)
+    assert len({tuple(x.flatten().tolist()) for x in five[0].x_t}) == 5
+
+
+def test_pictures_of_a_real_network_agree_within_1e_4_across_batch_sizes(tiny_model):
+    sched = make_schedule(50, kind="cosine")
+    options = {"num_steps": 10, "img_size": 8, "seed": 4}
+    *_, seven = reverse_process(tiny_model, sched, 7, **options)
+    *_, three = reverse_process(tiny_model, sched, 3, first=2, **options)
+    torch.testing.assert_close(three.x_t, seven.x_t[2:5], rtol=0, atol=1e-4)
+
+
+def test_labels_are_passed_on_only_where_there_are_any(tiny_classes_model):
+    seen = []
+
+    def model(x, t, *y):
+        seen.append(y)
+        return tiny_classes_model(x, t, *y)
+
+    y = torch.tensor([4, 2])
+    list(reverse_process(model, make_schedule(T), 2, y=y, num_steps=2, img_size=8))
+    sample(model, make_schedule(2), 2, 8, y=y)
+    assert len(seen) == 4 and all(len(labels) == 1 and torch.equal(labels[0], y) for labels in seen)
+
+
+def test_no_gradient_is_kept_and_the_callers_setting_survives(tiny_model):
+    process = reverse_process(tiny_model, make_schedule(T), 1, num_steps=3, img_size=8)
+    for moment in process:
+        assert not moment.x0_hat.requires_grad
+        assert torch.is_grad_enabled()
+
+
+def tutorial_in_posterior_form(model, sched, shape, generator):
+    """Algorithm 2 in float64 by the posterior of x0_hat, with noise in the order of the tutorial: x_T, then each z."""
+    x = torch.randn(shape, generator=generator).double()
+    for time in range(sched.T - 1, -1, -1):
+        t = torch.full((shape[0],), time)
+        x0_hat, _ = to_x0_eps(model(x.float(), t).double(), x, t, sched, "eps")
+        mean, variance = posterior(x0_hat, x, t, t - 1, sched)
+        x = mean + (variance.sqrt() * torch.randn(shape, generator=generator).double() if time else 0)
+    return x
+
+
+def test_sample_is_the_posterior_mean_form_with_a_final_clamp_and_no_noise_at_0():
+    sched, wide = make_schedule(T, 1e-3, 0.2), make_schedule(T, 1e-3, 0.2, dtype=torch.float64)
+    ours, theirs = torch.Generator().manual_seed(8), torch.Generator().manual_seed(8)
+    got = sample(Model(), sched, n=4, img_size=5, channels=2, generator=ours)
+    raw = tutorial_in_posterior_form(Model(), wide, (4, 2, 5, 5), theirs)
+    assert got.shape == (4, 2, 5, 5) and (raw.abs() > 1).any()
+    torch.testing.assert_close(got.double(), raw.clamp(-1, 1), rtol=0, atol=1e-4)
+    assert torch.equal(ours.get_state(), theirs.get_state())  # T - 1 draws of z: none at t = 0
+
+
+def test_sample_clips_nothing_on_the_way():
+    model = Model()
+    sample(model, make_schedule(T, 1e-3, 0.2), n=4, img_size=5)
+    assert model.times == [[t] * 4 for t in range(T - 1, -1, -1)]
+    assert all((x.abs() > 1).any() for x in model.xs)
+
+
+def test_sample_without_a_generator_uses_torchs_own():
+    sched = make_schedule(3)
+    torch.manual_seed(6)
+    a = sample(Model(), sched, n=2, img_size=4)
+    b = sample(Model(), sched, n=2, img_size=4)
+    torch.manual_seed(6)
+    assert torch.equal(sample(Model(), sched, n=2, img_size=4), a) and not torch.equal(a, b)
+
+
+def test_sample_from_ema_uses_the_average_and_leaves_the_model_alone(tiny_model):
+    sched = make_schedule(3)
+    ema = EMA(tiny_model, 0.5)
+    with torch.no_grad():
+        for p in tiny_model.parameters():
+            p.add_(0.05)
+    live = {name: value.clone() for name, value in tiny_model.state_dict().items()}
+    tiny_model.train()
+    got = sample_from_ema(tiny_model, ema, sched, n=2, img_size=8, generator=seeded(1, 1))
+    assert tiny_model.training
+    assert all(torch.equal(value, live[name]) for name, value in tiny_model.state_dict().items())
+    assert not torch.allclose(got, sample(tiny_model, sched, 2, 8, generator=seeded(1, 1)), atol=1e-3)
+    ema.copy_to(tiny_model)
+    torch.testing.assert_close(got, sample(tiny_model, sched, 2, 8, generator=seeded(1, 1)))

@@ -1,0 +1,286 @@
+"""What the Reverse tab computes, without a browser."""
+
+import asyncio
+import base64
+import dataclasses
+import io
+import math
+
+import gradio as gr
+import numpy as np
+import pytest
+import torch
+from pages import Window, handler, picture
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+import ddpm
+from ddpm.config import ModelConfig
+from ddpm.data import to_uint8
+from ddpm.samplers import reverse_process
+from ddpm.train import build_model
+from ddpm.ui import parts, reverse
+from ddpm.ui.engine import Engine
+from ddpm.ui.weights import wrap
+
+
+def settings(library, **changes):
+    asked = {"n": 2, "choice": "all in turn", "sampler": "ddim", "steps": 4, "guidance": 2, "eta": 0, "seed": 3}
+    return reverse.Settings.check(library, **asked | {"weights_id": "mnist"} | changes)
+
+
+def run(trajectory):
+    return [frame for frame in trajectory.steps() if frame]
+
+
+def test_frames_are_those_of_reverse_process(library):
+    s = settings(library, guidance=1)
+    frames = run(reverse.Trajectory(s))
+    process = reverse_process(s.weights.model, s.weights.sched, 2, y=torch.tensor([0, 1]), num_steps=4, seed=3)
+    for frame, step in zip(frames, process, strict=True):
+        assert (frame["i"], frame["t"]) == (step.i, step.t)
+        assert np.array_equal(picture(frame["x"]), to_uint8(step.x_t).numpy().ravel())
+        assert np.array_equal(picture(frame["h"]), to_uint8(step.x0_hat).numpy().ravel())
+
+
+def test_same_seed_same_digits_and_another_seed_others(library):
+    first, again = run(reverse.Trajectory(settings(library))), run(reverse.Trajectory(settings(library)))
+    other = run(reverse.Trajectory(settings(library, seed=4)))
+    assert first == again
+    assert first[0]["x"] != other[0]["x"]
+
+
+@pytest.mark.parametrize("steps", [1, 99, 100, 101, 1000])
+def test_at_most_a_hundred_frames_first_and_last_included(library, steps):
+    trajectory = reverse.Trajectory(settings(library, steps=steps))
+    kept = sorted(trajectory.kept)
+    assert kept[0] == 0 and kept[-1] == steps
+    assert len(kept) == min(steps + 1, 100) and sorted(trajectory.kept.values()) == list(range(len(kept)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "cost"), [({}, 8), ({"guidance": 1}, 4), ({"guidance": 0}, 4), ({"choice": "none"}, 4)]
+)
+def test_network_evaluations_are_counted_honestly(library, changes, cost):
+    s = settings(library, **changes)
+    trajectory = reverse.Trajectory(s)
+    calls, inner = [], s.weights.model.model
+
+    def count(module, args):
+        calls.append(len(args[0]) // s.n)
+
+    hook = inner.register_forward_pre_hook(count)
+    run(trajectory)
+    hook.remove()
+    assert sum(calls) == cost == trajectory.packet([])["evaluations"]
+
+
+def test_none_asks_for_no_class_and_a_digit_for_that_digit(library):
+    assert settings(library, choice="none").labels == (-1,)
+    assert settings(library, choice="7").labels == (7,)
+    assert settings(library, choice="all in turn").labels == tuple(range(10))
+    assert parts.digit_labels([7], 3).tolist() == [7, 7, 7]
+    assert parts.digit_labels(list(range(10)), 12).tolist() == [*range(10), 0, 1]
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+def test_the_numbers_in_the_equation_are_those_of_the_step(sampler):
+    sched = ddpm.make_schedule(1000, kind="cosine", dtype=torch.float64)
+    x_t, x0, z = torch.randn(3, 1, 1, 4, 4, dtype=torch.float64).unbind(0)
+    t, s = torch.tensor([600]), torch.tensor([500])
+    eps = (x_t - sched.alphas_bar[600].sqrt() * x0) / (1 - sched.alphas_bar[600]).sqrt()
+    c0, c1, c2 = reverse.coefficients(sampler, 600, 500, sched, 0.5)
+    if sampler == "ddim":
+        by_hand = c0 * x0 + c1 * eps + c2 * z
+        exact = ddpm.ddim_step(x0, eps, t, s, sched, 0.5, z)
+    else:
+        by_hand = c0 * x0 + c1 * x_t + c2 * z
+        exact = ddpm.ddpm_step(x_t, x0, t, s, sched, z)
+    assert torch.allclose(by_hand, exact, atol=1e-3)  # they are shown to four digits
+    assert c2 > 0.1
+
+
+BAD = [
+    ({"n": 0}, "Digits"),
+    ({"n": 65}, "Digits"),
+    ({"n": 2.5}, "Digits"),
+    ({"n": None}, "Digits"),
+    ({"n": "many"}, "Digits"),
+    ({"n": True}, "Digits"),
+    ({"choice": "10"}, "Class"),
+    ({"choice": None}, "Class"),
+    ({"choice": ["1"]}, "Class"),
+    ({"sampler": "euler"}, "Sampler"),
+    ({"steps": 0}, "Steps"),
+    ({"steps": 1001}, "Steps"),
+    ({"steps": math.nan}, "Steps"),
+    ({"guidance": -1}, "Guidance"),
+    ({"guidance": math.inf}, "Guidance"),
+    ({"eta": 1.1}, "Eta"),
+    ({"eta": math.nan}, "Eta"),
+    ({"seed": -1}, "Seed"),
+    ({"seed": 2**31}, "Seed"),
+    ({"weights_id": "../mnist"}, "weights"),
+    ({"weights_id": None}, "weights"),
+    ({"weights_id": {}}, "weights"),
+]
+
+
+@pytest.mark.parametrize(("changes", "word"), BAD)
+def test_bad_settings_get_one_sentence(library, changes, word):
+    with pytest.raises(ValueError, match=word) as error:
+        settings(library, **changes)
+    assert len(str(error.value)) < 120 and "\n" not in str(error.value)
+
+
+def test_an_unconditional_model_is_asked_without_labels(library):
+    config = ModelConfig(base=8, mults=(1,), patch_size=4)
+    library.put("secret", wrap(build_model(config), ddpm.make_schedule(), "linear", "mine", "mnist"))
+    s = settings(library, weights_id="secret", choice="none")
+    assert s.labels == (-1,)
+    assert len(run(reverse.Trajectory(s))) == 5
+    with pytest.raises(ValueError, match="Class"):
+        settings(library, weights_id="secret", choice="3")
+
+
+def test_kept_things_go_when_there_are_too_many():
+    kept = parts.Kept(100)
+    for i in range(5):
+        kept.put(str(i), i, 40)
+    assert [kept.get(str(i)) for i in range(5)] == [None, None, None, 3, 4]
+    kept.put("4", 44, 10)
+    assert kept.bytes == 50 and kept.get("4") == 44
+    assert kept.get(["4"]) is None
+
+
+def reverse_tab(library):
+    engine = Engine()
+    with gr.Blocks() as demo:
+        reverse.build(engine, library, demo, gr.Dropdown(library.shipped, value="mnist"))
+    return demo, engine, {b.elem_id: b for b in demo.blocks.values() if getattr(b, "elem_id", None)}
+
+
+def test_a_closed_tab_and_a_second_generate_end_the_first(library):
+    demo, engine = reverse_tab(library)[:2]
+    generate = handler(demo, "reverse-generate")
+    asked = (2, "none", "ddim", 1000, 1, 0, 0, "mnist")
+
+    async def scenario():
+        gone, stays = generate(*asked, Window("a")), generate(*asked, Window("b"))
+        await anext(gone)
+        await anext(stays)
+        await gone.aclose()  # what Gradio does when the tab is closed
+        while len(engine._jobs) > 1:
+            await asyncio.sleep(0.01)
+        again = generate(2, "none", "ddim", 2, 1, 0, 0, "mnist", Window("b"))
+        return [packet async for packet in again][-1], [packet async for packet in stays][-1]
+
+    again, stays = asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert again["done"] and not again["stopped"] and again["step"] == 2
+    assert stays["done"] and stays["stopped"] and stays["step"] < 1000
+    assert len(engine._jobs) == 0
+
+
+def test_frames_that_the_page_missed_are_sent_again(library):
+    demo, _, named = reverse_tab(library)
+    view = named["reverse-view"]
+
+    async def run_it():
+        stream = handler(demo, "reverse-generate")(1, "none", "ddim", 5, 1, 0, 0, "mnist", Window("a"))
+        return [packet async for packet in stream]
+
+    packets = asyncio.run(run_it())
+    frames = [frame for packet in packets for frame in packet["frames"]]
+    assert [frame["k"] for frame in frames] == list(range(6))
+    missed = view.replay({"run": packets[0]["run"], "have": [0, 1, 5]})["frames"]
+    assert missed == frames[2:5]
+    for bad in (None, {}, {"run": "guess", "have": []}, {"run": ["x"]}, []):
+        assert view.replay(bad) == {"frames": []}
+
+
+def finished(library, **changes):
+    trajectory = reverse.Trajectory(settings(library, **changes))
+    run(trajectory)
+    return trajectory
+
+
+@pytest.mark.parametrize("kind", ["png", "gif"])
+def test_a_saved_picture_holds_its_recipe_and_its_pixels(library, kind):
+    trajectory = finished(library, n=5, steps=6)
+    data = reverse.save(trajectory.frames, trajectory.settings, kind)
+    recipe = reverse.read_recipe(base64.b64encode(data[: reverse.HEAD_BYTES]).decode())
+    asked = {"n": 5, "class": "all in turn", "sampler": "ddim", "steps": 6, "guidance": 2, "eta": 0, "seed": 3}
+    assert recipe == {"ddpm": ddpm.__version__, "weights": "mnist"} | asked
+    with Image.open(io.BytesIO(data)) as opened:
+        assert opened.size == ((3 * 34 + 2) * 4, (2 * 34 + 2) * 4)
+        assert getattr(opened, "n_frames", 1) == (7 if kind == "gif" else 1)
+        opened.seek(opened.n_frames - 1 if kind == "gif" else 0)
+        shown = np.asarray(opened.convert("L"))[8:136:4, 8:136:4]
+    exact = picture(trajectory.frames[-1]["x"])[:1024].reshape(32, 32).astype(int)
+    assert np.abs(shown.astype(int) - exact).max() <= (3 if kind == "gif" else 0)
+
+
+def test_a_recipe_makes_the_same_digits_again(library):
+    first = finished(library, n=3, sampler="ddpm", steps=5, guidance=1.5, seed=11, choice="4")
+    recipe = first.settings.recipe()
+    names = ("n", "class", "sampler", "steps", "guidance", "eta", "seed")
+    again = reverse.Trajectory(reverse.Settings.check(library, *(recipe[name] for name in names), recipe["weights"]))
+    assert run(again) == first.frames
+
+
+def test_files_without_a_recipe_are_refused_in_words():
+    plain = io.BytesIO()
+    Image.new("L", (8, 8)).save(plain, "PNG")
+    evil = io.BytesIO()
+    text = PngInfo()
+    text.add_text("ddpm", "[" * 100_000)
+    Image.new("L", (8, 8)).save(evil, "PNG", pnginfo=text)
+    cases = [None, 7, "", "%%%", base64.b64encode(b"hello").decode(), "A" * 300_000]
+    cases += [base64.b64encode(file.getvalue()).decode() for file in (plain, evil)]
+    for case in cases:
+        with pytest.raises(ValueError, match="no recipe"):
+            reverse.read_recipe(case)
+
+
+class Dropped:
+    def __init__(self, data):
+        self._data = {"head": base64.b64encode(data[: reverse.HEAD_BYTES]).decode()}
+
+
+def test_a_dropped_file_restores_all_or_nothing(library):
+    demo, *_ = reverse_tab(library)
+    restore = next(f.fn for f in demo.fns.values() if f.name == "restore")
+    trajectory = finished(library, n=7, steps=9, eta=0.5, seed=21, guidance=1, choice="3")
+    good = restore("mnist", Dropped(reverse.save(trajectory.frames, trajectory.settings, "png")))
+    assert [good[i] for i in (0, 2, 3, 4, 5, 6, 7)] == [7, "ddim", 9, 1, 0.5, 21, "mnist"]
+    assert good[1]["value"] == "3" and "restored" in good[8]["notice"]
+
+    gone = dataclasses.replace(trajectory.settings.weights, label="trained elsewhere")
+    elsewhere = dataclasses.replace(trajectory.settings, weights_id="gone", weights=gone)
+    answer = restore("mnist", Dropped(reverse.save(trajectory.frames, elsewhere, "gif")))
+    assert answer[7] == "mnist" and "not here" in answer[8]["notice"]
+    wrong = dataclasses.replace(trajectory.settings, num_steps=0)
+    refused = restore("mnist", Dropped(reverse.save(trajectory.frames, wrong, "png")))
+    assert "Steps" in refused[8]["error"] and refused[:8] == [gr.skip()] * 8
+
+
+def test_a_picture_of_a_run_that_is_gone_says_what_to_do(library):
+    *_, named = reverse_tab(library)
+    for asked in (None, {}, {"run": "guess", "kind": "png"}, {"run": ["x"], "kind": "gif"}):
+        assert "Press Generate" in asyncio.run(named["reverse-view"].picture(asked))["error"]
+
+
+def test_stop_when_nothing_runs_says_so(library):
+    demo, *_ = reverse_tab(library)
+    assert handler(demo, "reverse-stop")(Window("nobody")) == {"notice": "Nothing is running."}
+
+
+def test_what_it_costs_is_measured(library):
+    costs = reverse.Costs(Engine())
+    s = settings(library, steps=50)
+    sentence = asyncio.run(costs.sentence(s))
+    assert sentence.startswith("50 steps, guided: 100 network evaluations, about ")
+    seconds = costs._seconds["mnist", 4]  # two digits, guided pairs
+    assert f"about {seconds * 50:.1f} s here" in sentence and seconds > 0
+    single = asyncio.run(costs.sentence(settings(library, steps=1, guidance=1)))
+    assert single.startswith("1 step: 1 network evaluation,")
