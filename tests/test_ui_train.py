@@ -276,7 +276,7 @@ def test_a_data_set_is_fetched_with_its_progress_told_and_trained_on(library, sm
     weights_module.dataset.cache_clear()
     real = load_dataset("bundled")
 
-    def slow_download(name, folder, download=False, **options):
+    def slow_download(name, _, download=False, **options):
         if not download:
             if not (folder / "done").exists():
                 raise DataError("not here")

@@ -23,7 +23,7 @@ from torch import Tensor
 from .. import __version__
 from ..data import grid
 from ..guidance import Guided
-from ..samplers import SAMPLERS, ddim_step, ddpm_step, num_evaluations, reverse_process, timesteps
+from ..samplers import SAMPLERS, SampleStep, ddim_step, ddpm_step, num_evaluations, reverse_process, timesteps
 from ..schedule import Schedule
 from . import parts
 from .engine import Engine, Job
@@ -129,6 +129,7 @@ class Trajectory:
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     seconds: float = 0.0
     step: int = 0
+    moment: SampleStep | None = None  # the latest
     frames: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self):
@@ -137,7 +138,7 @@ class Trajectory:
         self.evaluations = num_evaluations(self.model, s.num_steps)
         self.times = timesteps(s.weights.sched.T, s.num_steps)
         kept = np.linspace(0, s.num_steps, min(s.num_steps + 1, MAX_FRAMES)).round().astype(int)
-        self.kept = {int(i): k for k, i in enumerate(kept)}
+        self.kept = set(kept.tolist())
 
     def steps(self) -> Iterator[dict[str, Any] | None]:
         """The engine's job: one network evaluation a step, yielding the frames that are kept."""
@@ -162,23 +163,30 @@ class Trajectory:
             if moment is None:
                 return
             self.seconds += time.perf_counter() - start
-            self.step = moment.i
-            if moment.i not in self.kept:
-                yield None
-                continue
-            then = self.times[moment.i + 1] if moment.i < s.num_steps else None
-            self.frames.append(
-                {
-                    "k": self.kept[moment.i],
-                    "i": moment.i,
-                    "t": moment.t,
-                    "s": then,
-                    "c": None if then is None else coefficients(s.sampler, moment.t, then, w.sched, s.eta),
-                    "x": parts.b64(parts.frame(moment.x_t)),
-                    "h": parts.b64(parts.frame(moment.x0_hat)),
-                }
-            )
-            yield self.frames[-1]
+            self.step, self.moment = moment.i, moment
+            yield self.keep(moment) if moment.i in self.kept else None
+
+    def keep(self, moment: SampleStep) -> dict[str, Any]:
+        """Make a frame of this moment and keep it."""
+        s = self.settings
+        then = self.times[moment.i + 1] if moment.i < s.num_steps else None
+        frame = {
+            "k": len(self.frames),
+            "i": moment.i,
+            "t": moment.t,
+            "s": then,
+            "c": None if then is None else coefficients(s.sampler, moment.t, then, s.weights.sched, s.eta),
+            "x": parts.b64(parts.frame(moment.x_t)),
+            "h": parts.b64(parts.frame(moment.x0_hat)),
+        }
+        self.frames.append(frame)
+        return frame
+
+    def end(self) -> list[dict[str, Any]]:
+        """After a stop: the moment it was stopped at, if that is not among the frames yet."""
+        if self.moment is None or (self.frames and self.frames[-1]["i"] == self.moment.i):
+            return []
+        return [self.keep(self.moment)]
 
     def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         """What the page gets: the frames not yet sent, and how far the run is."""
@@ -200,7 +208,7 @@ class Trajectory:
     def start_packet(self) -> dict[str, Any]:
         """The first packet: also the curves under the timeline, alphas_bar along the run."""
         signal = self.settings.weights.sched.sqrt_alphas_bar.tolist()
-        times = [self.times[i] for i in self.kept]
+        times = [self.times[i] for i in sorted(self.kept)]
         return self.packet([], signal=[1.0 if t < 0 else round(signal[t], 4) for t in times], times=times)
 
 
@@ -327,8 +335,9 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
             async for frames in job.packets():
                 if frames:
                     yield run.packet(frames)
+            last = [*job.take(), *run.end()]
             kept.put(run.id, run, sum(len(f["x"]) + len(f["h"]) for f in run.frames))
-            yield run.packet(job.take(), done=True, stopped=job.stopped, error=job.error)
+            yield run.packet(last, done=True, stopped=job.stopped, error=job.error)
         finally:
             job.close()
 
@@ -385,7 +394,7 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             with gr.Row(elem_classes="pair"):
-                n = gr.Number(16, label="Digits", minimum=1, maximum=MAX_DIGITS, precision=0, elem_id="reverse-n")
+                n = gr.Number(16, label="Digits", precision=0, elem_id="reverse-n")
                 known = choices(library.get(library.default))
                 choice = gr.Dropdown(known, value=known[0], label="Class", elem_id="reverse-class")
             sampler = gr.Radio(
@@ -397,7 +406,7 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
             )
             eta = gr.Slider(0, 1, 0, step=0.05, label="Eta (fresh noise in DDIM)", elem_id="reverse-eta")
             with gr.Row(elem_classes="pair"):
-                seed = gr.Number(0, label="Seed", minimum=0, maximum=MAX_SEED, precision=0, elem_id="reverse-seed")
+                seed = gr.Number(0, label="Seed", precision=0, elem_id="reverse-seed")
                 dice = gr.Button("⚄ New seed", elem_id="reverse-dice")
             with gr.Row(elem_classes="pair"):
                 go = gr.Button("Generate", variant="primary", elem_id="reverse-generate")

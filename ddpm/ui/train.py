@@ -392,7 +392,7 @@ def build(
             name = gr.Dropdown(list(DATASETS.items()), value="bundled", label="Data", elem_id="train-data")
             with gr.Row(elem_classes="pair"):
                 kind = gr.Dropdown(list(BUDGETS), value="seconds", label="Budget in", elem_id="train-kind")
-                budget = gr.Number(30, label="How many", minimum=1, elem_id="train-budget")
+                budget = gr.Number(30, label="How many", elem_id="train-budget")
             with gr.Accordion("More", open=False, elem_id="train-more"):
                 with gr.Row(elem_classes="pair"):
                     lr = gr.Number(fast.train.lr, label="Learning rate", elem_id="train-lr")

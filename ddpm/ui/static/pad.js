@@ -109,7 +109,7 @@ DDPM.Pad = class {
       const { naturalWidth: w, naturalHeight: h } = image;
       if (Math.max(w, h) > DDPM.Pad.MAX_SIDE) throw Error(`That picture is ${w} x ${h} pixels; at most ${DDPM.Pad.MAX_SIDE} a side, please.`);
       const bytes = DDPM.asMnist(DDPM.opaque(image, 1024), this.size, this.channels);
-      if (!bytes) throw Error("There is nothing to see in that picture: all of it is one colour. Choose another.");
+      if (!bytes) throw Error("There is nothing to see in that picture: it is all of one colour, or damaged. Choose another.");
       this.take(bytes);
       this.say(DDPM.isAnimated(head) ? "An animated picture: its first frame is taken." : "");
     } catch (error) {

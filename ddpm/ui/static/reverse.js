@@ -58,7 +58,7 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
     if (!frames.length) return;
     const following = timeline.timer === null && timeline.position >= timeline.available - 1;
     for (const frame of frames) run.frames[frame.k] = { ...frame, x: DDPM.bytes(frame.x), h: DDPM.bytes(frame.h) };
-    timeline.setCount(run.total, run.frames.length);
+    timeline.setCount(Math.max(run.total, run.frames.length), run.frames.length);
     if (following) timeline.seek(run.frames.length - 1);
   }
 

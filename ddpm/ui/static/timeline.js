@@ -37,6 +37,11 @@ DDPM.Timeline = class {
     return button;
   }
 
+  rename(button, text) {
+    button.textContent = button.title = text;
+    button.setAttribute("aria-label", text);
+  }
+
   addButton(text, act) {
     const button = this.button(this.root.querySelector(".transport"), text, text, act);
     this.readout.before(button);
@@ -91,8 +96,7 @@ DDPM.Timeline = class {
   // Advance by `stride` positions a frame until the end of what is there.
   play(stride = this.stride || 1, onend = null) {
     this.pause();
-    this.playing.textContent = "Pause";
-    this.playing.setAttribute("aria-label", "Pause");
+    this.rename(this.playing, "Pause");
     this.timer = setInterval(() => {
       if (this.position < this.available - 1) return this.seek(this.position + stride);
       this.pause();
@@ -103,8 +107,7 @@ DDPM.Timeline = class {
   pause() {
     clearInterval(this.timer);
     this.timer = null;
-    this.playing.textContent = "Play";
-    this.playing.setAttribute("aria-label", "Play");
+    this.rename(this.playing, "Play");
   }
 
   draw() {

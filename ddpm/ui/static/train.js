@@ -13,7 +13,7 @@ DDPM.train = (element, props, watch, server) => {
   let run = { id: null, previews: [] }, log = true;
   const axis = timeline.addButton("Linear axis", () => {
     log = !log;
-    axis.textContent = log ? "Linear axis" : "Log axis";
+    timeline.rename(axis, log ? "Linear axis" : "Log axis");
     timeline.setCurves(timeline.curves, { log });
   });
   const zip = timeline.addButton("Save zip", save);

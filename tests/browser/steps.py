@@ -1,0 +1,48 @@
+"""What a person does on the page, and what they then see."""
+
+
+def tab(page, name):
+    page.get_by_role("tab", name=name).click()
+
+
+def status(page, name):
+    return page.locator(f"#{name}-view .status")
+
+
+def wait_for_status(page, name, text):
+    page.wait_for_function(
+        "([name, text]) => document.querySelector(`#${name}-view .status`).textContent.match(text)", arg=[name, text]
+    )
+
+
+def pixels(page, name, pane):
+    """The picture of a pane as the person sees it."""
+    return page.locator(f"#{name}-view .pane-{pane} canvas").evaluate("c => c.toDataURL()")
+
+
+def playhead(page, name):
+    return page.locator(f"#{name}-view input[type=range]")
+
+
+def live(page, name, key):
+    return page.locator(f"#{name}-margin [data-live='{key}']").first.text_content()
+
+
+def set_number(page, elem_id, value):
+    field = page.locator(f"#{elem_id} input[type=number]")
+    field.fill(str(value))
+    field.press("Tab")
+
+
+def wait_for_change(page, name, pane, before):
+    page.wait_for_function(
+        "([sel, before]) => document.querySelector(sel).toDataURL() !== before",
+        arg=[f"#{name}-view .pane-{pane} canvas", before],
+    )
+
+
+def generate(page, steps=20, n=4, seed=0):
+    set_number(page, "reverse-n", n)
+    set_number(page, "reverse-seed", seed)
+    set_number(page, "reverse-steps", steps)
+    page.click("#reverse-generate")

@@ -1,0 +1,198 @@
+"""The Forward tab in a real Chromium."""
+
+import io
+import math
+import re
+
+import pytest
+from PIL import Image
+from steps import live, pixels, playhead, wait_for_change
+
+pytestmark = pytest.mark.browser
+
+
+def test_dragging_t_needs_no_server(open_page):
+    page = open_page()
+    before = pixels(page, "forward", "xt")
+    # Within one task of the page: no answer of a server can have come in between.
+    changed = page.evaluate(
+        """() => {
+            const canvas = document.querySelector('#forward-view .pane-xt canvas'), before = canvas.toDataURL();
+            const range = document.querySelector('#forward-view input[type=range]');
+            range.value = 800; range.dispatchEvent(new Event('input'));
+            return canvas.toDataURL() !== before;
+        }"""
+    )
+    assert changed and pixels(page, "forward", "xt") != before
+    a, b = float(live(page, "forward", "a")), float(live(page, "forward", "b"))
+    assert live(page, "forward", "t") == "800"
+    angle = (0.801 + 0.008) / 1.008 * math.pi / 2  # Nichol and Dhariwal 2021, Eq. 17, at t = 800
+    assert a == pytest.approx(math.cos(angle), abs=1e-3) and b == pytest.approx(math.sin(angle), abs=1e-3)
+
+
+def test_at_t_0_x_t_is_nearly_the_digit_and_the_guess_is_the_digit(open_page):
+    page = open_page()
+    eps = pixels(page, "forward", "eps")
+    guess = pixels(page, "forward", "hat")
+    playhead(page, "forward").press("End")
+    assert float(live(page, "forward", "a")) < 0.01
+    playhead(page, "forward").press("Home")
+    assert live(page, "forward", "t") == "0"
+    wait_for_change(page, "forward", "hat", guess)
+    mean_difference = """(pane) => {
+        const read = (p) => { const c = document.querySelector(`#forward-view .pane-${p} canvas`);
+            return c.getContext('2d').getImageData(0, 0, c.width, c.height).data; };
+        const one = read('x0'), other = read(pane);
+        return one.reduce((sum, v, i) => sum + Math.abs(v - other[i]), 0) / one.length; }"""
+    page.wait_for_function(f"({mean_difference})('hat') < 4")
+    assert page.evaluate(mean_difference, "xt") < 4
+    assert page.evaluate(mean_difference, "eps") > 30
+    assert pixels(page, "forward", "eps") == eps  # the same eps is held while t moves
+
+
+def test_another_digit_keeps_the_noise_and_new_noise_keeps_the_digit(open_page):
+    page = open_page()
+    digit, eps = pixels(page, "forward", "x0"), pixels(page, "forward", "eps")
+    page.click("#forward-noise")
+    wait_for_change(page, "forward", "eps", eps)
+    assert pixels(page, "forward", "x0") == digit
+    eps = pixels(page, "forward", "eps")
+    page.click("#forward-another")
+    wait_for_change(page, "forward", "x0", digit)
+    assert pixels(page, "forward", "eps") == eps
+
+
+def test_the_linear_schedule_drowns_the_digit_sooner(open_page):
+    page = open_page()
+    playhead(page, "forward").evaluate("r => { r.value = 600; r.dispatchEvent(new Event('input')); }")
+    cosine = float(live(page, "forward", "a"))
+    page.get_by_label("linear").check()
+    page.wait_for_function(
+        "before => Number(document.querySelector('#forward-margin [data-live=a]').textContent) < before - 0.2",
+        arg=cosine,
+    )
+    assert float(live(page, "forward", "a")) == pytest.approx(0.159, abs=2e-3)  # sqrt(alphas_bar_600), linear
+
+
+def test_t_sweeps_once_by_itself_unless_less_motion_is_preferred(open_page):
+    still = open_page()
+    page = open_page(reduced_motion="no-preference")
+    page.wait_for_function("Number(document.querySelector('#forward-view input[type=range]').value) > 400")
+    page.wait_for_function("document.querySelector('#forward-view .play').textContent === 'Play'")
+    assert playhead(still, "forward").input_value() == "250"
+
+
+def to_noise_level(page, t):
+    playhead(page, "forward").evaluate("(r, t) => { r.value = t; r.dispatchEvent(new Event('input')); }", t)
+
+
+def test_the_filmstrip_shows_and_sets_t(open_page):
+    page = open_page()
+    film = page.locator("#forward-view .film button")
+    assert film.count() == 10
+    shown = film.locator("canvas").evaluate_all("all => all.map((c) => c.toDataURL())")
+    assert len(set(shown)) == 10
+    film.nth(7).click()
+    assert live(page, "forward", "t") == "777"
+
+
+def test_both_schedules_side_by_side_at_the_same_t_and_eps(open_page):
+    page = open_page()
+    to_noise_level(page, 500)
+    page.get_by_label("Both schedules side by side").check()
+    page.wait_for_function("document.querySelectorAll('#forward-view .pane:not([hidden])').length === 6")
+    captions = page.locator("#forward-view .pane:visible figcaption").all_inner_texts()
+    signals = [float(re.search(r"([−\d.]+) dB", text)[1].replace("−", "-")) for text in captions if "dB" in text]
+    linear = 0.078  # alphas_bar_500 of the linear schedule, by hand: exp(sum log(1 - beta))
+    assert min(signals) == pytest.approx(10 * math.log10(linear / (1 - linear)), abs=0.1)
+    assert max(signals) == pytest.approx(0, abs=0.2)  # cosine, half-way
+    assert pixels(page, "forward", "xt") != pixels(page, "forward", "xt2")
+    guess = pixels(page, "forward", "hat2")
+    to_noise_level(page, 900)
+    wait_for_change(page, "forward", "hat2", guess)
+
+
+def test_signal_to_noise_and_the_histogram_follow_t(open_page):
+    page = open_page()
+    histogram = page.locator("#forward-margin .histogram")
+    to_noise_level(page, 999)
+    at_noise = histogram.evaluate("c => c.toDataURL()")
+    assert live(page, "forward", "snr").startswith("−")
+    to_noise_level(page, 0)
+    assert histogram.evaluate("c => c.toDataURL()") != at_noise
+    assert float(live(page, "forward", "snr")) > 30
+
+
+def test_a_drawn_digit_is_centred_shown_and_used(open_page):
+    page = open_page()
+    page.click("#forward-own")
+    use = page.get_by_role("button", name="Use it")
+    assert use.is_disabled()
+    box = page.locator(".pad .sheet").bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 30)  # a one, far left
+    page.mouse.down()
+    page.mouse.move(box["x"] + 60, box["y"] + 240, steps=8)
+    page.mouse.up()
+    mass = page.locator(".pad .preview").evaluate(
+        """(canvas) => { const { data } = canvas.getContext('2d').getImageData(0, 0, 32, 32);
+            let m = 0, x = 0, y = 0;
+            for (let i = 0; i < 1024; i++) {
+                const v = data[4 * i];
+                m += v; x += v * (i % 32 + 0.5); y += v * (Math.floor(i / 32) + 0.5);
+            }
+            return [m / 255, x / m, y / m]; }"""
+    )
+    assert mass[0] > 20 and mass[1] == pytest.approx(16, abs=0.6) and mass[2] == pytest.approx(16, abs=0.6)
+    before = pixels(page, "forward", "x0")
+    use.click()
+    assert pixels(page, "forward", "x0") != before
+    assert "your own" in page.locator("#forward-view .pane-x0 figcaption").inner_text()
+    guess = pixels(page, "forward", "hat")
+    to_noise_level(page, 300)
+    wait_for_change(page, "forward", "hat", guess)
+
+
+def png(size, mode="L", colour=255, ink=None, **options):
+    picture = Image.new(mode, size, colour)
+    if ink is not None:
+        picture.paste(ink, (size[0] // 3, size[1] // 4, size[0] // 2, size[1] * 3 // 4))
+    data = io.BytesIO()
+    picture.save(data, options.pop("format", "PNG"), **options)
+    return data.getvalue()
+
+
+UPLOADS = {
+    "no image": (b"this is not a picture", "not a picture"),
+    "truncated": (png((64, 64), ink=0)[:60], "damaged"),
+    "20,000 wide": (png((20_000, 16), ink=0), "at most 8192"),
+    "one colour": (png((64, 64)), "nothing to see"),
+    "too large": (b"\x89PNG" + b"\0" * 10_100_000, "larger than 10 MB"),
+    "animated": (
+        png((64, 64), ink=0, format="GIF", save_all=True, append_images=[Image.new("L", (64, 64), 9)], duration=90),
+        "first frame",
+    ),
+    "dark on light": (png((300, 200), ink=0), None),
+    "light on dark": (png((200, 300), colour=0, ink=255), None),
+    "transparent": (png((64, 64), "RGBA", (0, 0, 0, 0), ink=(0, 0, 0, 255)), None),
+    "transparent, light ink": (png((64, 64), "RGBA", (0, 0, 0, 0), ink=(255, 255, 255, 255)), None),
+}
+
+
+@pytest.mark.parametrize("name", UPLOADS)
+def test_an_upload_is_used_or_refused_in_words(open_page, name):
+    data, words = UPLOADS[name]
+    page = open_page()
+    page.click("#forward-own")
+    page.set_input_files(".pad input[type=file]", {"name": "x.png", "mimeType": "image/png", "buffer": data})
+    use = page.get_by_role("button", name="Use it")
+    if words:
+        page.wait_for_function("w => document.querySelector('.pad .status').textContent.includes(w)", arg=words)
+    accepted = words in (None, "first frame")
+    if not accepted:
+        assert use.is_disabled()
+        return
+    page.wait_for_function("!document.querySelector('.pad .primary').disabled")
+    corner, ink = page.locator(".pad .preview").evaluate(
+        "(c) => [[0, 0], [16, 16]].map(([x, y]) => c.getContext('2d').getImageData(x, y, 1, 1).data[0])"
+    )
+    assert corner < 40 < 200 < ink  # white on black, whatever it was

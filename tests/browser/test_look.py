@@ -1,0 +1,36 @@
+"""The page as one thing, in a real Chromium."""
+
+import pytest
+from steps import generate, tab, wait_for_status
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize("name", ["Forward", "Reverse", "Train"])
+def test_each_tab_fits_a_laptop_without_scrolling(open_page, name):
+    page = open_page(1280, 800)
+    tab(page, name)
+    page.wait_for_timeout(300)
+    size = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
+    assert size[0] <= 1280 and size[1] <= 800
+
+
+@pytest.mark.parametrize("width", [390, 768, 1920])
+def test_nothing_is_wider_than_the_window(open_page, width):
+    page = open_page(width, 844)
+    for name in ("Forward", "Reverse", "Train"):
+        tab(page, name)
+        page.wait_for_timeout(200)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for canvas in page.locator("canvas:visible").all():
+            box = canvas.bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= width
+
+
+def test_the_stage_keeps_its_size_when_frames_arrive(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    before = page.locator("#reverse-view .panes").bounding_box()
+    generate(page, steps=2, n=16)
+    wait_for_status(page, "reverse", "^2 steps")
+    assert page.locator("#reverse-view .panes").bounding_box() == before

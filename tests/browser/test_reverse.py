@@ -1,0 +1,193 @@
+"""The Reverse tab in a real Chromium."""
+
+import base64
+import re
+
+import pytest
+from steps import generate, pixels, playhead, set_number, status, tab, wait_for_status
+
+pytestmark = pytest.mark.browser
+
+
+def test_generate_streams_and_then_plays_without_the_server(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    assert "Press Generate" in page.locator("#reverse-view .empty").inner_text()
+    page.evaluate(
+        """() => { window.seen = []; new MutationObserver(() => window.seen.push(
+            document.querySelector('#reverse-view .status').textContent)).observe(
+            document.querySelector('#reverse-view .status'), { childList: true }); }"""
+    )
+    generate(page, steps=60)
+    wait_for_status(page, "reverse", "^60 steps")
+    steps = [int(m[1]) for m in map(re.compile(r"Step (\d+) of 60").match, page.evaluate("window.seen")) if m]
+    assert len(steps) >= 3 and steps == sorted(steps) and steps[0] < 50  # frames came while it ran
+    assert "120 network evaluations" in status(page, "reverse").inner_text()
+
+    finished = pixels(page, "reverse", "x")
+    page.context.set_offline(True)
+    playhead(page, "reverse").press("Home")
+    noise = pixels(page, "reverse", "x")
+    assert noise != finished and pixels(page, "reverse", "h") != noise
+    playhead(page, "reverse").press("ArrowRight")
+    assert pixels(page, "reverse", "x") not in (noise, finished)
+    page.locator("#reverse-view .play").click()
+    page.wait_for_function("document.querySelector('#reverse-view .readout').textContent === 'finished'")
+    assert pixels(page, "reverse", "x") == finished
+    page.context.set_offline(False)
+
+
+def test_same_seed_same_digits(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    pictures = []
+    for seed in (1, 2, 1):
+        generate(page, steps=3, seed=seed)
+        wait_for_status(page, "reverse", "Starting|Step 0")
+        wait_for_status(page, "reverse", "^3 steps")
+        pictures.append(pixels(page, "reverse", "x"))
+    assert pictures[0] == pictures[2] != pictures[1]
+
+
+@pytest.mark.parametrize("sampler", ["DDPM", "DDIM"])
+def test_stop_stops_and_keeps_what_is_there(open_page, sampler):
+    page = open_page()
+    tab(page, "Reverse")
+    page.get_by_role("radio", name=sampler).check()
+    generate(page, steps=1000)
+    wait_for_status(page, "reverse", "Step [1-9]")
+    page.click("#reverse-stop")
+    wait_for_status(page, "reverse", "^Stopped at step")
+    step = int(re.search(r"step (\d+) of 1000", status(page, "reverse").inner_text())[1])
+    assert 0 < step < 1000
+    last = pixels(page, "reverse", "x")
+    playhead(page, "reverse").press("Home")
+    assert pixels(page, "reverse", "x") != last
+    generate(page, steps=2)
+    wait_for_status(page, "reverse", "^2 steps")
+
+
+def test_a_number_out_of_range_is_said_in_words_and_loses_nothing(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    generate(page, steps=2)
+    wait_for_status(page, "reverse", "^2 steps")
+    before = pixels(page, "reverse", "x")
+    set_number(page, "reverse-n", 999)
+    page.click("#reverse-generate")
+    wait_for_status(page, "reverse", "Digits: a whole number from 1 to 64, please")
+    assert pixels(page, "reverse", "x") == before
+
+
+def test_generate_by_keyboard_alone(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Forward").focus()
+    page.keyboard.press("Tab")
+    page.get_by_role("tab", name="Reverse").focus()
+    page.keyboard.press("Enter")
+    set_number(page, "reverse-steps", 2)
+    for _ in range(40):
+        if page.evaluate("document.activeElement.id") == "reverse-generate":
+            break
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    wait_for_status(page, "reverse", "^2 steps")
+
+
+def saved(page, kind):
+    with page.expect_download() as download:
+        page.get_by_role("button", name=f"Save {kind}").click()
+    return download.value.path()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_a_saved_picture_dropped_on_the_page_restores_its_settings(open_page, kind):
+    page = open_page()
+    tab(page, "Reverse")
+    assert page.get_by_role("button", name=f"Save {kind}").is_disabled()
+    generate(page, steps=3, n=5, seed=77)
+    wait_for_status(page, "reverse", "^3 steps")
+    digits = pixels(page, "reverse", "x")
+    path = saved(page, kind)
+    data = path.read_bytes()
+    assert data.startswith(b"\x89PNG" if kind == "PNG" else b"GIF8") and b'"seed": 77' in data
+    generate(page, steps=2, n=1, seed=1)
+    wait_for_status(page, "reverse", "^2 steps")
+    drop(page, data)
+    wait_for_status(page, "reverse", "Settings restored")
+    page.wait_for_function("document.querySelector('#reverse-seed input').value === '77'")
+    page.click("#reverse-generate")
+    wait_for_status(page, "reverse", "^3 steps")
+    assert pixels(page, "reverse", "x") == digits
+
+
+def drop(page, data):
+    page.evaluate(
+        """(text) => { const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], 'x'));
+            const event = new DragEvent('drop', { dataTransfer: transfer, bubbles: true });
+            document.querySelector('#reverse-view .view').dispatchEvent(event); }""",
+        base64.b64encode(data).decode(),
+    )
+
+
+def test_a_dropped_file_without_a_recipe_says_so(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    for data in (b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 50):
+        drop(page, data)
+        wait_for_status(page, "reverse", "no recipe")
+
+
+def test_the_dice_gives_another_seed(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    page.click("#reverse-dice")
+    page.wait_for_function("document.querySelector('#reverse-seed input').value > 0")
+
+
+def test_what_it_costs_is_said_beforehand(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    text = "document.querySelector('#reverse-cost').textContent"
+    page.wait_for_function(f"{text}.includes('50 steps, guided: 100 network evaluations, about')")
+    set_number(page, "reverse-steps", 10)
+    page.wait_for_function(f"{text}.includes('10 steps, guided: 20 network evaluations, about')")
+
+
+def test_a_digit_is_enlarged_and_follows_the_playhead(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    generate(page, steps=5, n=4)
+    wait_for_status(page, "reverse", "^5 steps")
+    page.locator("#reverse-view .pane-x canvas").click(position={"x": 20, "y": 20})
+    big = page.locator(".ddpm-dialog[open] .pane-x canvas")
+    first = big.evaluate("c => c.toDataURL()")
+    page.keyboard.press("ArrowRight")
+    assert big.evaluate("c => c.toDataURL()") != first
+    assert "Digit 2 of 4" in page.locator(".ddpm-dialog[open] h2").inner_text()
+    page.keyboard.press("Escape")
+    assert page.locator(".ddpm-dialog[open]").count() == 0
+
+
+def test_generate_during_generate_replaces_it(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    generate(page, steps=1000)
+    wait_for_status(page, "reverse", "Step [1-9]")
+    generate(page, steps=2)
+    wait_for_status(page, "reverse", "^2 steps")
+    page.wait_for_timeout(500)
+    assert status(page, "reverse").inner_text().startswith("2 steps")  # the first one does not come back
+
+
+def test_a_window_closed_in_the_middle_leaves_the_server_well(open_page):
+    page, other = open_page(), open_page()
+    tab(page, "Reverse")
+    generate(page, steps=1000)
+    wait_for_status(page, "reverse", "Step [1-9]")
+    page.close()
+    tab(other, "Reverse")
+    generate(other, steps=2)
+    wait_for_status(other, "reverse", "^2 steps")

@@ -1,0 +1,152 @@
+"""The Train tab in a real Chromium."""
+
+import io
+import json
+import zipfile
+
+import pytest
+from steps import generate, live, playhead, set_number, status, tab, wait_for_status
+
+pytestmark = pytest.mark.browser
+
+
+def start(page, budget, kind="steps"):
+    tab(page, "Train")
+    if kind == "steps":
+        page.locator("#train-kind input").click()
+        page.get_by_role("option", name="steps").click()
+    set_number(page, "train-budget", budget)
+    page.click("#train-start")
+
+
+def test_training_streams_and_its_weights_go_to_reverse(open_page):
+    page = open_page()
+    start(page, 12)
+    wait_for_status(page, "train", "^Done after .* step 12,")
+    assert float(live(page, "train", "loss")) > 0
+    assert "step 12" in page.locator("#train-view figcaption").inner_text()
+    assert page.locator("#train-view .empty").is_hidden()
+    page.click("#train-use")
+    page.wait_for_function("document.querySelector('#reverse-view')?.checkVisibility()")
+    generate(page, steps=2)
+    wait_for_status(page, "reverse", "^2 steps")
+    assert "trained here: fast" in page.locator("#weights input").input_value()
+
+
+def test_stop_in_the_middle_of_training(open_page):
+    page = open_page()
+    page.click("button[role=tab]:has-text('Train')")
+    page.click("#train-stop")
+    wait_for_status(page, "train", "Nothing is training")
+    start(page, 20_000)
+    wait_for_status(page, "train", "s left: step [1-9]")
+    page.click("#train-start")
+    wait_for_status(page, "train", "still going|s left")
+    page.click("#train-stop")
+    wait_for_status(page, "train", "^Stopped after")
+    assert "Samples after" in page.locator("#train-view figcaption").inner_text()
+
+
+def test_a_reload_in_the_middle_of_training_comes_back_to_the_run(open_page):
+    page = open_page()
+    start(page, 20_000)
+    wait_for_status(page, "train", "s left: step [1-9]")
+    page.wait_for_function("document.querySelector('#train-view figcaption').textContent.startsWith('Samples after')")
+    page.reload()
+    page.wait_for_function("document.querySelector('#forward-view canvas')")
+    tab(page, "Train")
+    wait_for_status(page, "train", r"s left: step \d\d")
+    page.wait_for_function("document.querySelector('#train-view figcaption').textContent.startsWith('Samples after')")
+    playhead(page, "train").press("Home")
+    assert page.locator("#train-view .empty").is_hidden()  # what it had drawn before the reload is there
+    page.click("#train-stop")
+    wait_for_status(page, "train", "^Stopped after")
+
+
+def test_generate_in_another_window_while_training(open_page):
+    page = open_page()
+    start(page, 20_000)
+    wait_for_status(page, "train", "s left: step [1-9]")
+    other = open_page(same_profile=False)
+    tab(other, "Reverse")
+    generate(other, steps=5)
+    wait_for_status(other, "reverse", "^5 steps")
+    assert "s left" in status(page, "train").inner_text()
+    page.click("#train-stop")
+    wait_for_status(page, "train", "^Stopped after")
+
+
+def test_pause_and_go_on(open_page):
+    page = open_page()
+    start(page, 20_000)
+    wait_for_status(page, "train", "s left: step [1-9]")
+    page.click("#train-pause")
+    wait_for_status(page, "train", "^Paused")
+    held = status(page, "train").inner_text()
+    page.wait_for_timeout(700)
+    assert status(page, "train").inner_text() == held
+    page.click("#train-pause")
+    wait_for_status(page, "train", "s left")
+    page.click("#train-stop")
+    wait_for_status(page, "train", "^Stopped after")
+
+
+def test_continue_save_and_open_again(open_page):
+    page = open_page()
+    start(page, 5)
+    wait_for_status(page, "train", "^Done after .* step 5,")
+    page.click("#train-continue")
+    wait_for_status(page, "train", "s left: step ([6-9]|\\d\\d)")
+    page.click("#train-stop")
+    wait_for_status(page, "train", "^Stopped after")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save zip").click()
+    data = download.value.path().read_bytes()
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        config = json.loads(file.read(next(name for name in file.namelist() if name.endswith("config.json"))))
+    assert config["model"]["base"] == 24 and config["info"]["step"] > 5
+    upload(page, "mine.zip", data)
+    wait_for_status(page, "train", "Opened opened: mine")
+    assert "mine" in page.locator("#weights input").input_value()
+    tab(page, "Reverse")
+    generate(page, steps=2)
+    wait_for_status(page, "reverse", "^2 steps")
+
+
+def upload(page, name, data):
+    file = {"name": name, "mimeType": "application/zip", "buffer": data}
+    page.set_input_files("input[type=file][accept='.zip']", file)
+
+
+def test_a_file_that_is_no_checkpoint_changes_nothing(open_page):
+    page = open_page()
+    tab(page, "Train")
+    upload(page, "x.zip", b"PK not really")
+    wait_for_status(page, "train", "not a zip that can be read")
+    assert page.locator("#weights input").input_value() == "mnist"
+
+
+def test_the_presets_fill_what_is_under_more_and_bad_values_are_said(open_page):
+    page = open_page()
+    tab(page, "Train")
+    page.get_by_role("button", name="More").click()
+    assert page.locator("#train-width input").input_value() == "24"
+    page.locator("#train-preset input").click()
+    page.get_by_role("option", name="tutorial").click()
+    page.wait_for_function("document.querySelector('#train-width input').value === '64'")
+    assert page.locator("#train-lr input").input_value() == "0.0002"
+    set_number(page, "train-width", 20)
+    page.click("#train-start")
+    wait_for_status(page, "train", "Under More: base: a multiple of 8")
+
+
+def test_the_loss_on_a_linear_axis(open_page):
+    page = open_page()
+    start(page, 5)
+    wait_for_status(page, "train", "^Done")
+    curve = page.locator("#train-view .track canvas")
+    before = curve.evaluate("c => c.toDataURL()")
+    page.get_by_role("button", name="Linear axis").click()
+    assert curve.evaluate("c => c.toDataURL()") != before
+    page.get_by_role("button", name="Log axis").click()
+    assert curve.evaluate("c => c.toDataURL()") == before
