@@ -4,8 +4,10 @@ import gradio as gr
 import pytest
 
 import ddpm
-from ddpm import ui
-from ddpm.ui.weights import Library
+from ddpm import ModelConfig, ui
+from ddpm.train import build_model
+from ddpm.ui import reverse
+from ddpm.ui.weights import Library, wrap
 
 
 def test_the_interface_builds_and_keeps_its_endpoints_to_itself():
@@ -32,3 +34,25 @@ def test_damaged_shipped_weights_are_one_clear_error(library):
 def test_the_shipped_weights_are_there_and_load():
     weights = Library().get("mnist")
     assert weights.num_classes == 10 and weights.kind == "cosine"
+
+
+def test_the_page_opens_without_weights_and_with_damaged_ones(library, tmp_path, monkeypatch):
+    for folder, words in ((tmp_path / "none", "no weights"), (library.folder, "damaged")):
+        if folder == library.folder:
+            path = folder / "mnist" / "model.safetensors"
+            path.write_bytes(path.read_bytes()[:-10])
+        monkeypatch.setattr(ui, "Library", lambda folder=folder: Library(folder))
+        demo = ui.build()
+        view = next(b for b in demo.blocks.values() if getattr(b, "elem_id", None) == "forward-view")
+        assert words in view.value["error"]
+
+
+def test_other_weights_in_the_middle_of_a_run_change_nothing(library):
+    config = ModelConfig(base=8, mults=(1,), patch_size=4)
+    library.put("mine", wrap(build_model(config), ddpm.make_schedule(), "linear", "mine", "mnist"))
+    settings = reverse.Settings.check(library, 1, "none", "ddim", 4, 1, 0, 0, "mine")
+    alone = [frame for frame in reverse.Trajectory(settings).steps() if frame]
+    steps = reverse.Trajectory(settings).steps()
+    first = next(steps)
+    library.put("mine", wrap(build_model(config, 9), ddpm.make_schedule(), "linear", "mine", "mnist"))
+    assert [first, *(frame for frame in steps if frame)] == alone

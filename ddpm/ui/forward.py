@@ -141,13 +141,17 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
 
     start: dict[str, Any] = {"weights": library.default, "schedule": "cosine", "T": T}
     start["signal"] = {k: [round(v, 6) for v in schedule(k).sqrt_alphas_bar.tolist()] for k in SCHEDULES}
-    first = library.get(library.default)
-    start |= picture_packet(first, FIRST_DIGIT) | noise_packet(first, 0)
+    names: tuple[str, ...] = ()
+    try:
+        first = library.get(library.default)
+        names = pictures_of(first).class_names
+        start |= picture_packet(first, FIRST_DIGIT) | noise_packet(first, 0)
+    except ValueError as error:  # the page opens all the same, and says what is wrong
+        start["error"] = str(error)
 
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
-            names = ["random", *pictures_of(first).class_names]
-            choice = gr.Dropdown(names, value="random", label="Digit", elem_id="forward-digit")
+            choice = gr.Dropdown(["random", *names], value="random", label="Digit", elem_id="forward-digit")
             with gr.Row(elem_classes="pair"):
                 another = gr.Button("Another digit", variant="primary", elem_id="forward-another")
                 own = gr.Button("Draw or upload", elem_id="forward-own")

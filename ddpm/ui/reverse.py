@@ -384,18 +384,22 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
         values = [s.n, gr.update(choices=choices(s.weights), value=s.choice), s.sampler, s.num_steps]
         return [*values, s.guidance, s.eta, s.seed, s.weights_id, {"notice": notice}]
 
-    def offer_classes(weights_id, chosen):
+    def classes(weights_id) -> tuple[str, ...]:
+        """What can be asked of these weights; nothing if they cannot be used."""
         try:
-            known = choices(library.get(weights_id))
+            return choices(library.get(weights_id))
         except ValueError:
-            return gr.skip()
-        return gr.update(choices=known, value=chosen if chosen in known else known[0])
+            return ()
+
+    def offer_classes(weights_id, chosen):
+        known = classes(weights_id)
+        return gr.update(choices=known, value=chosen if chosen in known else known[0]) if known else gr.skip()
 
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             with gr.Row(elem_classes="pair"):
                 n = gr.Number(16, label="Digits", precision=0, elem_id="reverse-n")
-                known = choices(library.get(library.default))
+                known = classes(library.default) or (NONE,)
                 choice = gr.Dropdown(known, value=known[0], label="Class", elem_id="reverse-class")
             sampler = gr.Radio(
                 [(name.upper(), name) for name in SAMPLERS], value="ddim", label="Sampler", elem_id="reverse-sampler"

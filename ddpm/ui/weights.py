@@ -45,11 +45,14 @@ class Library:
         self._lock = threading.Lock()
 
     @property
-    def default(self) -> str:
-        return DEFAULT
+    def default(self) -> str | None:
+        """The weights that the page opens with; None if none ship."""
+        return DEFAULT if DEFAULT in self.shipped else next(iter(self.shipped), None)
 
     def get(self, name: str) -> Weights:
         """Raises ValueError if there are none of that name, or if they are not whole."""
+        if name is None:
+            raise ValueError("There are no weights in checkpoints/. Train some: python -m ddpm train --help")
         if name in self.shipped:
             with self._lock:
                 if name not in self._loaded:

@@ -74,7 +74,8 @@ def server(chromium, tmp_path_factory):
     yield url
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=20)
-    assert "Traceback" not in log.read_text(), log.read_text()
+    # Gradio logs a traceback of its own when a client sends what a component refuses; none may come through our code.
+    assert str(ROOT / "ddpm") not in log.read_text(), log.read_text()
 
 
 @pytest.fixture

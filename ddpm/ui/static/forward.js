@@ -33,14 +33,14 @@ DDPM.forward = (element, props, watch, server) => {
 
   function receive(packet) {
     if (!packet) return;
-    if (packet.error) return status.say(packet.error, true);
+    if (packet.error) status.say(packet.error, true);
     if (packet.x0) packet = { ...packet, x0: DDPM.bytes(packet.x0) };
     if (packet.eps) {
       const half = new DataView(DDPM.bytes(packet.eps).buffer);
       packet = { ...packet, eps: Float32Array.from({ length: half.byteLength / 2 }, (_, i) => float16(half.getUint16(2 * i, true))) };
     }
     Object.assign(state, packet);
-    if (state.x0.length !== state.eps.length) return; // the other half of a change of weights is on its way
+    if (!state.x0 || state.x0.length !== state.eps?.length) return; // nothing yet, or half of a change of weights
     stage.shape(1, state.size, state.channels);
     stage.arrange(state.both ? ["x0", "xt", "hat", "eps", "xt2", "hat2"] : ["x0", "eps", "xt", "hat"]);
     curves();
