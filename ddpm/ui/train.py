@@ -34,7 +34,7 @@ DATASETS = {
 MEGABYTES = {"bundled": 0, "mnist": 12, "fashion": 31, "cifar10": 170}  # to download
 CONTINUE_SECONDS = 60
 ABOUT = {
-    "fast": "fast: legible within a minute",
+    "fast": "fast: legible in 30 seconds",
     "best": "best: as the shipped weights",
     "tutorial": "tutorial: as published (hours)",
 }
