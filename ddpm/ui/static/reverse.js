@@ -12,6 +12,7 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
     label: "step of the reverse process", ends: ["t = 999, noise", "clean"], onseek: show,
   });
   timeline.setCount(2, 0);
+  timeline.onpause = () => stopChase();
   const enlarged = new DDPM.Enlarge(stage, panes);
   const saving = ["png", "gif"].map((kind) => timeline.addButton(`Save ${kind.toUpperCase()}`, () => save(kind)));
   for (const button of saving) button.disabled = true;
@@ -33,8 +34,11 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
     const cost = `${packet.evaluations} network evaluations, ${packet.seconds.toFixed(1)} s`;
     if (packet.done) {
       const end = packet.error || (packet.stopped ? `Stopped at step ${packet.step} of ${packet.num_steps}` : `${packet.num_steps} steps`);
-      status.say(packet.error ? end : `${end}: ${cost}. Play it again, or drag the playhead.`, Boolean(packet.error));
-      for (const button of saving) button.disabled = !run.frames.length;
+      run.finish = () => {
+        status.say(packet.error ? end : `${end}: ${cost}. Play it again, or drag the playhead.`, Boolean(packet.error));
+        for (const button of saving) button.disabled = !run.frames.length;
+      };
+      if (!run.chase) run.finish();
       fetchMissed();
     } else if (!run.frames.length) {
       status.say(packet.ahead > 0 ? `Waiting for a turn: ${packet.ahead} ahead.` : "Starting from pure noise…");
@@ -45,6 +49,7 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
 
   function begin(packet) {
     timeline.pause();
+    timeline.position = 0;
     for (const button of saving) button.disabled = true;
     run = { id: packet.run, frames: [], total: packet.total, sampler: packet.sampler };
     stage.shape(packet.n, packet.size, packet.channels);
@@ -56,10 +61,24 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
   // Frames are placed by their k: Gradio may drop packets when the page is slow.
   function add(frames) {
     if (!frames.length) return;
-    const following = timeline.timer === null && timeline.position >= timeline.available - 1;
+    const following = timeline.timer === null && (run.chase || timeline.position >= timeline.available - 1);
     for (const frame of frames) run.frames[frame.k] = { ...frame, x: DDPM.bytes(frame.x), h: DDPM.bytes(frame.h) };
     timeline.setCount(Math.max(run.total, run.frames.length), run.frames.length);
-    if (following) timeline.seek(run.frames.length - 1);
+    if (following && !run.chase) run.chase = setInterval(chase, 25);
+  }
+
+  // A packet brings several frames: show them one after the other, and more at a time where we fall behind.
+  function chase() {
+    const last = run.frames.length - 1;
+    timeline.seek(timeline.position + Math.ceil((last - timeline.position) / 3));
+    if (timeline.position < last) return;
+    stopChase();
+    if (run.finish) run.finish();
+  }
+
+  function stopChase() {
+    clearInterval(run.chase);
+    run.chase = null;
   }
 
   async function fetchMissed() {

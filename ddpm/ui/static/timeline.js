@@ -105,6 +105,7 @@ DDPM.Timeline = class {
   }
 
   pause() {
+    if (this.onpause) this.onpause(); // the reader has taken over
     clearInterval(this.timer);
     this.timer = null;
     this.rename(this.playing, "Play");
