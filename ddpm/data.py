@@ -66,7 +66,7 @@ def resize(images: np.ndarray, size: int) -> Tensor:
         resized = [Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR) for image in images]
         images = np.stack([np.asarray(image) for image in resized])
     images = images[..., None] if images.ndim == 3 else images
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).contiguous()
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
 
 
 def load_dataset(

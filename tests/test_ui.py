@@ -1,5 +1,9 @@
 """The page as a whole, and the weights it offers."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import gradio as gr
 import pytest
 
@@ -8,6 +12,8 @@ from ddpm import ModelConfig, ui
 from ddpm.train import build_model
 from ddpm.ui import reverse
 from ddpm.ui.weights import Library, wrap
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_interface_builds_and_keeps_its_endpoints_to_itself():
@@ -24,11 +30,11 @@ def test_weights_that_are_gone_say_what_to_do(library):
         library.get("gone")
 
 
-def test_damaged_shipped_weights_are_one_clear_error(library):
-    path = library.folder / "mnist" / "model.safetensors"
+def test_damaged_shipped_weights_are_one_clear_error(library, tmp_path):
+    path = tmp_path / "library" / "mnist" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ddpm.CheckpointError, match="damaged"):
-        library.get("mnist")
+        Library(tmp_path / "library").get("mnist")
 
 
 def test_the_shipped_weights_are_there_and_load():
@@ -37,10 +43,10 @@ def test_the_shipped_weights_are_there_and_load():
 
 
 def test_the_page_opens_without_weights_and_with_damaged_ones(library, tmp_path, monkeypatch):
-    for folder, words in ((tmp_path / "none", "no weights"), (library.folder, "damaged")):
-        if folder == library.folder:
-            path = folder / "mnist" / "model.safetensors"
-            path.write_bytes(path.read_bytes()[:-10])
+    damaged = tmp_path / "library"
+    path = damaged / "mnist" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    for folder, words in ((tmp_path / "none", "no weights"), (damaged, "damaged")):
         monkeypatch.setattr(ui, "Library", lambda folder=folder: Library(folder))
         demo = ui.build()
         view = next(b for b in demo.blocks.values() if getattr(b, "elem_id", None) == "forward-view")
@@ -56,3 +62,23 @@ def test_other_weights_in_the_middle_of_a_run_change_nothing(library):
     first = next(steps)
     library.put("mine", wrap(build_model(config, 9), ddpm.make_schedule(), "linear", "mine", "mnist"))
     assert [first, *(frame for frame in steps if frame)] == alone
+
+
+def test_torch_keeps_to_one_pool_of_threads():
+    """What a page does on its way to a training run asks OpenMP for threads on the engine's thread alone."""
+    code = """
+import threading, torch
+from ddpm import ui
+from ddpm.ui import engine
+elsewhere = []
+real = torch.nn.functional.conv2d
+def conv2d(*args, **kwargs):
+    elsewhere.extend([] if threading.current_thread().name == "engine" else [threading.current_thread().name])
+    return real(*args, **kwargs)
+torch.nn.functional.conv2d = conv2d
+ui.build()
+threads = [t for t in threading.enumerate() if t.name == "engine"]
+print(len(threads), elsewhere)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "1 []"

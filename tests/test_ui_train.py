@@ -209,7 +209,7 @@ def test_nothing_to_stop_pause_continue_use_or_save(library):
     for run_id in (None, "guess", 7):
         assert "error" in handler(demo, "train-stop")(run_id)
         assert "error" in handler(demo, "train-pause")(run_id)
-        assert "error" in handler(demo, "train-use")(run_id, [])[-1]
+        assert "error" in asyncio.run(handler(demo, "train-use")(run_id, []))[-1]
         assert "press Start" in asyncio.run(last_of(handler(demo, "train-continue")(run_id)))["error"]
         assert "press Start" in asyncio.run(named["train-view"].download({"run": run_id}))["error"]
     assert named["train-view"].missed(None) == {"previews": []}
@@ -218,7 +218,7 @@ def test_nothing_to_stop_pause_continue_use_or_save(library):
 def test_trained_weights_can_be_used_saved_and_opened_again(library, small, tmp_path):
     demo, named = train_tab(library)
     packet, _ = asyncio.run(last_of(handler(demo, "train-start")(*small, None)))
-    choice, own, tabs, _ = handler(demo, "train-use")(packet["run"], [])
+    choice, own, tabs, _ = asyncio.run(handler(demo, "train-use")(packet["run"], []))
     assert choice["value"] == packet["run"] and own == [(choice["choices"][-1][0], packet["run"])]
     assert tabs["selected"] == "reverse"
     used = library.get(packet["run"])
@@ -315,7 +315,7 @@ def test_colour_goes_through_training_previews_and_reverse(library, small, monke
     demo, _ = train_tab(library)
     packet, _ = asyncio.run(last_of(handler(demo, "train-start")("fast", "cifar10", *small[2:], None)))
     assert packet["channels"] == 3 and len(picture(packet["previews"][-1]["x"])) == 20 * 32 * 32 * 3
-    handler(demo, "train-use")(packet["run"], [])
+    asyncio.run(handler(demo, "train-use")(packet["run"], []))
     weights = library.get(packet["run"])
     settings = reverse.Settings.check(library, 2, "c", "ddim", 2, 1, 0, 0, packet["run"])
     assert weights.channels == 3 and settings.labels == (2,)

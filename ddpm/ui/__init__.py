@@ -20,7 +20,8 @@ HEADER = "<header><h1>Denoising diffusion, <span>from scratch</span></h1><p>nois
 
 def build() -> gr.Blocks:
     """The interface: three tabs around one engine and one library of weights."""
-    engine, library = Engine(), Library()
+    engine = Engine()
+    library = engine.call(Library)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as demo:
         # Outside the tabs: what is inside one exists only once it has been opened, too late for the page's load event.
         run_id = gr.BrowserState(None, storage_key="ddpm-training-run", secret="ddpm")

@@ -66,10 +66,10 @@ def another_picture(weights: Weights, choice: Any) -> dict[str, Any]:
     """A random picture of the chosen class: "random", or the name of one."""
     data = pictures_of(weights)
     choice = parts.one_of(choice, "Digit", ("random", *data.class_names))
-    members = torch.arange(len(data.images))
-    if choice != "random":
-        members = (data.labels == data.class_names.index(choice)).nonzero().flatten()
-    return picture_packet(weights, int(members[random.randrange(len(members))]))
+    if choice == "random":
+        return picture_packet(weights, random.randrange(len(data.images)))
+    members = np.flatnonzero(data.labels.numpy() == data.class_names.index(choice))
+    return picture_packet(weights, int(random.choice(members)))
 
 
 def same_noise_level(t: int, kind: str, weights: Weights) -> int:

@@ -22,7 +22,7 @@ from ..samplers import reverse_process
 from ..schedule import make_schedule
 from ..train import Snapshot, TrainState, build_model, fit
 from . import archive, parts
-from .engine import Busy, Engine, Job
+from .engine import Busy, Engine, Job, once
 from .weights import Library, Weights, dataset, from_checkpoint, wrap
 
 DATASETS = {
@@ -351,30 +351,37 @@ def build(
         own = [*(pair for pair in own if pair[1] != weights_id), (label, weights_id)]
         return gr.update(choices=[*library.shipped, *own], value=weights_id), own
 
-    def use(mine, own) -> tuple:
+    async def use(mine, own) -> tuple:
         run = runs.get(mine)
         if run is None or run.state is None:
             nothing = {"error": "There are no weights yet: press Start and train some."}
             return gr.skip(), gr.skip(), gr.skip(), nothing
         label = f"trained here: {run.label}, step {run.state.step}"
-        library.put(run.id, run.weights(label))
+        library.put(run.id, await engine.submit(once(run.weights, label)).result())
         return *offer(own, label, run.id), gr.update(selected="reverse"), gr.skip()
 
     async def open_zip(path, own) -> tuple:
+        name = f"opened: {Path(path).stem[:40]}"
         try:
-            opened = await asyncio.to_thread(archive.read, path)
+            opened = await engine.submit(once(lambda: from_checkpoint(archive.read(path), name))).result()
         except ValueError as error:
             return gr.skip(), gr.skip(), {"error": str(error)}
-        weights_id, name = secrets.token_urlsafe(16), f"opened: {Path(path).stem[:40]}"
-        library.put(weights_id, from_checkpoint(opened, name))
-        return *offer(own, name, weights_id), {"notice": f"Opened {name}: it is chosen under Weights, above."}
+        weights_id = secrets.token_urlsafe(16)
+        library.put(weights_id, opened)
+        return *offer(own, name, weights_id), {
+            "notice": "Opened: the weights are chosen above, for Forward and Reverse."
+        }
 
     async def download(asked: Any) -> dict[str, Any]:
         """The checkpoint folder of a run as a zip: {run} -> {name, data} or {error}."""
         run = runs.get(asked.get("run")) if isinstance(asked, dict) else None
         if run is None or run.state is None:
             return {"error": "There are no weights yet: press Start and train some."}
-        data = await asyncio.to_thread(archive.write, run.state.ema_model(), run.config, run.info(), "ddpm-trained")
+        pack = once(lambda: archive.write(run.state.ema_model(), run.config, run.info(), "ddpm-trained"))
+        try:
+            data = await engine.submit(pack).result()
+        except ValueError as error:
+            return {"error": str(error)}
         return {"name": f"ddpm-{run.state.step}-steps.zip", "data": base64.b64encode(data).decode()}
 
     def missed(asked: Any) -> dict[str, Any]:

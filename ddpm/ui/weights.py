@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checkpoint import CONFIG, Checkpoint, load_checkpoint
+from ..checkpoint import CONFIG, Checkpoint, CheckpointError, load_checkpoint
 from ..data import NAMES, DataError, Dataset, load_dataset
 from ..device import Inference, pick_device
 from ..schedule import Schedule
@@ -35,14 +34,20 @@ class Weights:
 
 
 class Library:
-    """Weights by id: a folder's name in checkpoints/, or the id of a training run, which nobody can guess."""
+    """Weights by id: a folder's name in checkpoints/, or the id of a training run, which nobody can guess.
+
+    All that ship are loaded at once, a few megabytes each, on whichever thread makes the library: see engine.py.
+    """
 
     def __init__(self, folder: Path = CHECKPOINTS):
-        self.folder = folder
         self.shipped = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
-        self._loaded: dict[str, Weights] = {}
         self._trained = Kept(TRAINED_BYTES)
-        self._lock = threading.Lock()
+        self._loaded: dict[str, Weights | CheckpointError] = {}
+        for name in self.shipped:
+            try:
+                self._loaded[name] = from_checkpoint(load_checkpoint(folder / name, pick_device()), name)
+            except CheckpointError as error:  # the page opens all the same, and says so when they are chosen
+                self._loaded[name] = error
 
     @property
     def default(self) -> str | None:
@@ -53,16 +58,12 @@ class Library:
         """Raises ValueError if there are none of that name, or if they are not whole."""
         if name is None:
             raise ValueError("There are no weights in checkpoints/. Train some: python -m ddpm train --help")
-        if name in self.shipped:
-            with self._lock:
-                if name not in self._loaded:
-                    loaded = load_checkpoint(self.folder / name, pick_device())
-                    self._loaded[name] = from_checkpoint(loaded, name)
-                return self._loaded[name]
-        trained = self._trained.get(name)
-        if trained is None:
+        weights = self._loaded[name] if name in self.shipped else self._trained.get(name)
+        if weights is None:
             raise ValueError("These weights are no longer on the server. Choose others, or train again.")
-        return trained
+        if isinstance(weights, CheckpointError):
+            raise weights
+        return weights
 
     def put(self, run_id: str, weights: Weights) -> None:
         parameters = sum(p.numel() for p in weights.model.model.parameters())

@@ -106,7 +106,7 @@ def test_continue_save_and_open_again(open_page):
         config = json.loads(file.read(next(name for name in file.namelist() if name.endswith("config.json"))))
     assert config["model"]["base"] == 24 and config["info"]["step"] > 5
     upload(page, "mine.zip", data)
-    wait_for_status(page, "train", "Opened opened: mine")
+    wait_for_status(page, "train", "^Opened")
     assert "mine" in page.locator("#weights input").input_value()
     tab(page, "Reverse")
     generate(page, steps=2)

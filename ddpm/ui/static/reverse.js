@@ -26,8 +26,8 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
     if (packet.signal) {
       timeline.ends = [`t = ${packet.times[0]}, noise`, "clean"];
       timeline.setCurves([
-        { label: "√ᾱ, signal", y: packet.signal, colour: "a", mark: true },
-        { label: "√(1−ᾱ), noise", y: packet.signal.map((a) => Math.sqrt(1 - a * a)), colour: "b", mark: true, dash: [6, 4] },
+        { label: "√ᾱ", y: packet.signal, colour: "a", mark: true },
+        { label: "√(1−ᾱ)", y: packet.signal.map((a) => Math.sqrt(1 - a * a)), colour: "b", mark: true, dash: [6, 4] },
       ]);
     }
     add(packet.frames);

@@ -54,7 +54,7 @@ DDPM.train = (element, props, watch, server) => {
     else if (packet.paused && packet.active) status.say(`Paused: ${so_far}. Press Pause again to go on.`);
     else if (packet.active) status.say(`${Math.ceil(packet.seconds_left)} s left: ${so_far}, loss ${packet.loss}`);
     else {
-      status.say(`${packet.stopped ? "Stopped" : "Done"} after ${packet.seconds} s: ${so_far}. Use these weights in Reverse, or drag the playhead.`);
+      status.say(`${packet.stopped ? "Stopped" : "Done"} after ${packet.seconds} s: ${so_far}, loss ${packet.loss}`);
     }
   }
 
