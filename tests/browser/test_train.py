@@ -44,19 +44,19 @@ def test_stop_in_the_middle_of_training(open_page):
     wait_for_status(page, "train", "still going|s left")
     page.click("#train-stop")
     wait_for_status(page, "train", "^Stopped after")
-    assert "Samples after" in page.locator("#train-view figcaption").inner_text()
+    assert "After" in page.locator("#train-view figcaption").inner_text()
 
 
 def test_a_reload_in_the_middle_of_training_comes_back_to_the_run(open_page):
     page = open_page()
     start(page, 20_000)
     wait_for_status(page, "train", "s left: step [1-9]")
-    page.wait_for_function("document.querySelector('#train-view figcaption').textContent.startsWith('Samples after')")
+    page.wait_for_function("document.querySelector('#train-view figcaption').textContent.startsWith('After')")
     page.reload()
     page.wait_for_function("document.querySelector('#forward-view canvas')")
     tab(page, "Train")
     wait_for_status(page, "train", r"s left: step \d\d")
-    page.wait_for_function("document.querySelector('#train-view figcaption').textContent.startsWith('Samples after')")
+    page.wait_for_function("document.querySelector('#train-view figcaption').textContent.startsWith('After')")
     playhead(page, "train").press("Home")
     assert page.locator("#train-view .empty").is_hidden()  # what it had drawn before the reload is there
     page.click("#train-stop")

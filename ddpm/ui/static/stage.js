@@ -36,7 +36,7 @@ DDPM.live = (name, key, text) => {
 DDPM.Stage = class {
   static GAP = 2; // CSS pixels, between tiles of a pane
   static PANE_GAP = 20; // CSS pixels, between panes
-  static CAPTION_WIDTH = 165; // CSS pixels that a pane's caption needs
+  static CAPTION_WIDTH = 160; // CSS pixels that a pane's caption needs
 
   // panes: [{key, label}].  empty: what to do first, said over the empty tiles.
   constructor(root, panes, { n = 1, size = 32, channels = 1, empty = "" } = {}) {
@@ -102,7 +102,9 @@ DDPM.Stage = class {
   // The arrangement of panes and tiles that makes the tiles largest; among equals, the one with fewest gaps.
   layout() {
     const ratio = window.devicePixelRatio || 1;
-    const width = this.field.clientWidth, height = this.field.clientHeight;
+    // In one column the stage is as high as its pictures need; beside other columns it has the height of the window.
+    const narrow = window.matchMedia("(max-width: 1099px)").matches;
+    const width = this.field.clientWidth, height = narrow ? Math.min(1.65 * width, 660) : this.field.clientHeight;
     if (!width || !height) return;
     const count = [...this.panes.values()].filter((pane) => !pane.figure.hidden).length, captionHeight = 26, { GAP, PANE_GAP, CAPTION_WIDTH } = DDPM.Stage;
     let best = { zoom: 0 };
@@ -110,18 +112,21 @@ DDPM.Stage = class {
     for (let across = beside ? 2 : 1; across <= count; across++) {
       const down = Math.ceil(count / across);
       const w = (width - (across - 1) * PANE_GAP) / across;
-      if (across > 1 && w < CAPTION_WIDTH) continue;
       const h = (height - (down - 1) * 8) / down - captionHeight;
       for (let columns = 1; columns <= this.n; columns++) {
         const rows = Math.ceil(this.n / columns);
         const fit = Math.min((w - (columns + 1) * GAP) / columns, (h - (rows + 1) * GAP) / rows);
         const zoom = Math.floor((fit * ratio) / this.size);
+        if (across > 1 && columns * ((zoom * this.size) / ratio + GAP) < CAPTION_WIDTH) continue;
         const waste = columns * rows - this.n + Math.abs(columns - rows) / 100 + (across * down - count) * 10;
         if (zoom > best.zoom || (zoom === best.zoom && waste < best.waste)) best = { zoom, across, columns, rows, waste };
       }
     }
     if (!best.zoom) best = { zoom: 1, across: 1, columns: Math.ceil(Math.sqrt(this.n)), rows: Math.ceil(Math.sqrt(this.n)) };
     this.grid = { ...best, tile: best.zoom * this.size, gap: Math.round(GAP * ratio) };
+    const paneHeight = captionHeight + (best.rows * (this.grid.tile + this.grid.gap) + this.grid.gap) / ratio;
+    const down = Math.ceil(count / best.across);
+    this.field.style.height = narrow ? `${Math.ceil(down * paneHeight + (down - 1) * 8)}px` : "";
     this.field.style.gridTemplateColumns = `repeat(${best.across}, max-content)`;
     for (const pane of this.panes.values()) {
       const { columns, rows, tile, gap } = this.grid;

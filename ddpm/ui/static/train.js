@@ -91,7 +91,7 @@ DDPM.train = (element, props, watch, server) => {
     const preview = past[past.length - 1] || run.previews.find(Boolean);
     if (!preview) return;
     stage.show("x", preview.x);
-    stage.caption("x", `Samples after ${preview.seconds} s, step ${preview.step}: always the same noise and classes`);
+    stage.caption("x", `After ${preview.seconds} s, step ${preview.step}: the same noise`);
     timeline.say(`${preview.seconds} s`);
   }
 
