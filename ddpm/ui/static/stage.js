@@ -104,7 +104,7 @@ DDPM.Stage = class {
     const ratio = window.devicePixelRatio || 1;
     // In one column the stage is as high as its pictures need; beside other columns it has the height of the window.
     const narrow = window.matchMedia("(max-width: 1099px)").matches;
-    const width = this.field.clientWidth, height = narrow ? Math.min(1.65 * width, 660) : this.field.clientHeight;
+    const width = this.field.clientWidth, height = narrow ? Math.min(1.75 * width, 680) : this.field.clientHeight;
     if (!width || !height) return;
     const count = [...this.panes.values()].filter((pane) => !pane.figure.hidden).length, captionHeight = 26, { GAP, PANE_GAP, CAPTION_WIDTH } = DDPM.Stage;
     let best = { zoom: 0 };
@@ -142,8 +142,7 @@ DDPM.Stage = class {
     if (!this.grid) return;
     const { columns, tile, gap } = this.grid, { n, size, channels } = this;
     const context = pane.canvas.getContext("2d");
-    context.fillStyle = "#2b3038";
-    context.fillRect(0, 0, pane.canvas.width, pane.canvas.height);
+    context.clearRect(0, 0, pane.canvas.width, pane.canvas.height);
     context.imageSmoothingEnabled = false;
     if (pane.data) {
       this.buffer.width = size;
@@ -158,9 +157,11 @@ DDPM.Stage = class {
       }
       this.buffer.getContext("2d").putImageData(image, 0, 0);
     }
-    context.fillStyle = "#0c0e12";
     for (let i = 0; i < n; i++) {
       const x = gap + (i % columns) * (tile + gap), y = gap + Math.floor(i / columns) * (tile + gap);
+      context.fillStyle = "#2b3038";
+      context.fillRect(x - gap, y - gap, tile + 2 * gap, tile + 2 * gap);
+      context.fillStyle = "#0c0e12";
       if (pane.data) context.drawImage(this.buffer, 0, i * size, size, size, x, y, tile, tile);
       else context.fillRect(x, y, tile, tile);
     }
