@@ -10,7 +10,7 @@ import pytest
 import ddpm
 from ddpm import ModelConfig, ui
 from ddpm.train import build_model
-from ddpm.ui import reverse
+from ddpm.ui import sampling
 from ddpm.ui.weights import Library, wrap
 
 ROOT = Path(__file__).parents[1]
@@ -56,9 +56,9 @@ def test_the_page_opens_without_weights_and_with_damaged_ones(library, tmp_path,
 def test_other_weights_in_the_middle_of_a_run_change_nothing(library):
     config = ModelConfig(base=8, mults=(1,), patch_size=4)
     library.put("mine", wrap(build_model(config), ddpm.make_schedule(), "linear", "mine", "mnist"))
-    settings = reverse.Settings.check(library, 1, "none", "ddim", 4, 1, 0, 0, "mine")
-    alone = [frame for frame in reverse.Trajectory(settings).steps() if frame]
-    steps = reverse.Trajectory(settings).steps()
+    settings = sampling.Settings.check(library, 1, "none", "ddim", 4, 1, 0, 0, "mine")
+    alone = [frame for frame in sampling.Trajectory(settings).steps() if frame]
+    steps = sampling.Trajectory(settings).steps()
     first = next(steps)
     library.put("mine", wrap(build_model(config, 9), ddpm.make_schedule(), "linear", "mine", "mnist"))
     assert [first, *(frame for frame in steps if frame)] == alone

@@ -19,14 +19,15 @@ from ddpm.config import ModelConfig
 from ddpm.data import to_uint8
 from ddpm.samplers import reverse_process
 from ddpm.train import build_model
-from ddpm.ui import parts, reverse
+from ddpm.ui import parts, reverse, sampling
+from ddpm.ui import recipe as recipes
 from ddpm.ui.engine import Engine
 from ddpm.ui.weights import wrap
 
 
 def settings(library, **changes):
     asked = {"n": 2, "choice": "all in turn", "sampler": "ddim", "steps": 4, "guidance": 2, "eta": 0, "seed": 3}
-    return reverse.Settings.check(library, **asked | {"weights_id": "mnist"} | changes)
+    return sampling.Settings.check(library, **asked | {"weights_id": "mnist"} | changes)
 
 
 def run(trajectory):
@@ -35,7 +36,7 @@ def run(trajectory):
 
 def test_frames_are_those_of_reverse_process(library):
     s = settings(library, guidance=1)
-    frames = run(reverse.Trajectory(s))
+    frames = run(sampling.Trajectory(s))
     process = reverse_process(s.weights.model, s.weights.sched, 2, y=torch.tensor([0, 1]), num_steps=4, seed=3)
     for frame, step in zip(frames, process, strict=True):
         assert (frame["i"], frame["t"]) == (step.i, step.t)
@@ -44,22 +45,22 @@ def test_frames_are_those_of_reverse_process(library):
 
 
 def test_same_seed_same_digits_and_another_seed_others(library):
-    first, again = run(reverse.Trajectory(settings(library))), run(reverse.Trajectory(settings(library)))
-    other = run(reverse.Trajectory(settings(library, seed=4)))
+    first, again = run(sampling.Trajectory(settings(library))), run(sampling.Trajectory(settings(library)))
+    other = run(sampling.Trajectory(settings(library, seed=4)))
     assert first == again
     assert first[0]["x"] != other[0]["x"]
 
 
 @pytest.mark.parametrize("steps", [1, 99, 100, 101, 1000])
 def test_at_most_a_hundred_frames_first_and_last_included(library, steps):
-    trajectory = reverse.Trajectory(settings(library, steps=steps))
+    trajectory = sampling.Trajectory(settings(library, steps=steps))
     kept = sorted(trajectory.kept)
     assert kept[0] == 0 and kept[-1] == steps
     assert len(kept) == min(steps + 1, 100)
 
 
 def test_the_moment_of_a_stop_is_kept(library):
-    trajectory = reverse.Trajectory(settings(library, steps=1000))
+    trajectory = sampling.Trajectory(settings(library, steps=1000))
     steps = trajectory.steps()
     for _ in range(8):
         next(steps)
@@ -74,7 +75,7 @@ def test_the_moment_of_a_stop_is_kept(library):
 )
 def test_network_evaluations_are_counted_honestly(library, changes, cost):
     s = settings(library, **changes)
-    trajectory = reverse.Trajectory(s)
+    trajectory = sampling.Trajectory(s)
     calls, inner = [], s.weights.model.model
 
     def count(module, args):
@@ -100,7 +101,7 @@ def test_the_numbers_in_the_equation_are_those_of_the_step(sampler):
     x_t, x0, z = torch.randn(3, 1, 1, 4, 4, dtype=torch.float64).unbind(0)
     t, s = torch.tensor([600]), torch.tensor([500])
     eps = (x_t - sched.alphas_bar[600].sqrt() * x0) / (1 - sched.alphas_bar[600]).sqrt()
-    c0, c1, c2 = reverse.coefficients(sampler, 600, 500, sched, 0.5)
+    c0, c1, c2 = sampling.coefficients(sampler, 600, 500, sched, 0.5)
     if sampler == "ddim":
         by_hand = c0 * x0 + c1 * eps + c2 * z
         exact = ddpm.ddim_step(x0, eps, t, s, sched, 0.5, z)
@@ -149,7 +150,7 @@ def test_an_unconditional_model_is_asked_without_labels(library):
     library.put("secret", wrap(build_model(config), ddpm.make_schedule(), "linear", "mine", "mnist"))
     s = settings(library, weights_id="secret", choice="none")
     assert s.labels == (-1,)
-    assert len(run(reverse.Trajectory(s))) == 5
+    assert len(run(sampling.Trajectory(s))) == 5
     with pytest.raises(ValueError, match="Class"):
         settings(library, weights_id="secret", choice="3")
 
@@ -210,7 +211,7 @@ def test_frames_that_the_page_missed_are_sent_again(library):
 
 
 def finished(library, **changes):
-    trajectory = reverse.Trajectory(settings(library, **changes))
+    trajectory = sampling.Trajectory(settings(library, **changes))
     run(trajectory)
     return trajectory
 
@@ -218,8 +219,8 @@ def finished(library, **changes):
 @pytest.mark.parametrize("kind", ["png", "gif"])
 def test_a_saved_picture_holds_its_recipe_and_its_pixels(library, kind):
     trajectory = finished(library, n=5, steps=6)
-    data = reverse.save(trajectory.frames, trajectory.settings, kind)
-    recipe = reverse.read_recipe(base64.b64encode(data[: reverse.HEAD_BYTES]).decode())
+    data = recipes.save(trajectory.frames, trajectory.settings, kind)
+    recipe = recipes.read_recipe(base64.b64encode(data[: recipes.HEAD_BYTES]).decode())
     asked = {"n": 5, "class": "all in turn", "sampler": "ddim", "steps": 6, "guidance": 2, "eta": 0, "seed": 3}
     assert recipe == {"ddpm": ddpm.__version__, "weights": "mnist"} | asked
     with Image.open(io.BytesIO(data)) as opened:
@@ -235,7 +236,7 @@ def test_a_recipe_makes_the_same_digits_again(library):
     first = finished(library, n=3, sampler="ddpm", steps=5, guidance=1.5, seed=11, choice="4")
     recipe = first.settings.recipe()
     names = ("n", "class", "sampler", "steps", "guidance", "eta", "seed")
-    again = reverse.Trajectory(reverse.Settings.check(library, *(recipe[name] for name in names), recipe["weights"]))
+    again = sampling.Trajectory(sampling.Settings.check(library, *(recipe[name] for name in names), recipe["weights"]))
     assert run(again) == first.frames
 
 
@@ -250,28 +251,28 @@ def test_files_without_a_recipe_are_refused_in_words():
     cases += [base64.b64encode(file.getvalue()).decode() for file in (plain, evil)]
     for case in cases:
         with pytest.raises(ValueError, match="no recipe"):
-            reverse.read_recipe(case)
+            recipes.read_recipe(case)
 
 
 class Dropped:
     def __init__(self, data):
-        self._data = {"head": base64.b64encode(data[: reverse.HEAD_BYTES]).decode()}
+        self._data = {"head": base64.b64encode(data[: recipes.HEAD_BYTES]).decode()}
 
 
 def test_a_dropped_file_restores_all_or_nothing(library):
     demo, *_ = reverse_tab(library)
     restore = next(f.fn for f in demo.fns.values() if f.name == "restore")
     trajectory = finished(library, n=7, steps=9, eta=0.5, seed=21, guidance=1, choice="3")
-    good = restore("mnist", Dropped(reverse.save(trajectory.frames, trajectory.settings, "png")))
+    good = restore("mnist", Dropped(recipes.save(trajectory.frames, trajectory.settings, "png")))
     assert [good[i] for i in (0, 2, 3, 4, 5, 6, 7)] == [7, "ddim", 9, 1, 0.5, 21, "mnist"]
     assert good[1]["value"] == "3" and "restored" in good[8]["notice"]
 
     gone = dataclasses.replace(trajectory.settings.weights, label="trained elsewhere")
     elsewhere = dataclasses.replace(trajectory.settings, weights_id="gone", weights=gone)
-    answer = restore("mnist", Dropped(reverse.save(trajectory.frames, elsewhere, "gif")))
+    answer = restore("mnist", Dropped(recipes.save(trajectory.frames, elsewhere, "gif")))
     assert answer[7] == "mnist" and "not here" in answer[8]["notice"]
     wrong = dataclasses.replace(trajectory.settings, num_steps=0)
-    refused = restore("mnist", Dropped(reverse.save(trajectory.frames, wrong, "png")))
+    refused = restore("mnist", Dropped(recipes.save(trajectory.frames, wrong, "png")))
     assert "Steps" in refused[8]["error"] and refused[:8] == [gr.skip()] * 8
 
 
@@ -287,7 +288,7 @@ def test_stop_when_nothing_runs_says_so(library):
 
 
 def test_what_it_costs_is_measured(library):
-    costs = reverse.Costs(Engine())
+    costs = sampling.Costs(Engine())
     s = settings(library, steps=50)
     sentence = asyncio.run(costs.sentence(s))
     assert sentence.startswith("50 steps, guided: 100 network evaluations, about ")

@@ -17,7 +17,7 @@ import ddpm
 from ddpm.config import Config, ScheduleConfig, TrainConfig
 from ddpm.data import DataError, Dataset, load_dataset, to_uint8
 from ddpm.samplers import reverse_process
-from ddpm.ui import forward, reverse, train
+from ddpm.ui import forward, sampling, train, training
 from ddpm.ui import weights as weights_module
 from ddpm.ui.engine import Busy, Engine
 
@@ -25,11 +25,11 @@ from ddpm.ui.engine import Busy, Engine
 def training_run(kind="steps", budget=3, **options):
     options = {"batch_size": 4, "label_dropout": 0.1, "lr": 1e-3} | options
     config = Config(TINY, ScheduleConfig(kind="cosine"), TrainConfig(**options))
-    return train.TrainingRun(config, load_dataset("bundled"), kind, budget, "tiny")
+    return training.TrainingRun(config, load_dataset("bundled"), kind, budget, "tiny")
 
 
 def finish(run):
-    train.Runs(Engine()).start(run)
+    training.Runs(Engine()).start(run)
     run.job.finished.result(timeout=60)
     return run
 
@@ -51,13 +51,13 @@ def test_previews_are_of_the_averaged_weights():
     shown = picture(each.previews[-1]["x"])
     model = each.weights("").model
     y = torch.arange(20) % 10
-    guided = ddpm.Guided(model, train.PREVIEW_GUIDANCE)
+    guided = ddpm.Guided(model, training.PREVIEW_GUIDANCE)
     *_, last = reverse_process(guided, each.sched, 20, y=y, num_steps=10, seed=0)
     assert np.array_equal(shown, to_uint8(last.x_t).numpy().ravel())
 
 
 def test_stop_keeps_the_weights_and_shows_them():
-    runs = train.Runs(Engine())
+    runs = training.Runs(Engine())
     each = training_run(budget=20_000)
     runs.start(each)
     while each.state is None or each.state.step < 2:
@@ -70,7 +70,7 @@ def test_stop_keeps_the_weights_and_shows_them():
 
 
 def test_the_curve_that_the_page_gets_is_bounded_and_spans_the_run(monkeypatch):
-    monkeypatch.setattr(train, "MAX_POINTS", 10)
+    monkeypatch.setattr(training, "MAX_POINTS", 10)
     each = finish(training_run(budget=100, batch_size=1))
     steps = each.packet()["curve"][0]
     assert len(steps) <= 11 and steps[0] == 1 and steps[-1] > 80
@@ -78,8 +78,8 @@ def test_the_curve_that_the_page_gets_is_bounded_and_spans_the_run(monkeypatch):
 
 
 def test_only_so_many_runs_at_a_time(monkeypatch):
-    monkeypatch.setattr(train, "MAX_ACTIVE", 1)
-    runs = train.Runs(Engine())
+    monkeypatch.setattr(training, "MAX_ACTIVE", 1)
+    runs = training.Runs(Engine())
     first = training_run(budget=20_000)
     runs.start(first)
     with pytest.raises(Busy, match="training runs"):
@@ -93,8 +93,8 @@ def test_only_so_many_runs_at_a_time(monkeypatch):
 
 
 def test_old_runs_are_dropped_but_never_one_that_goes_on(monkeypatch):
-    monkeypatch.setattr(train, "KEPT_RUNS", 2)
-    runs = train.Runs(Engine())
+    monkeypatch.setattr(training, "KEPT_RUNS", 2)
+    runs = training.Runs(Engine())
     ongoing = training_run(budget=20_000)
     runs.start(ongoing)
     ended = [training_run(budget=1) for _ in range(3)]
@@ -122,7 +122,7 @@ def test_old_runs_are_dropped_but_never_one_that_goes_on(monkeypatch):
 )
 def test_bad_training_settings_get_one_sentence(asked, word):
     with pytest.raises(ValueError, match=word):
-        train.check(*asked)
+        training.check(*asked)
 
 
 def test_a_failing_run_says_so():
@@ -142,15 +142,15 @@ def train_tab(library):
     return demo, {b.elem_id: b for b in demo.blocks.values() if getattr(b, "elem_id", None)}
 
 
-FAST = ("fast", "bundled", "steps", 3, *train.more_of(train.PRESETS["fast"]))
+FAST = ("fast", "bundled", "steps", 3, *training.more_of(training.PRESETS["fast"]))
 
 
 @pytest.fixture
 def small(monkeypatch):
     """The preset `fast`, tiny."""
     config = Config(TINY, ScheduleConfig(kind="cosine"), TrainConfig(batch_size=4, lr=1e-3, label_dropout=0.1))
-    monkeypatch.setitem(train.PRESETS, "fast", config)
-    return ("fast", "bundled", "steps", 3, *train.more_of(config))
+    monkeypatch.setitem(training.PRESETS, "fast", config)
+    return ("fast", "bundled", "steps", 3, *training.more_of(config))
 
 
 async def last_of(stream):
@@ -237,8 +237,8 @@ def test_trained_weights_can_be_used_saved_and_opened_again(library, small, tmp_
 
 def test_what_is_under_more_reaches_the_run(library):
     values = [1e-3, 32, "linear", "eps", 0.9, 0.2, 16, 5]
-    run = train.check("fast", "bundled", "steps", 1, *values)
-    assert train.more_of(run.config) == values
+    run = training.check("fast", "bundled", "steps", 1, *values)
+    assert training.more_of(run.config) == values
     assert run.config.model.num_classes == 10 and run.config.train.lr_decay
 
 
@@ -263,10 +263,10 @@ def test_what_is_under_more_reaches_the_run(library):
     ],
 )
 def test_bad_values_under_more_get_one_sentence(i, value, word):
-    values = train.more_of(train.PRESETS["fast"])
+    values = training.more_of(training.PRESETS["fast"])
     values[i] = value
     with pytest.raises(ValueError, match=word) as error:
-        train.check("fast", "bundled", "steps", 1, *values)
+        training.check("fast", "bundled", "steps", 1, *values)
     assert "\n" not in str(error.value)
 
 
@@ -286,7 +286,7 @@ def test_a_data_set_is_fetched_with_its_progress_told_and_trained_on(library, sm
         time.sleep(0.8)
         (folder / "done").touch()
 
-    monkeypatch.setattr(train, "load_dataset", slow_download)
+    monkeypatch.setattr(training, "load_dataset", slow_download)
     monkeypatch.setattr(weights_module, "load_dataset", slow_download)
     demo, _ = train_tab(library)
 
@@ -311,15 +311,15 @@ def test_a_download_without_a_network_says_what_to_do(library, small, monkeypatc
 def test_colour_goes_through_training_previews_and_reverse(library, small, monkeypatch):
     pictures = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
     data = Dataset("cifar10", pictures, torch.arange(40) % 10, tuple("abcdefghij"))
-    monkeypatch.setattr(train, "dataset", lambda name: data)
+    monkeypatch.setattr(training, "dataset", lambda name: data)
     demo, _ = train_tab(library)
     packet, _ = asyncio.run(last_of(handler(demo, "train-start")("fast", "cifar10", *small[2:], None)))
     assert packet["channels"] == 3 and len(picture(packet["previews"][-1]["x"])) == 20 * 32 * 32 * 3
     asyncio.run(handler(demo, "train-use")(packet["run"], []))
     weights = library.get(packet["run"])
-    settings = reverse.Settings.check(library, 2, "c", "ddim", 2, 1, 0, 0, packet["run"])
+    settings = sampling.Settings.check(library, 2, "c", "ddim", 2, 1, 0, 0, packet["run"])
     assert weights.channels == 3 and settings.labels == (2,)
-    frames = [frame for frame in reverse.Trajectory(settings).steps() if frame]
+    frames = [frame for frame in sampling.Trajectory(settings).steps() if frame]
     assert len(picture(frames[-1]["x"])) == 2 * 32 * 32 * 3
     monkeypatch.setattr(weights_module, "dataset", lambda name: data)
     assert forward.another_picture(weights, "c")["channels"] == 3

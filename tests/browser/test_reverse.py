@@ -42,8 +42,11 @@ def test_same_seed_same_digits(open_page):
     tab(page, "Reverse")
     pictures = []
     for seed in (1, 2, 1):
+        before = page.locator("#reverse-view .view").get_attribute("data-run")
         generate(page, steps=3, seed=seed)
-        wait_for_status(page, "reverse", "Starting|Step 0")
+        page.wait_for_function(
+            "old => document.querySelector('#reverse-view .view').dataset.run !== (old || undefined)", arg=before
+        )
         wait_for_status(page, "reverse", "^3 steps")
         pictures.append(pixels(page, "reverse", "x"))
     assert pictures[0] == pictures[2] != pictures[1]

@@ -51,6 +51,7 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
     timeline.pause();
     timeline.position = 0;
     for (const button of saving) button.disabled = true;
+    root.dataset.run = packet.run;
     run = { id: packet.run, frames: [], total: packet.total, sampler: packet.sampler };
     stage.shape(packet.n, packet.size, packet.channels);
     timeline.setCount(packet.total, 0);

@@ -1,0 +1,231 @@
+"""A reverse process as the page asks for it: the settings, checked; the frames, kept; what it costs, measured."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import __version__
+from ..guidance import Guided
+from ..samplers import SAMPLERS, SampleStep, ddim_step, ddpm_step, num_evaluations, reverse_process, timesteps
+from ..schedule import Schedule
+from . import parts
+from .engine import Engine
+from .weights import Library, Weights
+
+MAX_DIGITS = 64
+MAX_STEPS = 1000
+MAX_SEED = 2**31 - 1
+MAX_GUIDANCE = 10.0
+MAX_COSTS = 500  # measurements that are remembered
+MAX_FRAMES = 100  # of a trajectory are kept, evenly chosen, first and last included
+ALL, NONE = "all in turn", "none"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What Generate was asked for, checked.  choice: the class as it was chosen, labels: what it means."""
+
+    n: int
+    choice: str
+    labels: tuple[int, ...]
+    sampler: str
+    num_steps: int
+    guidance: float
+    eta: float
+    seed: int
+    weights_id: str
+    weights: Weights
+
+    @classmethod
+    def check(cls, library: Library, n, choice, sampler, steps, guidance, eta, seed, weights_id) -> Settings:
+        """Raises ValueError with one clear sentence about the first value that will not do."""
+        weights = library.get(weights_id)
+        choice = parts.one_of(choice, "Class", choices(weights))
+        known = tuple(range(weights.num_classes)) or (-1,)
+        labels = {ALL: known, NONE: (-1,)}.get(choice) or (weights.class_names.index(choice),)
+        return cls(
+            parts.whole_number(n, "Digits", 1, MAX_DIGITS),
+            choice,
+            labels,
+            parts.one_of(sampler, "Sampler", SAMPLERS),
+            parts.whole_number(steps, "Steps", 1, min(MAX_STEPS, weights.sched.T)),
+            parts.number(guidance, "Guidance", 0, MAX_GUIDANCE),
+            parts.number(eta, "Eta", 0, 1),
+            parts.whole_number(seed, "Seed", 0, MAX_SEED),
+            weights_id,
+            weights,
+        )
+
+    def asked(self):
+        """The model as the sampler gets it: guided where there are labels to be guided by."""
+        guided = self.weights.num_classes and -1 not in self.labels
+        return Guided(self.weights.model, self.guidance) if guided else self.weights.model
+
+    def recipe(self) -> dict[str, Any]:
+        """What it takes to make the same pictures again."""
+        public = self.weights_id if self.weights_id == self.weights.label else self.weights.label
+        return {
+            "ddpm": __version__,
+            "weights": public,
+            "sampler": self.sampler,
+            "steps": self.num_steps,
+            "eta": self.eta,
+            "guidance": self.guidance,
+            "class": self.choice,
+            "n": self.n,
+            "seed": self.seed,
+        }
+
+
+def choices(weights: Weights) -> tuple[str, ...]:
+    """What can be asked of these weights: every class in turn, no class, or one of them."""
+    return (ALL, NONE, *weights.class_names) if weights.num_classes else (NONE,)
+
+
+@dataclass
+class Trajectory:
+    """A reverse process on its way: its frames as the page shows them, by position among those that are kept."""
+
+    settings: Settings
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    seconds: float = 0.0
+    step: int = 0
+    moment: SampleStep | None = None  # the latest
+    frames: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self):
+        s = self.settings
+        self.model = s.asked()
+        self.evaluations = num_evaluations(self.model, s.num_steps)
+        self.times = timesteps(s.weights.sched.T, s.num_steps)
+        kept = np.linspace(0, s.num_steps, min(s.num_steps + 1, MAX_FRAMES)).round().astype(int)
+        self.kept = set(kept.tolist())
+
+    def steps(self) -> Iterator[dict[str, Any] | None]:
+        """The engine's job: one network evaluation a step, yielding the frames that are kept."""
+        s, w = self.settings, self.settings.weights
+        labels = parts.digit_labels(list(s.labels), s.n).to(w.model.device) if w.num_classes else None
+        process = reverse_process(
+            self.model,
+            w.sched,
+            s.n,
+            y=labels,
+            sampler=s.sampler,
+            num_steps=s.num_steps,
+            eta=s.eta,
+            seed=s.seed,
+            img_size=w.img_size,
+            channels=w.channels,
+            device=w.model.device,
+        )
+        while True:
+            start = time.perf_counter()
+            moment = next(process, None)
+            if moment is None:
+                return
+            self.seconds += time.perf_counter() - start
+            self.step, self.moment = moment.i, moment
+            yield self.keep(moment) if moment.i in self.kept else None
+
+    def keep(self, moment: SampleStep) -> dict[str, Any]:
+        """Make a frame of this moment and keep it."""
+        s = self.settings
+        then = self.times[moment.i + 1] if moment.i < s.num_steps else None
+        frame = {
+            "k": len(self.frames),
+            "i": moment.i,
+            "t": moment.t,
+            "s": then,
+            "c": None if then is None else coefficients(s.sampler, moment.t, then, s.weights.sched, s.eta),
+            "x": parts.b64(parts.frame(moment.x_t)),
+            "h": parts.b64(parts.frame(moment.x0_hat)),
+        }
+        self.frames.append(frame)
+        return frame
+
+    def end(self) -> list[dict[str, Any]]:
+        """After a stop: the moment it was stopped at, if that is not among the frames yet."""
+        if self.moment is None or (self.frames and self.frames[-1]["i"] == self.moment.i):
+            return []
+        return [self.keep(self.moment)]
+
+    def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        """What the page gets: the frames not yet sent, and how far the run is."""
+        s, w = self.settings, self.settings.weights
+        return {
+            "run": self.id,
+            "frames": frames,
+            "total": len(self.kept),
+            "n": s.n,
+            "size": w.img_size,
+            "channels": w.channels,
+            "sampler": s.sampler,
+            "step": self.step,
+            "num_steps": s.num_steps,
+            "evaluations": self.evaluations * self.step // s.num_steps,
+            "seconds": round(self.seconds, 2),
+        } | more
+
+    def start_packet(self) -> dict[str, Any]:
+        """The first packet: also the curves under the timeline, alphas_bar along the run."""
+        signal = self.settings.weights.sched.sqrt_alphas_bar.tolist()
+        times = [self.times[i] for i in sorted(self.kept)]
+        return self.packet([], signal=[1.0 if t < 0 else round(signal[t], 4) for t in times], times=times)
+
+
+def coefficients(sampler: str, t: int, s: int, sched: Schedule, eta: float) -> list[float]:
+    """The three numbers of the step t -> s, read off the step function itself: it is linear in its three pictures."""
+    at_t, at_s = torch.tensor([t]), torch.tensor([s])
+    sched = sched.to("cpu")
+    one, zero = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
+
+    def step(first: Tensor, second: Tensor, z: Tensor) -> float:
+        if sampler == "ddpm":
+            return ddpm_step(second, first, at_t, at_s, sched, z).item()
+        return ddim_step(first, second, at_t, at_s, sched, eta, z).item()
+
+    return [round(step(*pictures), 4) for pictures in ((one, zero, zero), (zero, one, zero), (zero, zero, one))]
+
+
+class Costs:
+    """Seconds of one network evaluation, measured here, by weights and by how many pictures it holds."""
+
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self._seconds: dict[tuple[str, int], float] = {}
+
+    async def sentence(self, s: Settings) -> str:
+        """What the settings will cost, in words."""
+        model = s.asked()
+        per_step = num_evaluations(model, 1)
+        evaluations, key = per_step * s.num_steps, (s.weights_id, s.n * per_step)
+        if key not in self._seconds:
+            self._seconds[key] = await self.engine.submit(self.measure(s.weights, s.n * per_step)).result()
+            while len(self._seconds) > MAX_COSTS:
+                del self._seconds[next(iter(self._seconds))]
+        seconds = self._seconds[key] * s.num_steps
+        steps = f"{s.num_steps} step{'s' * (s.num_steps > 1)}{', guided' * (per_step > 1)}"
+        network = f"{evaluations} network evaluation{'s' * (evaluations > 1)}"
+        return f"{steps}: {network}, about {seconds:.1f} s here."
+
+    @staticmethod
+    def measure(weights: Weights, rows: int) -> Iterator[float]:
+        """The engine's job: three evaluations, the fastest of which counts, because the first ones warm up."""
+        device, best = weights.model.device, math.inf
+        x = torch.zeros(rows, weights.channels, weights.img_size, weights.img_size, device=device)
+        t = torch.zeros(rows, dtype=torch.int64, device=device)
+        label = [torch.zeros_like(t)] if weights.num_classes else []
+        for _ in range(3):
+            start = time.perf_counter()
+            weights.model(x, t, *label)
+            best = min(best, time.perf_counter() - start)
+            yield best
