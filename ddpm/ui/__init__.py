@@ -65,7 +65,7 @@ def launch_options() -> dict[str, Any]:
         "run_history": False,
         "enable_monitoring": False,
         "state_session_capacity": 200,
-        "max_file_size": "2mb",
+        "max_file_size": "12mb",  # a zip of the tutorial's network, the largest that the page saves, is 7.7 MB
         "ssr_mode": False,
         "mcp_server": False,
         "strict_cors": True,

@@ -22,7 +22,7 @@ from ..checkpoint import (
 )
 from ..config import Config
 
-MAX_ZIP_BYTES = 40_000_000
+MAX_ZIP_BYTES = 12_000_000
 MAX_WEIGHTS_BYTES = 64_000_000  # unpacked
 LIMITS = {CONFIG: MAX_CONFIG_BYTES, WEIGHTS: MAX_WEIGHTS_BYTES}
 
