@@ -147,3 +147,37 @@ def test_a_place_in_the_queue():
     for job in jobs:
         wait(job)
     assert engine.ahead_of(jobs[2]) == 0
+
+
+def test_a_paused_job_takes_no_turn_until_it_is_resumed():
+    engine, seen = Engine(), []
+
+    def steps():
+        while True:
+            seen.append(1)
+            time.sleep(0.001)
+            yield None
+
+    job = engine.submit(steps())
+    while len(seen) < 3:
+        time.sleep(0.001)
+    engine.pause(job)
+    time.sleep(0.05)
+    held = len(seen)
+    assert wait(engine.submit(iter([7]))) == [7]  # the others go on
+    time.sleep(0.05)
+    assert len(seen) == held
+    engine.resume(job)
+    while len(seen) < held + 3:
+        time.sleep(0.001)
+    engine.pause(job)
+    job.close()
+    engine.resume(job)  # a paused job notices that it was closed
+    wait(job)
+
+
+def test_a_function_runs_on_the_worker_and_its_error_comes_back():
+    engine = Engine()
+    assert engine.call(lambda x: (x + 1, threading.current_thread().name), 2) == (3, "engine")
+    with pytest.raises(ValueError, match="no such weights"):
+        engine.call(lambda: (_ for _ in ()).throw(ValueError("no such weights")))

@@ -44,6 +44,16 @@ def test_frames_are_those_of_reverse_process(library):
         assert np.array_equal(picture(frame["h"]), to_uint8(step.x0_hat).numpy().ravel())
 
 
+@pytest.mark.parametrize("changes", [{"sampler": "ddim", "eta": 0.7}, {"sampler": "ddpm"}])
+def test_sampler_and_eta_reach_the_process(library, changes):
+    s = settings(library, guidance=1, **changes)
+    frames = run(sampling.Trajectory(s))
+    options = {"sampler": s.sampler, "eta": s.eta, "num_steps": 4, "seed": 3}
+    *_, last = reverse_process(s.weights.model, s.weights.sched, 2, y=torch.tensor([0, 1]), **options)
+    assert np.array_equal(picture(frames[-1]["x"]), to_uint8(last.x_t).numpy().ravel())
+    assert frames[-1]["x"] != run(sampling.Trajectory(settings(library, guidance=1)))[-1]["x"]
+
+
 def test_same_seed_same_digits_and_another_seed_others(library):
     first, again = run(sampling.Trajectory(settings(library))), run(sampling.Trajectory(settings(library)))
     other = run(sampling.Trajectory(settings(library, seed=4)))
