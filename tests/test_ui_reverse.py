@@ -125,6 +125,7 @@ def test_the_numbers_in_the_equation_are_those_of_the_step(sampler):
 BAD = [
     ({"n": 0}, "Digits"),
     ({"n": 65}, "Digits"),
+    ({"n": 10**400}, "Digits"),
     ({"n": 2.5}, "Digits"),
     ({"n": None}, "Digits"),
     ({"n": "many"}, "Digits"),
@@ -200,6 +201,7 @@ def test_a_closed_tab_and_a_second_generate_end_the_first(library):
     again, stays = asyncio.run(asyncio.wait_for(scenario(), 60))
     assert again["done"] and not again["stopped"] and again["step"] == 2
     assert stays["done"] and stays["stopped"] and stays["step"] < 1000
+    assert stays["frames"][-1]["i"] == stays["step"]  # the moment it was stopped at
     assert len(engine._jobs) == 0
 
 

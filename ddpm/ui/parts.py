@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -71,7 +70,7 @@ def whole_number(value: Any, name: str, low: int, high: int) -> int:
 
 def number(value: Any, name: str, low: float, high: float, what: str = "a number") -> float:
     """`value` as a finite float from low to high.  Raises ValueError in words for whatever else a client may send."""
-    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not ok or not low <= value <= high or (what == "a whole number" and value != int(value)):
         raise ValueError(f"{name}: {what} from {low:g} to {high:g}, please.")
     return float(value)
@@ -79,7 +78,7 @@ def number(value: Any, name: str, low: float, high: float, what: str = "a number
 
 def one_of(value: Any, name: str, choices) -> Any:
     """`value` if it is one of the choices.  Raises ValueError."""
-    if not any(type(value) is type(choice) and value == choice for choice in choices):
+    if value not in tuple(choices):
         raise ValueError(f"{name}: one of {', '.join(map(str, choices))}, please.")
     return value
 
