@@ -1,12 +1,19 @@
 """The Forward tab in a real Chromium."""
 
+import base64
 import io
+import json
 import math
 import re
+import urllib.request
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 from steps import live, pixels, playhead, wait_for_change
+
+import ddpm
 
 pytestmark = pytest.mark.browser
 
@@ -28,6 +35,30 @@ def test_dragging_t_needs_no_server(open_page):
     assert live(page, "forward", "t") == "800"
     angle = (0.801 + 0.008) / 1.008 * math.pi / 2  # Nichol and Dhariwal 2021, Eq. 17, at t = 800
     assert a == pytest.approx(math.cos(angle), abs=1e-3) and b == pytest.approx(math.sin(angle), abs=1e-3)
+
+
+def test_x_t_in_the_page_is_q_sample(open_page, server):
+    with urllib.request.urlopen(f"{server}/config") as answer:
+        components = json.load(answer)["components"]
+    start = next(c for c in components if c["props"].get("elem_id") == "forward-view")["props"]["value"]
+    x0 = np.frombuffer(base64.b64decode(start["x0"]), np.uint8).reshape(1, 1, 32, 32)
+    eps = np.frombuffer(base64.b64decode(start["eps"]), np.float16).astype(np.float32).reshape(1, 1, 32, 32)
+    page = open_page()
+    for t in (100, 400, 900):
+        to_noise_level(page, t)
+        x_t = ddpm.q_sample(
+            ddpm.from_uint8(torch.tensor(x0)),
+            torch.tensor([t]),
+            torch.tensor(eps),
+            ddpm.make_schedule(kind="cosine"),
+        )
+        shown = page.locator("#forward-view .pane-xt canvas").evaluate(
+            """(c) => { const gap = 2, zoom = (c.width - 2 * gap) / 32, context = c.getContext('2d');
+                return Array.from({ length: 1024 }, (_, i) => context.getImageData(
+                    gap + (i % 32 + 0.5) * zoom, gap + (Math.floor(i / 32) + 0.5) * zoom, 1, 1).data[0]); }"""
+        )
+        exact = ddpm.to_uint8(x_t).numpy().ravel().astype(int)
+        assert np.abs(np.array(shown) - exact).max() <= 1
 
 
 def test_at_t_0_x_t_is_nearly_the_digit_and_the_guess_is_the_digit(open_page):
