@@ -15,7 +15,7 @@ from .parts import SCRIPTS, STATIC
 from .weights import Library
 
 TITLE = "Denoising diffusion, from scratch"
-HEADER = "<header><h1>Denoising diffusion, <span>from scratch</span></h1><p>noise becomes digits, live</p></header>"
+HEADER = "<header><h1>Denoising diffusion<span>, from scratch</span></h1><p>noise becomes digits, live</p></header>"
 
 
 def build() -> gr.Blocks:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from steps import live, pixels, playhead, wait_for_change
+from steps import live, pixels, playhead, tab, wait_for_change
 
 import ddpm
 
@@ -152,6 +152,15 @@ def test_signal_to_noise_and_the_histogram_follow_t(open_page):
     to_noise_level(page, 0)
     assert histogram.evaluate("c => c.toDataURL()") != at_noise
     assert float(live(page, "forward", "snr")) > 30
+
+
+def test_what_comes_while_the_tab_is_hidden_is_drawn_when_it_is_opened(open_page):
+    page = open_page()
+    tab(page, "Train")
+    page.evaluate("DDPM.tabs.forward.receive({ schedule: 'linear' })")
+    page.locator("#forward-margin .histogram").evaluate("c => { c.width = 0; }")
+    tab(page, "Forward")
+    page.wait_for_function("document.querySelector('#forward-margin .histogram').width > 100")
 
 
 def test_a_drawn_digit_is_centred_shown_and_used(open_page):
