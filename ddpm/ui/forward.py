@@ -23,7 +23,6 @@ from .weights import Library, Weights, pictures_of
 
 T = 1000
 FIRST_DIGIT = 7  # its position among the bundled digits: the page opens on it
-MAX_SEED = 2**31 - 1
 
 EQUATION = """
 <math display="block"><msub><mi>x</mi><mi>t</mi></msub><mo>=</mo>
@@ -108,7 +107,7 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
             asked = asked if isinstance(asked, dict) else {}
             model = library.get(asked.get("weights"))
             x0 = read_picture(asked.get("x0"), model)
-            seed = parts.whole_number(asked.get("seed"), "Noise", 0, MAX_SEED)
+            seed = parts.whole_number(asked.get("seed"), "Noise", 0, parts.MAX_SEED)
             t = parts.whole_number(asked.get("t"), "t", 0, T - 1)
             kinds = asked.get("schedules")
             if not isinstance(kinds, list) or not 1 <= len(kinds) <= len(SCHEDULES):
@@ -177,7 +176,7 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
     for event in (choice.input, another.click):
         event(lambda c, w: told(lambda: another_picture(library.get(w), c)), [choice, weights], view, **quiet)
     again.click(
-        lambda w: told(lambda: noise_packet(library.get(w), random.randrange(MAX_SEED))), weights, view, **quiet
+        lambda w: told(lambda: noise_packet(library.get(w), random.randrange(parts.MAX_SEED))), weights, view, **quiet
     )
     weights.change(change_weights, weights, [view, choice], **quiet)
     kind.input(None, kind, None, js="(kind) => { DDPM.tabs.forward.receive({schedule: kind}); }")

@@ -13,7 +13,7 @@ from ..samplers import SAMPLERS
 from . import parts
 from .engine import Engine, Job
 from .recipe import read_recipe, save
-from .sampling import MAX_SEED, MAX_STEPS, NONE, Costs, Settings, Trajectory, choices
+from .sampling import MAX_STEPS, NONE, Costs, Settings, Trajectory, choices
 from .weights import Library
 
 KEPT_BYTES = 256_000_000
@@ -170,7 +170,7 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
     quiet = {"show_progress": "hidden", "queue": False}
     go.click(generate, inputs, view, show_progress="hidden", concurrency_limit=64, trigger_mode="multiple")
     halt.click(stop, None, view, **quiet)
-    dice.click(None, None, seed, js=f"() => Math.floor(Math.random() * {MAX_SEED})")
+    dice.click(None, None, seed, js=f"() => Math.floor(Math.random() * {parts.MAX_SEED})")
     weights.change(offer_classes, [weights, choice], choice, **quiet)
     view.submit(restore, weights, [*inputs, view], **quiet)
     changes = [demo.load, *(each.change for each in inputs)]

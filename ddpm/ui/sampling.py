@@ -23,7 +23,6 @@ from .weights import Library, Weights
 
 MAX_DIGITS = 64
 MAX_STEPS = 1000
-MAX_SEED = 2**31 - 1
 MAX_GUIDANCE = 10.0
 MAX_COSTS = 500  # measurements that are remembered
 MAX_FRAMES = 100  # of a trajectory are kept, evenly chosen, first and last included
@@ -60,7 +59,7 @@ class Settings:
             parts.whole_number(steps, "Steps", 1, min(MAX_STEPS, weights.sched.T)),
             parts.number(guidance, "Guidance", 0, MAX_GUIDANCE),
             parts.number(eta, "Eta", 0, 1),
-            parts.whole_number(seed, "Seed", 0, MAX_SEED),
+            parts.whole_number(seed, "Seed", 0, parts.MAX_SEED),
             weights_id,
             weights,
         )

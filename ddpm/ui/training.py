@@ -214,7 +214,7 @@ def with_more(config: Config, values: Sequence[Any]) -> Config:
     changed: dict[str, dict[str, Any]] = {"model": {}, "schedule": {}, "train": {}}
     for (part, name), value in zip(MORE, values, strict=True):
         if name in WHOLE:
-            value = parts.whole_number(value, WHOLE[name], 0, LIMITS.get(name, 2**31 - 1))
+            value = parts.whole_number(value, WHOLE[name], 0, LIMITS.get(name, parts.MAX_SEED))
         changed[part][name] = value
     try:
         return Config(*(dataclasses.replace(getattr(config, part), **fields) for part, fields in changed.items()))
