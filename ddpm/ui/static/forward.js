@@ -165,8 +165,8 @@ DDPM.forward = (element, props, watch, server) => {
     },
   };
   watch("value", () => receive(props.value));
-  receive(props.value);
   timeline.seek(250);
+  receive(props.value);
   new ResizeObserver(() => show(timeline.position)).observe(root); // what came while the tab was hidden
 
   // The first thing anyone sees moves: t sweeps once, unless the reader prefers less motion or takes over.
