@@ -71,10 +71,9 @@ class Settings:
 
     def recipe(self) -> dict[str, Any]:
         """What it takes to make the same pictures again."""
-        public = self.weights_id if self.weights_id == self.weights.label else self.weights.label
         return {
             "ddpm": __version__,
-            "weights": public,
+            "weights": self.weights.label,  # the id of a training run is nobody else's business
             "sampler": self.sampler,
             "steps": self.num_steps,
             "eta": self.eta,

@@ -7,7 +7,7 @@ DDPM.train = (element, props, watch, server) => {
     n: 20, empty: "Press Start: a network that knows nothing yet will learn to draw digits while you watch.",
   });
   const status = new DDPM.Status(root, "Nothing trained yet.");
-  const timeline = new DDPM.Timeline(root, { label: "moment of the training", ends: ["start", "end"], onseek: show, frameMs: 250 });
+  const timeline = new DDPM.Timeline(root, { label: "moment of the training", ends: ["start", "end"], onseek: show, frameMs: 100 });
   const POSITIONS = 1000; // of the axis, over the whole budget
   timeline.setCount(2, 0);
   let run = { id: null, previews: [] }, log = true;
@@ -104,7 +104,6 @@ DDPM.train = (element, props, watch, server) => {
   }
 
   timeline.stride = 25;
-  timeline.frameMs = 100;
   watch("value", () => receive(props.value));
   if (props.value) receive(props.value);
 };
