@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
 import math
 import shlex
@@ -18,7 +19,7 @@ from tqdm import tqdm
 from . import data
 from .card import class_labels
 from .checkpoint import TRAINING, load_checkpoint, load_training, write_atomic
-from .config import PRESETS, for_dataset, from_dict
+from .config import PRECISIONS, PRESETS, for_dataset, from_dict
 from .device import Inference, pick_device
 from .guidance import Guided
 from .run import Run
@@ -85,6 +86,12 @@ def parser() -> Parser:
     budget.add_argument("--steps", type=whole(1), default=none, metavar="N", help="so many optimiser steps")
     budget.add_argument("--minutes", type=real(0.01, 1e6), default=none, metavar="M", help="so many minutes")
     p.add_argument("--seed", type=whole(0), default=0, metavar="S", help="of weights, order of the data and noise")
+    p.add_argument("--precision", choices=PRECISIONS, default=none, help="instead of the preset's (auto: the faster)")
+    p.add_argument(
+        "--ema-warmup",
+        action="store_true",
+        help="warm the average's decay up where the preset does not; the card shows what either average draws",
+    )
     p.add_argument("--resume", action="store_true", help="go on with the run in OUT")
 
     p = commands.add_parser(
@@ -125,7 +132,12 @@ def train(args: argparse.Namespace) -> None:
         if (args.out / TRAINING).exists():
             raise ValueError(f"{args.out} holds a run already: add --resume to go on with it, or choose another --out")
         config, snapshot = PRESETS[args.preset], None
+        changes: dict[str, Any] = {"precision": args.precision} if "precision" in args else {}
+        literal_ema = args.ema_warmup and not config.train.ema_warmup
+        changes |= {"ema_warmup": True} if args.ema_warmup else {}
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, **changes))
         run = {"preset": args.preset, "dataset": args.dataset, "data_dir": str(args.data_dir), "budget": budget}
+        run["literal_ema"] = literal_ema
         run["command"] = shlex.join(["python", "-m", "ddpm", *sys.argv[1:]])
 
     dataset = data.load_dataset(run["dataset"], run["data_dir"], img_size=config.model.img_size)

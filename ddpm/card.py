@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from .schedule import Schedule
 
 GRID_STEPS = 50
 GRID_SEED = 0
+SAMPLES, LITERAL_EMA = "samples.png", "samples_literal_ema.png"
 
 
 def class_labels(num_classes: int, n: int) -> torch.Tensor | None:
@@ -79,8 +81,8 @@ def loss_curve(rows: list[dict[str, Any]], width: int = 640, height: int = 260) 
     return "\n".join(parts) + "\n"
 
 
-def model_card(name: str, config: Config, info: dict[str, Any], pictures: bool = True) -> str:
-    """README.md of a checkpoint folder.  info: what the run recorded.  pictures: whether they lie beside it."""
+def model_card(name: str, config: Config, info: dict[str, Any], pictures: Container[str] = ()) -> str:
+    """README.md of a checkpoint folder.  info: what the run recorded.  pictures: the files that lie beside it."""
     m, t = config.model, config.train
     classes = f"class-conditional ({m.num_classes} classes, labels dropped with probability {t.label_dropout})"
     how = "five rows at guidance 1, then the same noise at guidance 2" if m.num_classes else "unconditional"
@@ -106,9 +108,21 @@ def model_card(name: str, config: Config, info: dict[str, Any], pictures: bool =
     shown = [
         "![loss](loss.svg)",
         "",
-        "![samples](samples.png)",
+        f"![samples]({SAMPLES})",
         "",
         f"DDIM, {GRID_STEPS} steps, seed {GRID_SEED}, none selected; {how}.",
         "",
     ]
-    return "\n".join(lines + shown if pictures else lines)
+    if SAMPLES not in pictures:
+        return "\n".join(lines)
+    if LITERAL_EMA in pictures:
+        shown += [
+            f"![samples of the literal average]({LITERAL_EMA})",
+            "",
+            f"The same noise and the same run, but the average as the tutorial writes it, with a decay of {t.ema_decay} "
+            f"from the first step on: after {info['step']:,} steps {t.ema_decay ** info['step']:.0%} of it is still the "
+            f"random initialisation. The weights that ship warm the decay up, min({t.ema_decay}, (1 + n)/(10 + n)) at "
+            f"step n, and remember nothing of it.",
+            "",
+        ]
+    return "\n".join(lines + shown)

@@ -9,6 +9,7 @@ from typing import Any
 
 PREDICTIONS = ("eps", "x0", "v")
 SCHEDULES = ("linear", "cosine")
+PRECISIONS = ("float32", "bfloat16", "auto")
 MAX_T = 100_000
 
 
@@ -104,7 +105,7 @@ class TrainConfig:
         _check(_is_number(self.grad_clip, 0, 1e9) and self.grad_clip > 0, "grad_clip: a number above 0")
         _check(_is_number(self.ema_decay, 0, 1) and self.ema_decay < 1, "ema_decay: from 0 to below 1")
         _check(_is_number(self.label_dropout, 0, 1), "label_dropout: a probability from 0 to 1")
-        _check(self.precision in ("float32", "bfloat16", "auto"), "precision: float32, bfloat16 or auto")
+        _check(self.precision in PRECISIONS, "precision: float32, bfloat16 or auto")
         _check(_is_int(self.seed, 0, 2**63 - 1), "seed: an integer from 0 to 2^63 - 1")
         for name in ("lr_decay", "ema_warmup"):
             _check(isinstance(getattr(self, name), bool), f"{name}: true or false")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn as nn
 from tqdm import tqdm
 
 from . import card, data
@@ -18,6 +19,7 @@ from .checkpoint import save_checkpoint, save_training, write_atomic
 from .config import Config, to_dict
 from .data import Dataset
 from .device import pick_device, resolve_precision
+from .ema import EMA
 from .schedule import make_schedule
 from .train import Snapshot, TrainState, build_model, fit, held_out_loss
 
@@ -25,6 +27,7 @@ LOG_EVERY = 50  # steps, a row of metrics.csv
 HELD_OUT_EVERY = 500  # steps
 HELD_OUT_IMAGES = 2000
 SAVE_EVERY = 120.0  # seconds of training
+LITERAL = "literal_ema."  # names of its tensors in the file that --resume reads
 COLUMNS = ("step", "images", "seconds", "lr", "loss", "loss_smooth", "held_out_loss")
 
 
@@ -57,6 +60,7 @@ class Run:
         s = config.schedule
         self.sched = make_schedule(s.T, s.beta_start, s.beta_end, s.kind, self.device)
         self.rows: list[dict[str, Any]] = []
+        self.literal: EMA | None = None  # the average without a warm-up, where the card is to show both
 
     def train(self, snapshot: Snapshot | None) -> None:
         model = build_model(self.config.model, self.config.train.seed).to(self.device)
@@ -72,6 +76,10 @@ class Run:
         if snapshot:
             self.read_rows(snapshot.numbers["step"])
 
+        if self.run.get("literal_ema"):
+            self.literal = EMA(model, self.config.train.ema_decay)
+        if snapshot:
+            snapshot = self.restore_literal(snapshot)
         run = fit(
             model,
             self.dataset.images,
@@ -87,6 +95,8 @@ class Run:
         state, saved = None, snapshot.numbers["seconds"] if snapshot else 0.0
         with Interrupt() as interrupt, bar:
             for state in run:
+                if self.literal:
+                    self.literal.update(model)
                 bar.update((state.step if steps else int(state.seconds)) - bar.n)
                 if state.step % LOG_EVERY == 0:
                     self.log(state)
@@ -102,10 +112,24 @@ class Run:
             if interrupt.signal:
                 print(f"saved {self.out} at step {state.step}; go on with --resume", file=sys.stderr)
                 sys.exit(128 + interrupt.signal)
-            picture = io.BytesIO()
-            card.sample_grid(state.ema_model(), self.sched).save(picture, "PNG")
-            write_atomic(self.out / "samples.png", picture.getvalue())
-            self.save(state)  # the card again, which now has its picture
+            averaged = state.ema_model()
+            self.save_grid(card.SAMPLES, averaged)
+            if self.literal:
+                self.literal.copy_to(averaged)
+                self.save_grid(card.LITERAL_EMA, averaged)
+            self.save(state)  # the card again, which now has its pictures
+
+    def save_grid(self, name: str, model: nn.Module) -> None:
+        picture = io.BytesIO()
+        card.sample_grid(model, self.sched).save(picture, "PNG")
+        write_atomic(self.out / name, picture.getvalue())
+
+    def restore_literal(self, snapshot: Snapshot) -> Snapshot:
+        """The second average out of a saved run's tensors; what is left is what `fit` knows."""
+        mine = {k: v for k, v in snapshot.tensors.items() if k.startswith(LITERAL)}
+        if self.literal:
+            self.literal.shadow = {name: mine[LITERAL + name].to(self.device) for name in self.literal.shadow}
+        return Snapshot({k: v for k, v in snapshot.tensors.items() if k not in mine}, snapshot.numbers)
 
     def read_rows(self, step: int) -> None:
         """The rows of an earlier part of this run, up to the step that was saved."""
@@ -134,7 +158,8 @@ class Run:
     def save(self, state: TrainState) -> None:
         snapshot = state.snapshot()
         described = self.run | {"numbers": snapshot.numbers, "config": to_dict(self.config)}
-        save_training(self.out, snapshot.tensors, described)
+        literal = {LITERAL + k: v.cpu().contiguous() for k, v in self.literal.shadow.items()} if self.literal else {}
+        save_training(self.out, snapshot.tensors | literal, described)
 
         model = state.ema_model()
         dtype = resolve_precision(self.config.train.precision, self.device)
@@ -149,7 +174,7 @@ class Run:
             "images_seen": state.images_seen,
             "held_out_loss": self.held_out_loss(state) if self.held_out else None,
         } | {k: snapshot.numbers[k] for k in ("step", "seconds", "loss_smooth")}
-        text = card.model_card(self.out.name, self.config, info, pictures=(self.out / "samples.png").exists())
+        text = card.model_card(self.out.name, self.config, info, pictures={p.name for p in self.out.glob("*.png")})
         save_checkpoint(self.out, model, self.config, info, text)
 
         table = io.StringIO()

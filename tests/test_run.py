@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import importlib
 import json
 import os
@@ -15,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ddpm import fit, load_checkpoint, load_dataset, make_schedule, run
+from ddpm import PRESETS, fit, load_checkpoint, load_dataset, make_schedule, run
 from ddpm.__main__ import main
 from ddpm.checkpoint import load_training
 from ddpm.config import for_dataset
@@ -130,6 +131,44 @@ def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(train, pictures
     assert a.keys() == b.keys() and all(torch.equal(v, b[k]) for k, v in a.items())
     for name in ("model.safetensors", "samples.png"):
         assert (whole / name).read_bytes() == (parts / name).read_bytes()
+
+
+def test_a_warmed_up_average_and_the_tutorials_beside_it(train, tiny_preset, pictures, tmp_path, monkeypatch):
+    """Interrupted and resumed, the literal average is still the exponential sum over all steps of its definition."""
+    literal = dataclasses.replace(tiny_preset, train=dataclasses.replace(tiny_preset.train, ema_warmup=False))
+    monkeypatch.setitem(PRESETS, "fast", literal)
+    seen, out = [], tmp_path / "run"
+
+    def watched(model, *args, **options):
+        if not seen:
+            seen.append({k: v.clone() for k, v in model.state_dict().items()})
+        for state in fit(model, *args, **options):
+            seen.append({k: v.clone() for k, v in model.state_dict().items()})
+            if state.step == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield state
+
+    monkeypatch.setattr(run, "fit", watched)
+    options = ("--dataset", pictures, "--precision", "float32", "--ema-warmup", "--out", out)
+    assert train("--steps", 5, *options).code == 143
+    assert train("--resume", "--out", out).code == 0
+
+    d, loaded = literal.train.ema_decay, load_checkpoint(out)
+    assert loaded.config.train.ema_warmup and loaded.config.train.precision == "float32"
+    tensors = load_training(out)[0]
+    for name, start in seen[0].items():
+        expected = d**5 * start + (1 - d) * sum(d ** (5 - i) * weights[name] for i, weights in enumerate(seen) if i)
+        torch.testing.assert_close(tensors["literal_ema." + name], expected, rtol=1e-5, atol=1e-7)
+    card = (out / "README.md").read_text()
+    assert f"{d**5:.0%} of it is still the random initialisation" in card
+    names = ("samples.png", "samples_literal_ema.png")
+    assert all(f"]({name})" in card for name in names)
+    assert len({(out / name).read_bytes() for name in names}) == 2
+
+
+def test_one_average_where_the_preset_warms_it_up_anyway(train, pictures, tmp_path):
+    assert train("--steps", 2, "--dataset", pictures, "--ema-warmup", "--out", tmp_path / "run").code == 0
+    assert {p.name for p in (tmp_path / "run").iterdir()} == FILES
 
 
 def test_a_resumed_run_keeps_data_seed_and_recipe_and_may_get_a_larger_budget(train, pictures, tmp_path):

@@ -31,7 +31,7 @@ def write(model: nn.Module, config: Config, info: dict[str, Any], name: str) -> 
     """The zip of a checkpoint folder called `name`."""
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root) / name
-        card = model_card(name, config, info, pictures=False)
+        card = model_card(name, config, info)
         save_checkpoint(folder, model, config, info, card)
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:
