@@ -1,10 +1,11 @@
-"""The command line: python -m ddpm train | sample."""
+"""The command line: python -m ddpm train | sample | evaluate | bench."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import io
+import json
 import math
 import shlex
 import sys
@@ -17,17 +18,15 @@ import torch
 from tqdm import tqdm
 
 from . import data
-from .card import class_labels
 from .checkpoint import TRAINING, load_checkpoint, load_training, write_atomic
-from .config import PRECISIONS, PRESETS, for_dataset, from_dict
+from .config import PRECISIONS, PRESETS, SAMPLERS, SamplingConfig, for_dataset, from_dict
 from .device import Inference, pick_device
-from .guidance import Guided
+from .evaluate import Sampler, class_labels
+from .evaluate import evaluate as judged
 from .run import Run
-from .samplers import SAMPLERS, reverse_process
 from .train import Snapshot
 
 GIF_FRAMES = 100
-BATCH = 250  # images at a time
 
 
 class Parser(argparse.ArgumentParser):
@@ -62,8 +61,8 @@ def _number(kind: type, low: float, high: float, what: str) -> Callable[[str], A
 
 
 def parser() -> Parser:
-    top = Parser(prog="python -m ddpm", description="Train a diffusion model, and draw pictures from one.")
-    commands = top.add_subparsers(dest="command", required=True, metavar="train | sample")
+    top = Parser(prog="python -m ddpm", description="Train a diffusion model, draw pictures from one, judge them.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="train | sample | evaluate | bench")
     options: dict[str, Any] = {"formatter_class": argparse.ArgumentDefaultsHelpFormatter}
 
     p = commands.add_parser(
@@ -103,20 +102,63 @@ def parser() -> Parser:
         **options,
     )
     p.set_defaults(run=sample)
-    p.add_argument("--checkpoint", required=True, metavar="PATH", help="a folder, or owner/name on the Hub")
     p.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help=".png (a grid), .gif (the denoising) or .npz (arrays)"
     )
+    p.add_argument("--digit", type=whole(0), default=none, metavar="D", help="only this class")
+    add_sampling(p, n=16)
+
+    p = commands.add_parser(
+        "evaluate",
+        help="let the judge read a model's digits",
+        description="Draw digits, the classes in turn, and print as JSON what the judge says of them: Frechet distance "
+        "(FID) beside that of real digits, accuracy, coverage of the classes, variety. For models of MNIST.",
+        epilog="example: python -m ddpm evaluate --checkpoint checkpoints/mnist --steps 20 --n 1000",
+        **options,
+    )
+    p.set_defaults(run=evaluate)
+    add_sampling(p, n=2000)
+
+    p = commands.add_parser(
+        "bench",
+        help="measure speed and quality on this machine",
+        description="Measure training and sampling against the tutorial's code, and quality against seconds of "
+        "training on the bundled digits. About half an hour; nothing else should run meanwhile.",
+        epilog="example: python -m ddpm bench --quick",
+        **options,
+    )
+    p.set_defaults(run=bench)
+    p.add_argument("--quick", action="store_true", help="two minutes: fewer rows, one seed, rougher figures")
+    p.add_argument("--curve", metavar="PATH", default=none, help="instead: a checkpoint's quality against steps")
+    p.add_argument("--out", type=Path, default=Path("bench.json"), metavar="FILE", help="the figures as JSON")
+    return top
+
+
+def add_sampling(p: argparse.ArgumentParser, n: int) -> None:
+    """The options that say which samples to draw."""
+    p.add_argument("--checkpoint", required=True, metavar="PATH", help="a folder, or owner/name on the Hub")
     p.add_argument("--sampler", choices=SAMPLERS, default="ddim", help="which reverse process")
     p.add_argument("--steps", type=whole(1), default=50, metavar="N", help="how many steps, at most T")
     p.add_argument(
         "--eta", type=real(0, 1), default=0.0, metavar="E", help="ddim: 0 deterministic, 1 as random as ddpm"
     )
-    p.add_argument("--n", type=whole(1, 100_000), default=16, metavar="N", help="how many pictures")
+    p.add_argument("--n", type=whole(1, 100_000), default=n, metavar="N", help="how many pictures")
     p.add_argument("--seed", type=whole(0), default=0, metavar="S", help="the same seed, the same pictures")
-    p.add_argument("--digit", type=whole(0), default=none, metavar="D", help="only this class")
     p.add_argument("--guidance", type=real(0, 20), default=1.0, metavar="W", help="1: as the label says; 0: no label")
-    return top
+    p.add_argument(
+        "--guide-between",
+        type=real(0, 1),
+        nargs=2,
+        default=[0.0, 1.0],
+        metavar=("LOW", "HIGH"),
+        help="the shares of T between which guidance counts; elsewhere it is 1",
+    )
+
+
+def load_sampler(args: argparse.Namespace, precision: str = "float32") -> Sampler:
+    loaded = load_checkpoint(args.checkpoint, pick_device())
+    how = SamplingConfig(args.sampler, args.steps, args.eta, args.guidance, *args.guide_between)
+    return Sampler(Inference(loaded.model, precision), loaded.sched, how)
 
 
 def train(args: argparse.Namespace) -> None:
@@ -156,33 +198,47 @@ def sample(args: argparse.Namespace) -> None:
         raise ValueError(f"--out: a file that ends in .png, .gif or .npz, not {out.name!r}")
     if not out.parent.is_dir():
         raise ValueError(f"--out: there is no folder {out.parent}")
-    loaded = load_checkpoint(args.checkpoint, pick_device())
-    m = loaded.config.model
+    sampler = load_sampler(args)
+    m = sampler.config
     labels = class_labels(m.num_classes, n)
     if "digit" in args:
         if args.digit >= m.num_classes:
             known = f"classes 0 to {m.num_classes - 1}" if m.num_classes else "no classes"
             raise ValueError(f"--digit {args.digit}: this model knows {known}")
         labels = torch.full((n,), args.digit)
-    model = Inference(loaded.model)
-    asked = model if labels is None else Guided(model, args.guidance)
+    kept = {steps}
+    if out.suffix == ".gif":
+        kept = set(np.linspace(0, steps, min(steps + 1, GIF_FRAMES)).round().astype(int))
+    with drawing(n, steps) as bar:
+        frames = sampler.frames(n, labels, args.seed, kept=kept.__contains__, progress=bar.update)
+    write_images(out, frames, labels)
 
-    options = {"sampler": args.sampler, "num_steps": steps, "eta": args.eta, "seed": args.seed}
-    options |= {"img_size": m.img_size, "channels": m.in_ch, "device": model.device}
-    kept = (
-        set(np.linspace(0, steps, min(steps + 1, GIF_FRAMES)).round().astype(int)) if out.suffix == ".gif" else {steps}
-    )
-    frames: dict[int, list[torch.Tensor]] = {}
-    with tqdm(total=n * (steps + 1), unit="step", disable=None, leave=False) as bar:
-        for first in range(0, n, BATCH):
-            size = min(BATCH, n - first)
-            y = None if labels is None else labels[first : first + size].to(model.device)
-            for moment in reverse_process(asked, loaded.sched, size, y=y, first=first, **options):
-                bar.update(size)
-                if moment.i in kept:
-                    frames.setdefault(moment.i, []).append(moment.x_t.cpu())
-    whole = [torch.cat(frames[i]) for i in sorted(frames)]
-    write_images(out, whole, labels)
+
+def drawing(n: int, steps: int) -> tqdm:
+    return tqdm(total=n * (steps + 1), unit="step", disable=None, leave=False)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    sampler = load_sampler(args, "auto")
+    with drawing(args.n, args.steps) as bar:
+        verdict = judged(sampler, args.n, args.seed, progress=bar.update)
+    asked = {"checkpoint": args.checkpoint} | dataclasses.asdict(sampler.how)
+    print(json.dumps(asked | verdict, indent=2))
+
+
+def bench(args: argparse.Namespace) -> None:
+    from . import bench as benchmark  # it starts processes of its own, which import this module
+
+    if not args.out.parent.is_dir():
+        raise ValueError(f"--out: there is no folder {args.out.parent}")
+    if "curve" in args:
+        result = benchmark.curve(args.curve, args.quick)
+        print(json.dumps(result["points"], indent=2))
+    else:
+        result = benchmark.bench(args.quick)
+        print(benchmark.table(result))
+    write_atomic(args.out, (json.dumps(result, indent=2) + "\n").encode())
+    print(f"wrote {args.out}")
 
 
 def write_images(out: Path, frames: list[torch.Tensor], labels: torch.Tensor | None) -> None:

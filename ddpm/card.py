@@ -10,11 +10,10 @@ import torch
 import torch.nn as nn
 from PIL import Image
 
-from .config import Config
+from .config import Config, SamplingConfig
 from .data import grid, to_uint8
 from .device import Inference
-from .guidance import Guided
-from .samplers import reverse_process
+from .evaluate import Sampler
 from .schedule import Schedule
 
 GRID_STEPS = 50
@@ -22,24 +21,13 @@ GRID_SEED = 0
 SAMPLES, LITERAL_EMA = "samples.png", "samples_literal_ema.png"
 
 
-def class_labels(num_classes: int, n: int) -> torch.Tensor | None:
-    """Sample i is of class i mod num_classes; None for a model without classes."""
-    return torch.arange(n) % num_classes if num_classes else None
-
-
 def sample_grid(model: nn.Module, sched: Schedule) -> Image.Image:
     """100 samples, ten a row, seed 0.  With classes: five rows at guidance 1, then the same noise at guidance 2."""
-    config = model.config
-    model = Inference(model)
-    y = class_labels(config.num_classes, 50 if config.num_classes else 100)
-    halves = []
-    for asked in (Guided(model, 1.0), Guided(model, 2.0)) if y is not None else (model,):
-        options = {"num_steps": min(GRID_STEPS, sched.T), "seed": GRID_SEED, "device": model.device}
-        options |= {"img_size": config.img_size, "channels": config.in_ch}
-        labels = None if y is None else y.to(model.device)
-        *_, last = reverse_process(asked, sched, 100 if y is None else 50, y=labels, **options)
-        halves.append(to_uint8(last.x_t))
-    return grid(torch.cat(halves)[:, : 1 if config.in_ch == 1 else 3], columns=10)
+    config, inference = model.config, Inference(model)
+    scales, each = ((1.0, 2.0), 50) if config.num_classes else ((1.0,), 100)
+    ways = [SamplingConfig(num_steps=min(GRID_STEPS, sched.T), guidance=scale) for scale in scales]
+    parts = [to_uint8(Sampler(inference, sched, how).draw(each, seed=GRID_SEED)) for how in ways]
+    return grid(torch.cat(parts)[:, : 1 if config.in_ch == 1 else 3], columns=10)
 
 
 def loss_curve(rows: list[dict[str, Any]], width: int = 640, height: int = 260) -> str:
@@ -119,10 +107,10 @@ def model_card(name: str, config: Config, info: dict[str, Any], pictures: Contai
         shown += [
             f"![samples of the literal average]({LITERAL_EMA})",
             "",
-            f"The same noise and the same run, but the average as the tutorial writes it, with a decay of {t.ema_decay} "
-            f"from the first step on: after {info['step']:,} steps {t.ema_decay ** info['step']:.0%} of it is still the "
-            f"random initialisation. The weights that ship warm the decay up, min({t.ema_decay}, (1 + n)/(10 + n)) at "
-            f"step n, and remember nothing of it.",
+            f"The same noise and the same run, but the average as the tutorial writes it, with a decay of "
+            f"{t.ema_decay} from the first step on: after {info['step']:,} steps {t.ema_decay ** info['step']:.0%} of "
+            f"it is still the random initialisation. The weights that ship warm the decay up, "
+            f"min({t.ema_decay}, (1 + n)/(10 + n)) at step n, and remember nothing of it.",
             "",
         ]
     return "\n".join(lines + shown)

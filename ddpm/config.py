@@ -9,7 +9,9 @@ from typing import Any
 
 PREDICTIONS = ("eps", "x0", "v")
 SCHEDULES = ("linear", "cosine")
+SAMPLERS = ("ddpm", "ddim")
 PRECISIONS = ("float32", "bfloat16", "auto")
+T_SAMPLINGS = ("uniform", "stratified", "logit_normal")
 MAX_T = 100_000
 
 
@@ -45,6 +47,7 @@ class ModelConfig:
     patch_size: int = 1  # p folds p x p pixels into channels: p*p times less work per block
     img_size: int = 32
     prediction: str = "eps"  # what the output means: eps, x0 or v
+    zero_init: bool = False  # the last convolution starts at 0, so that the first answer is the mean
 
     def __post_init__(self):
         object.__setattr__(self, "mults", _int_tuple(self.mults, "mults"))
@@ -61,6 +64,7 @@ class ModelConfig:
         sizes = [self.img_size // self.patch_size // 2**i for i in range(len(self.mults))]
         _check(set(self.attention) <= set(sizes), f"attention: only the sizes this network has, {sizes}")
         _check(self.prediction in PREDICTIONS, f"prediction: one of {', '.join(PREDICTIONS)}")
+        _check(isinstance(self.zero_init, bool), "zero_init: true or false")
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class TrainConfig:
     epochs: int = 30
     batch_size: int = 128
     lr: float = 2e-4
+    muon_lr: float = 0.0  # of Muon on the convolutions' kernels, the rest with AdamW; 0: AdamW on everything
     lr_warmup: int = 0  # steps over which the learning rate rises from 0
     lr_decay: bool = False  # cosine to 0 over the run's budget
     weight_decay: float = 0.01
@@ -93,6 +98,9 @@ class TrainConfig:
     ema_decay: float = 0.9999
     ema_warmup: bool = False  # min(decay, (1 + n)/(10 + n)): without it a short run samples from random weights
     label_dropout: float = 0.0
+    t_sampling: str = "uniform"  # how t is drawn in training: see train.draw_times
+    t_mean: float = 0.0  # of the normal in logit_normal; above 0: more noise
+    t_std: float = 1.0
     precision: str = "float32"  # float32, bfloat16, or auto: whichever device.py measures to be faster
     seed: int = 0
 
@@ -100,11 +108,15 @@ class TrainConfig:
         _check(_is_int(self.epochs, 1, 1_000_000), "epochs: an integer from 1")
         _check(_is_int(self.batch_size, 1, 4096), "batch_size: an integer from 1 to 4096")
         _check(_is_number(self.lr, 0, 1) and self.lr > 0, "lr: a number above 0, at most 1")
+        _check(_is_number(self.muon_lr, 0, 1), "muon_lr: a number from 0 to 1")
         _check(_is_int(self.lr_warmup, 0, 1_000_000), "lr_warmup: a number of steps, 0 or more")
         _check(_is_number(self.weight_decay, 0, 10), "weight_decay: a number from 0 to 10")
         _check(_is_number(self.grad_clip, 0, 1e9) and self.grad_clip > 0, "grad_clip: a number above 0")
         _check(_is_number(self.ema_decay, 0, 1) and self.ema_decay < 1, "ema_decay: from 0 to below 1")
         _check(_is_number(self.label_dropout, 0, 1), "label_dropout: a probability from 0 to 1")
+        _check(self.t_sampling in T_SAMPLINGS, f"t_sampling: one of {', '.join(T_SAMPLINGS)}")
+        _check(_is_number(self.t_mean, -10, 10), "t_mean: a number from -10 to 10")
+        _check(_is_number(self.t_std, 0.01, 10), "t_std: a number from 0.01 to 10")
         _check(self.precision in PRECISIONS, "precision: float32, bfloat16 or auto")
         _check(_is_int(self.seed, 0, 2**63 - 1), "seed: an integer from 0 to 2^63 - 1")
         for name in ("lr_decay", "ema_warmup"):
@@ -118,6 +130,28 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How samples are drawn.  guidance counts from guide_from to guide_to, shares of T, and is 1 elsewhere."""
+
+    sampler: str = "ddim"
+    num_steps: int = 50
+    eta: float = 0.0
+    guidance: float = 1.0
+    guide_from: float = 0.0
+    guide_to: float = 1.0
+
+    def __post_init__(self):
+        _check(self.sampler in SAMPLERS, f"sampler: one of {', '.join(SAMPLERS)}")
+        _check(_is_int(self.num_steps, 1, MAX_T), f"num_steps: an integer from 1 to {MAX_T}")
+        for name, high in (("eta", 1), ("guidance", 100), ("guide_from", 1), ("guide_to", 1)):
+            _check(_is_number(getattr(self, name), 0, high), f"{name}: a number from 0 to {high}")
+
+    def interval(self, T: int) -> tuple[float, float]:
+        """(lowest, highest) t at which guidance counts."""
+        return self.guide_from * T, self.guide_to * T
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -147,17 +181,31 @@ def for_dataset(config: Config, channels: int, num_classes: int, seed: int = 0) 
     return dataclasses.replace(config, model=model, train=dataclasses.replace(config.train, seed=seed))
 
 
-_CONDITIONAL = {"num_classes": 10, "patch_size": 2, "prediction": "v"}
-_SHORT = {"lr_decay": True, "ema_warmup": True, "weight_decay": 0.0, "label_dropout": 0.1, "precision": "auto"}
+_CONDITIONAL = {"num_classes": 10, "patch_size": 2, "prediction": "v", "zero_init": True}
+_SHORT = {"lr_decay": True, "ema_warmup": True, "weight_decay": 0.0, "label_dropout": 0.05, "precision": "auto"}
+_MIDDLE = {"t_sampling": "logit_normal", "t_mean": 0.4, "t_std": 1.0}
+
+# What Reverse opens with: 20 network evaluations a digit, five of the fifteen steps being guided pairs.
+PAGE_SAMPLING = SamplingConfig("ddim", 15, eta=0.7, guidance=1.5, guide_from=0.3, guide_to=0.65)
+# What Train draws with, at the same cost.  The less a network has seen, the more noise and guidance mend what it draws.
+YOUNG, YOUNG_IMAGES = SamplingConfig("ddpm", 10, guidance=1.5), 50_000
+TRAINED = dataclasses.replace(PAGE_SAMPLING, eta=0.8, guidance=1.75)
+
+
+def training_sampling(images_seen: int, T: int) -> SamplingConfig:
+    """How a network is asked for pictures after so many images of its training."""
+    how = YOUNG if images_seen < YOUNG_IMAGES else TRAINED
+    return dataclasses.replace(how, num_steps=min(how.num_steps, T))
+
 
 PRESETS: dict[str, Config] = {
     # The tutorial, to the letter.
     "tutorial": Config(),
     # For minutes on two cores: cosine schedule, v-prediction, classes, a 2x2 patch (DESIGN section 8).
     "fast": Config(
-        ModelConfig(base=24, **_CONDITIONAL),
+        ModelConfig(base=24, t_dim=32, **_CONDITIONAL),
         ScheduleConfig(kind="cosine"),
-        TrainConfig(batch_size=64, lr=4e-3, lr_warmup=50, ema_decay=0.995, **_SHORT),
+        TrainConfig(batch_size=64, lr=4e-3, muon_lr=6e-3, lr_warmup=30, ema_decay=0.995, **_SHORT, **_MIDDLE),
     ),
     # The shipped weights, checkpoints/mnist: at most an hour on two cores.
     "best": Config(

@@ -19,19 +19,26 @@ class Guided:
     (Their w counts from 0, ours is theirs plus one.)  The same line holds for x0 and v, which are affine in eps with
     coefficients that depend on x_t and t alone.
 
-    `num_evaluations` is what one call costs: 2 (in one doubled batch), or 1 where w makes one half superfluous.
+    interval: (lowest, highest) t at which w counts; at all others it is 1.  None: everywhere.  At high noise guidance
+    costs variety, at low noise it does nothing: Kynkaanniemi et al. 2024, arXiv:2404.07724.  All t of a call are alike.
     """
 
-    def __init__(self, model, scale: float = 1.0):
-        self.model, self.scale = model, scale
+    def __init__(self, model, scale: float = 1.0, interval: tuple[float, float] | None = None):
+        self.model, self.scale, self.interval = model, scale, interval
         self.prediction = model.prediction
-        self.num_evaluations = 1 if scale in (0.0, 1.0) else 2
+
+    def scale_at(self, t: int) -> float:
+        return self.scale if self.interval is None or self.interval[0] <= t <= self.interval[1] else 1.0
+
+    def evaluations_at(self, t: int) -> int:
+        """What a call costs: 2 (in one doubled batch), or 1 where w makes one half superfluous."""
+        return 1 if self.scale_at(t) in (0.0, 1.0) else 2
 
     def __call__(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        null = torch.full_like(y, -1)
-        if self.scale == 1:
+        null, scale = torch.full_like(y, -1), self.scale_at(int(t[0]))
+        if scale == 1:
             return self.model(x, t, y)
-        if self.scale == 0:
+        if scale == 0:
             return self.model(x, t, null)
         cond, uncond = self.model(torch.cat([x, x]), torch.cat([t, t]), torch.cat([y, null])).chunk(2)
-        return uncond + self.scale * (cond - uncond)
+        return uncond + scale * (cond - uncond)

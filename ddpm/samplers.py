@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
+from .config import SAMPLERS
 from .diffusion import posterior, prediction_of, seeded, to_x0_eps
 from .schedule import Schedule, gather
-
-SAMPLERS = ("ddpm", "ddim")
 
 
 @dataclass(frozen=True)
@@ -65,9 +64,9 @@ def timesteps(T: int, num_steps: int) -> list[int]:
     return [*torch.linspace(T - 1, 0, num_steps, dtype=torch.float64).round().long().tolist(), -1]
 
 
-def num_evaluations(model, num_steps: int) -> int:
-    """Network evaluations per sample that `reverse_process` spends: a guided pair counts two."""
-    return num_steps * getattr(model, "num_evaluations", 1)
+def num_evaluations(model, times: Sequence[int]) -> int:
+    """Network evaluations per sample that asking the model at these times costs: a guided pair counts two."""
+    return sum(model.evaluations_at(t) if hasattr(model, "evaluations_at") else 1 for t in times if t >= 0)
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from .device import autocast, pick_device, resolve_precision
 from .diffusion import seeded
 from .ema import EMA
 from .guidance import drop_labels
+from .optim import MuonAdamW, build_optimizer, moments, restore_moments
 from .schedule import Schedule, make_schedule
 from .unet import UNet
 
@@ -56,46 +57,66 @@ class Snapshot:
     numbers: dict[str, Any]
 
 
+def draw_times(n: int, T: int, config: TrainConfig, generator: torch.Generator | None = None) -> Tensor:
+    """The t of a training batch, (n,) int64, 0..T-1.  config.t_sampling says how; it weighs each t in the loss.
+
+    uniform: each t alike, each on its own.  Ho et al. 2020, Algorithm 1.
+    stratified: each t alike, one from each of n equal parts of 0..T-1: the same loss, with less noise in its gradient.
+    logit_normal: t/T = sigmoid(t_mean + t_std z), z ~ N(0, 1), stratified too: mostly the middle, where a digit becomes
+    one digit rather than another.  Esser et al. 2024, arXiv:2403.03206, Eq. 19.
+    """
+    if config.t_sampling == "uniform":
+        return torch.randint(0, T, (n,), generator=generator)
+    u = (torch.arange(n) + torch.rand(n, generator=generator)) / n  # increasing: the images come shuffled
+    if config.t_sampling == "logit_normal":
+        u = torch.sigmoid(config.t_mean + config.t_std * torch.special.ndtri(u.double()))
+    return (u * T).long().clamp(0, T - 1)
+
+
 def train_step(
     model: nn.Module,
     x0: Tensor,
     sched: Schedule,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | MuonAdamW,
     y: Tensor | None = None,
     *,
-    grad_clip: float = 1.0,
-    label_dropout: float = 0.0,
+    config: TrainConfig | None = None,
     dtype: torch.dtype = torch.float32,
     generator: torch.Generator | None = None,
 ) -> float:
-    """One optimiser step on L_simple, t uniform.  Ho et al. 2020, Algorithm 1.  Returns the loss before the step.
+    """One optimiser step on L_simple.  Ho et al. 2020, Algorithm 1.  Returns the loss before the step.
 
     x0: (B, C, H, W) in [-1, 1].  y: (B,) int64, each dropped with probability label_dropout; None without classes.
+    config: its grad_clip, label_dropout and t_sampling count; the defaults are the tutorial's.
     dtype: bfloat16 for mixed precision.  generator: a CPU one for t, labels and noise; None is torch's global one.
     Raises TrainingDiverged, before the weights are touched, if the loss or a gradient is not finite.
     """
+    config = config or TrainConfig()
     draw_on = "cpu" if generator is not None else x0.device
-    t = torch.randint(0, sched.T, (len(x0),), generator=generator, device=draw_on).to(x0.device)
+    t = draw_times(len(x0), sched.T, config, generator).to(x0.device)
     noise = torch.randn(x0.shape, generator=generator, device=draw_on).to(x0.device)
-    if y is not None and label_dropout > 0:
-        y = drop_labels(y, label_dropout, generator)
+    if y is not None and config.label_dropout > 0:
+        y = drop_labels(y, config.label_dropout, generator)
 
     with autocast(x0.device, dtype):
         loss = diffusion.loss(model, x0, t, noise, sched, y)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    norm = nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
     if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
         raise TrainingDiverged("the loss is no longer finite; a lower learning rate is the usual cure")
     optimizer.step()
     return loss.item()
 
 
-def learning_rate(config: TrainConfig, step: int, progress: float) -> float:
-    """lr, risen linearly over lr_warmup steps; if decayed, times a half cosine in `progress`, 0..1 of the budget."""
+def lr_factor(config: TrainConfig, step: int, progress: float) -> float:
+    """What lr and muon_lr are multiplied by: a linear rise over lr_warmup steps; if decayed, a half cosine to 0.
+
+    progress: 0..1, of the budget.
+    """
     warmup = min(1.0, (step + 1) / config.lr_warmup) if config.lr_warmup else 1.0
     decay = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))) if config.lr_decay else 1.0
-    return config.lr * warmup * decay
+    return warmup * decay
 
 
 def fit(
@@ -123,7 +144,8 @@ def fit(
     model.train().to(memory_format=torch.channels_last)
     sched = sched.to(device)
     loader = Loader(images.to(device), None if labels is None else labels.to(device), config.batch_size, config.seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    optimizer = build_optimizer(model, config)
+    peaks = [group["lr"] for group in optimizer.param_groups]
     ema = ema or EMA(model, config.ema_decay, config.ema_warmup)
     dtype = resolve_precision(config.precision, device)
     if steps is None and seconds is None:
@@ -146,7 +168,9 @@ def fit(
 
     while progress() < 1:
         start = time.perf_counter()
-        lr = optimizer.param_groups[0]["lr"] = learning_rate(config, step, progress())
+        factor = lr_factor(config, step, progress())
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = factor * peak
         x0, y = loader.batch(step)
         loss = train_step(
             model,
@@ -154,8 +178,7 @@ def fit(
             sched,
             optimizer,
             y,
-            grad_clip=config.grad_clip,
-            label_dropout=config.label_dropout,
+            config=config,
             dtype=dtype,
             generator=seeded(config.seed, step),
         )
@@ -170,7 +193,7 @@ def fit(
         yield TrainState(
             images_seen=step * loader.batch_size,
             loss=loss,
-            lr=lr,
+            lr=factor * config.lr,
             seconds_left=max(0.0, spent / progress() - spent),
             ema_model=ema_model,
             snapshot=lambda numbers=numbers: Snapshot(_tensors(model, ema, optimizer), dict(numbers)),
@@ -178,16 +201,15 @@ def fit(
         )
 
 
-def _tensors(model: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _tensors(model: nn.Module, ema: EMA, optimizer) -> dict[str, Tensor]:
     """Live weights, averaged weights and the optimiser's moments under one set of names, copied to the CPU."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"ema.{name}": value for name, value in ema.shadow.items()}
-    for i, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
+    tensors |= {f"optimizer.{name}": value for name, value in moments(optimizer).items()}
     return {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
 
 
-def _restore(tensors: dict[str, Tensor], model: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer) -> None:
+def _restore(tensors: dict[str, Tensor], model: nn.Module, ema: EMA, optimizer) -> None:
     """The inverse of `_tensors`."""
     device = next(model.parameters()).device
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}}
@@ -196,11 +218,7 @@ def _restore(tensors: dict[str, Tensor], model: nn.Module, ema: EMA, optimizer: 
         parts[part][name] = value.to(device, copy=True)  # the snapshot stays as it is, to be resumed from again
     model.load_state_dict(parts["model"])
     ema.shadow = {name: parts["ema"][name] for name in ema.shadow}
-    state = optimizer.state_dict()
-    for key, value in parts["optimizer"].items():
-        i, name = key.split(".", 1)
-        state["state"].setdefault(int(i), {})[name] = value
-    optimizer.load_state_dict(state)
+    restore_moments(optimizer, parts["optimizer"])
 
 
 @torch.no_grad()

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from ddpm import Guided, card, make_schedule, reverse_process, to_uint8
-from ddpm.card import class_labels, loss_curve, sample_grid
+from ddpm.card import loss_curve, sample_grid
+from ddpm.evaluate import class_labels
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ddpm import Guided, ModelConfig, __main__, load_checkpoint, reverse_process, save_checkpoint
+from ddpm import Guided, ModelConfig, __main__, evaluate, load_checkpoint, reverse_process, save_checkpoint
 from ddpm.__main__ import main
 from ddpm.config import Config, ScheduleConfig
 from ddpm.data import grid, to_uint8
@@ -120,7 +120,7 @@ def test_the_same_seed_is_the_same_digits(sample):
 
 def test_many_pictures_are_drawn_in_parts_as_if_at_once(sample, monkeypatch):
     whole, labels = sample("--n", 11, "--sampler", "ddpm")
-    monkeypatch.setattr(__main__, "BATCH", 4)
+    monkeypatch.setattr(evaluate, "BATCH", 4)
     parts, same = sample("--n", 11, "--sampler", "ddpm")
     np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-4)
     np.testing.assert_array_equal(labels, same)
@@ -227,7 +227,8 @@ def test_bad_input_to_sample(cli, models, tmp_path, monkeypatch, options, words)
 
 
 def test_a_model_without_classes_knows_no_digit(cli, models, tmp_path):
-    refused(cli("sample", "--checkpoint", models / "plain", "--out", tmp_path / "x.png", "--digit", "1"), "no classes")
+    options = ("--out", tmp_path / "x.png", "--steps", 2, "--digit", "1")
+    refused(cli("sample", "--checkpoint", models / "plain", *options), "no classes")
 
 
 def test_sampling_onto_a_folder_or_a_full_disk(cli, models, tmp_path, monkeypatch):

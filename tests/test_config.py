@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 
-from ddpm.config import PRESETS, Config, ModelConfig, ScheduleConfig, TrainConfig, for_dataset, from_dict, to_dict
+from ddpm.config import (
+    PAGE_SAMPLING,
+    PRESETS,
+    Config,
+    ModelConfig,
+    SamplingConfig,
+    ScheduleConfig,
+    TrainConfig,
+    for_dataset,
+    from_dict,
+    to_dict,
+    training_sampling,
+)
+from ddpm.guidance import Guided
+from ddpm.samplers import num_evaluations, timesteps
 from ddpm.unet import UNet
 
 
@@ -23,6 +38,7 @@ def test_the_tutorial_preset_is_the_tutorials_recipe():
     assert (schedule.T, schedule.beta_start, schedule.beta_end, schedule.kind) == (1000, 1e-4, 2e-2, "linear")
     assert (train.epochs, train.batch_size, train.lr, train.weight_decay) == (30, 128, 2e-4, 0.01)
     assert (train.grad_clip, train.ema_decay, train.precision) == (1.0, 0.9999, "float32")
+    assert (train.muon_lr, train.t_sampling, model.zero_init) == (0.0, "uniform", False)
     assert not (train.ema_warmup or train.lr_decay or train.lr_warmup or train.label_dropout)
 
 
@@ -149,3 +165,29 @@ def test_for_dataset_takes_channels_and_seed_and_classes_only_where_there_are_cl
     assert colour.schedule == PRESETS["fast"].schedule
     assert for_dataset(PRESETS["tutorial"], 1, 10).model.num_classes == 0
     assert for_dataset(PRESETS["fast"], 1, 0).model.num_classes == 0
+
+
+def test_a_young_network_is_asked_otherwise_and_at_the_same_cost():
+    young, trained = training_sampling(49_999, 1000), training_sampling(50_000, 1000)
+    assert (young.sampler, young.num_steps, young.interval(1000)) == ("ddpm", 10, (0, 1000))
+    assert (trained.sampler, trained.num_steps, trained.interval(1000)) == ("ddim", 15, (300, 650))
+    assert training_sampling(0, 4).num_steps == training_sampling(10**6, 4).num_steps == 4
+    for how in (young, trained, PAGE_SAMPLING):
+        guided = Guided(SimpleNamespace(prediction="v"), how.guidance, how.interval(1000))
+        assert num_evaluations(guided, timesteps(1000, how.num_steps)) == 20
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sampler": "euler"},
+        {"num_steps": 0},
+        {"eta": 1.5},
+        {"guidance": -1},
+        {"guide_from": 2},
+        {"guide_to": float("nan")},
+    ],
+)
+def test_sampling_out_of_range_is_refused_by_name(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        SamplingConfig(**wrong)

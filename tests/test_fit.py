@@ -11,7 +11,7 @@ import torch
 
 from ddpm import EMA, Loader, ModelConfig, TrainConfig, TrainingDiverged, fit, make_schedule, train_step
 from ddpm.diffusion import seeded
-from ddpm.train import build_model, learning_rate
+from ddpm.train import build_model, lr_factor
 
 CONFIG = TrainConfig(epochs=2, batch_size=8, lr=1e-3, lr_warmup=3, lr_decay=True, ema_decay=0.9, label_dropout=0.2)
 LABELS = torch.arange(20) % 10
@@ -46,9 +46,9 @@ def test_fit_is_train_step_ema_and_loader_in_a_loop(tiny_classes_model, tiny_ima
     ema, loader = EMA(other, 0.9), Loader(tiny_images, LABELS, 8, seed=0)
     optimizer = torch.optim.AdamW(other.parameters(), lr=1e-3, weight_decay=0.01)
     for step, state in enumerate(fit(tiny_classes_model, tiny_images, LABELS, sched=sched, config=CONFIG, steps=5)):
-        lr = optimizer.param_groups[0]["lr"] = learning_rate(CONFIG, step, step / 5)
+        lr = optimizer.param_groups[0]["lr"] = 1e-3 * lr_factor(CONFIG, step, step / 5)
         x0, y = loader.batch(step)
-        loss = train_step(other, x0, sched, optimizer, y, label_dropout=0.2, generator=seeded(0, step))
+        loss = train_step(other, x0, sched, optimizer, y, config=CONFIG, generator=seeded(0, step))
         ema.update(other)
         assert (state.loss, state.lr) == (loss, lr)
     assert same(state.ema_model().state_dict(), ema.shadow)
@@ -64,7 +64,7 @@ def test_what_a_state_says(tiny_model, tiny_images, sched, clock):
     assert [s.seconds for s in states] == [1, 2, 3, 4, 5, 6]
     assert [s.seconds_left for s in states] == pytest.approx([5, 4, 3, 2, 1, 0])
     assert [s.images_per_second for s in states] == pytest.approx([8] * 6)
-    assert [s.lr for s in states] == [learning_rate(CONFIG, k, k / 6) for k in range(6)]
+    assert [s.lr for s in states] == [1e-3 * lr_factor(CONFIG, k, k / 6) for k in range(6)]
     for k, s in enumerate(states):  # a weighted mean of the losses so far, each older one counting 0.97 times as much
         ages = [0.97 ** (k - j) for j in range(k + 1)]
         assert s.loss_smooth == pytest.approx(sum(w * states[j].loss for j, w in enumerate(ages)) / sum(ages))
@@ -91,7 +91,7 @@ def test_a_budget_in_seconds_sets_the_learning_rate_by_time_spent(tiny_model, ti
         states.append(state)
         clock.time += 50
     assert len(states) == 4
-    assert [s.lr for s in states] == [learning_rate(CONFIG, k, k / 4) for k in range(4)]
+    assert [s.lr for s in states] == [1e-3 * lr_factor(CONFIG, k, k / 4) for k in range(4)]
     assert [s.seconds_left for s in states] == pytest.approx([3, 2, 1, 0])
 
 

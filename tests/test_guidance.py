@@ -9,7 +9,7 @@ import torch
 
 from ddpm import Guided, drop_labels, make_schedule, target, to_x0_eps
 from ddpm.diffusion import seeded
-from ddpm.samplers import num_evaluations
+from ddpm.samplers import num_evaluations, timesteps
 
 
 class Asked:
@@ -55,9 +55,9 @@ def test_it_says_what_it_costs_and_costs_that(tiny_classes_model, question, w, c
     asked = Asked(tiny_classes_model)
     guided = Guided(asked, w)
     guided(*question)
-    assert guided.num_evaluations == cost
+    assert guided.evaluations_at(7) == cost
     assert asked.sizes == [3 * cost]
-    assert num_evaluations(guided, 50) == 50 * cost
+    assert num_evaluations(guided, range(50)) == 50 * cost
 
 
 @torch.no_grad()
@@ -69,7 +69,21 @@ def test_which_labels_are_asked_for(tiny_classes_model, question):
 
 
 def test_a_plain_model_costs_one_evaluation_a_step(tiny_model):
-    assert num_evaluations(tiny_model, 50) == 50
+    assert num_evaluations(tiny_model, range(50)) == 50
+    assert num_evaluations(tiny_model, timesteps(1000, 7)) == 7, "the finished sample is not asked about"
+
+
+@torch.no_grad()
+def test_on_an_interval_it_guides_there_and_costs_a_pair_there_only(tiny_classes_model, question):
+    x, _, y = question
+    asked = Asked(tiny_classes_model)
+    guided = Guided(asked, 3.0, interval=(5, 9.5))
+    for t, cost in ((4, 1), (5, 2), (9, 2), (10, 1)):
+        times = torch.full((3,), t)
+        expected = Guided(tiny_classes_model, 3.0 if cost == 2 else 1.0)(x, times, y)
+        torch.testing.assert_close(guided(x, times, y), expected)
+        assert asked.sizes.pop() == 3 * cost == 3 * guided.evaluations_at(t)
+    assert num_evaluations(guided, [12, 10, 9, 7, 5, 4, 0, -1]) == 7 + 3
 
 
 def test_it_predicts_what_its_model_predicts(tiny_classes_model):

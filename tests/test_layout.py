@@ -23,15 +23,19 @@ MAY_IMPORT = {
     "schedule": LOW,
     "diffusion": {"schedule"},
     "guidance": set(),
-    "samplers": {"schedule", "diffusion"},
+    "samplers": {"config", "schedule", "diffusion"},
+    "optim": LOW,
+    "baseline": set(),
     "checkpoint": {"config", "schedule", "unet"},
-    "train": {"config", "schedule", "diffusion", "unet", "data", "ema", "guidance", "device"},
+    "train": {"config", "schedule", "diffusion", "unet", "data", "ema", "guidance", "device", "optim"},
+    "evaluate": {"config", "data", "device", "guidance", "metrics", "samplers", "schedule"},
 }
 BELOW = set(MAY_IMPORT)
 MAY_IMPORT["card"] = BELOW
 MAY_IMPORT["run"] = BELOW | {"card"}
+MAY_IMPORT["bench"] = BELOW
 MAY_IMPORT["__init__"] = BELOW
-MAY_IMPORT["__main__"] = BELOW | {"card", "run"}
+MAY_IMPORT["__main__"] = BELOW | {"card", "run", "bench"}
 
 MODULES = sorted(p.stem for p in PACKAGE.glob("*.py"))
 

@@ -13,7 +13,7 @@ import torch
 from ddpm import EMA, Dataset, ModelConfig, TrainConfig, TrainingDiverged, UNet, make_schedule, train, train_step
 from ddpm.data import from_uint8
 from ddpm.diffusion import seeded
-from ddpm.train import build_model, held_out_loss, learning_rate
+from ddpm.train import build_model, draw_times, held_out_loss, lr_factor
 
 LR = 2e-3
 MODULE = importlib.import_module("ddpm.train")  # the attribute `ddpm.train` is the function
@@ -63,7 +63,8 @@ def test_three_steps_by_hand(tiny_model, tiny_images, options):
     assert (max(norms) > clip) == (not options)  # clipping acts, and does not
     torch.manual_seed(11)
     sched, optimizer = make_schedule(), adamw(tiny_model)
-    got = [train_step(tiny_model, x0, sched, optimizer, **options) for _ in range(3)]
+    config = TrainConfig(**options)
+    got = [train_step(tiny_model, x0, sched, optimizer, config=config) for _ in range(3)]
     assert got == pytest.approx(losses, rel=1e-5)
     for name, value in weights(other).items():
         torch.testing.assert_close(weights(tiny_model)[name], value, rtol=1e-4, atol=1e-6)
@@ -72,7 +73,14 @@ def test_three_steps_by_hand(tiny_model, tiny_images, options):
 def test_gradients_are_clipped_at_the_norm_asked_for(tiny_model, tiny_images):
     x0, norms = from_uint8(tiny_images[:6]), []
     for clip in (1e9, 0.02):
-        train_step(tiny_model, x0, make_schedule(), adamw(tiny_model, lr=1e-9), grad_clip=clip, generator=seeded(1, 1))
+        train_step(
+            tiny_model,
+            x0,
+            make_schedule(),
+            adamw(tiny_model, lr=1e-9),
+            config=TrainConfig(grad_clip=clip),
+            generator=seeded(1, 1),
+        )
         norms.append(math.sqrt(sum((p.grad**2).sum().item() for p in tiny_model.parameters())))
     assert norms[0] > 0.1
     assert norms[1] == pytest.approx(0.02, rel=1e-3)
@@ -117,7 +125,9 @@ def test_labels_are_dropped_at_the_rate_asked_for(tiny_images):
     seen, model = [], Asked(base=8, t_dim=8, mults=(1, 2), num_classes=10, img_size=8)
     y, x0 = torch.arange(20) % 10, from_uint8(tiny_images)
     for p in (0.0, 0.5, 1.0):
-        train_step(model, x0, make_schedule(), adamw(model), y, label_dropout=p, generator=seeded(0, 0))
+        train_step(
+            model, x0, make_schedule(), adamw(model), y, config=TrainConfig(label_dropout=p), generator=seeded(0, 0)
+        )
     assert torch.equal(seen[0], y) and (seen[2] == -1).all()
     assert 0 < (seen[1] == -1).sum() < 20
 
@@ -152,20 +162,58 @@ def test_mixed_precision_keeps_weights_and_moments_float32(tiny_model, tiny_imag
 
 
 def test_the_tutorials_learning_rate_is_constant():
-    assert {learning_rate(TrainConfig(), step, step / 100) for step in (0, 1, 50, 99)} == {2e-4}
+    assert {lr_factor(TrainConfig(), step, step / 100) for step in (0, 1, 50, 99)} == {1}
 
 
 def test_warmup_rises_linearly_to_the_full_rate():
     config = TrainConfig(lr=1e-3, lr_warmup=4)
-    rates = [learning_rate(config, step, 0.5) for step in range(6)]
-    assert rates == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3, 1e-3])
+    factors = [lr_factor(config, step, 0.5) for step in range(6)]
+    assert factors == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
 
 
 def test_decay_is_half_a_cosine_to_zero():
     config = TrainConfig(lr=1e-3, lr_decay=True)
-    rates = [learning_rate(config, 10**6, p) for p in (0, 0.25, 0.5, 0.75, 1, 1.5)]
+    factors = [lr_factor(config, 10**6, p) for p in (0, 0.25, 0.5, 0.75, 1, 1.5)]
     half = math.sqrt(0.5)
-    assert rates == pytest.approx([1e-3, 5e-4 * (1 + half), 5e-4, 5e-4 * (1 - half), 0, 0], abs=1e-12)
+    assert factors == pytest.approx([1, 0.5 * (1 + half), 0.5, 0.5 * (1 - half), 0, 0], abs=1e-12)
+
+
+# ---------------------------------------------------------------- which t
+
+
+def drawn_times(n=100_000, T=1000, **config):
+    return draw_times(n, T, TrainConfig(**config), seeded(5))
+
+
+@pytest.mark.parametrize("how", ["uniform", "stratified"])
+def test_every_t_is_drawn_alike_first_and_last_included(how):
+    counts = drawn_times(T=10, t_sampling=how).bincount(minlength=10)
+    assert (counts - 10_000).abs().max() < 5 * math.sqrt(100_000 * 0.1 * 0.9)
+    assert len(counts) == 10
+
+
+def test_stratified_takes_one_t_from_each_part():
+    for seed in range(5):
+        t = draw_times(50, 1000, TrainConfig(t_sampling="stratified"), seeded(seed))
+        assert (t // 20).tolist() == list(range(50))
+    assert not torch.equal(t, draw_times(50, 1000, TrainConfig(t_sampling="stratified"), seeded(0)))
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.4, 1.0), (-1.0, 0.5)])
+def test_logit_normal_is_normal_after_the_logit(mean, std):
+    t = drawn_times(T=100_000, t_sampling="logit_normal", t_mean=mean, t_std=std).double()
+    z = torch.logit((t + 0.5) / 100_000)
+    assert z.mean().item() == pytest.approx(mean, abs=0.01) and z.std().item() == pytest.approx(std, rel=0.01)
+    assert ((z - mean).abs() < std).double().mean().item() == pytest.approx(0.6827, abs=0.005)
+
+
+def test_the_configuration_decides_which_t_are_trained(tiny_model, tiny_images):
+    seen = []
+    tiny_model.register_forward_pre_hook(lambda _m, args: seen.append(args[1]))
+    x0 = from_uint8(tiny_images[:16])
+    for config in (TrainConfig(), TrainConfig(t_sampling="logit_normal", t_mean=5.0, t_std=0.1)):
+        train_step(tiny_model, x0, make_schedule(), adamw(tiny_model), config=config, generator=seeded(0))
+    assert seen[0].min() < 500 and seen[1].min() > 980
 
 
 # ---------------------------------------------------------------- held out

@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import ddpm
-from ddpm.config import ModelConfig
+from ddpm.config import ModelConfig, SamplingConfig
 from ddpm.data import to_uint8
 from ddpm.samplers import reverse_process
 from ddpm.train import build_model
@@ -27,6 +27,7 @@ from ddpm.ui.weights import wrap
 
 def settings(library, **changes):
     asked = {"n": 2, "choice": "all in turn", "sampler": "ddim", "steps": 4, "guidance": 2, "eta": 0, "seed": 3}
+    asked["middle"] = False
     return sampling.Settings.check(library, **asked | {"weights_id": "mnist"} | changes)
 
 
@@ -48,7 +49,7 @@ def test_frames_are_those_of_reverse_process(library):
 def test_sampler_and_eta_reach_the_process(library, changes):
     s = settings(library, guidance=1, **changes)
     frames = run(sampling.Trajectory(s))
-    options = {"sampler": s.sampler, "eta": s.eta, "num_steps": 4, "seed": 3}
+    options = {"sampler": s.how.sampler, "eta": s.how.eta, "num_steps": 4, "seed": 3}
     *_, last = reverse_process(s.weights.model, s.weights.sched, 2, y=torch.tensor([0, 1]), **options)
     assert np.array_equal(picture(frames[-1]["x"]), to_uint8(last.x_t).numpy().ravel())
     assert frames[-1]["x"] != run(sampling.Trajectory(settings(library, guidance=1)))[-1]["x"]
@@ -81,7 +82,15 @@ def test_the_moment_of_a_stop_is_kept(library):
 
 
 @pytest.mark.parametrize(
-    ("changes", "cost"), [({}, 8), ({"guidance": 1}, 4), ({"guidance": 0}, 4), ({"choice": "none"}, 4)]
+    ("changes", "cost"),
+    [
+        ({}, 8),
+        ({"guidance": 1}, 4),
+        ({"guidance": 0}, 4),
+        ({"choice": "none"}, 4),
+        ({"middle": True}, 5),  # of 999, 666, 333 and 0 one lies in the middle
+        ({"middle": True, "choice": "none"}, 4),
+    ],
 )
 def test_network_evaluations_are_counted_honestly(library, changes, cost):
     s = settings(library, **changes)
@@ -139,6 +148,9 @@ BAD = [
     ({"steps": math.nan}, "Steps"),
     ({"guidance": -1}, "Guidance"),
     ({"guidance": math.inf}, "Guidance"),
+    ({"middle": None}, "medium noise"),
+    ({"middle": "yes"}, "medium noise"),
+    ({"middle": [True]}, "medium noise"),
     ({"eta": 1.1}, "Eta"),
     ({"eta": math.nan}, "Eta"),
     ({"seed": -1}, "Seed"),
@@ -186,7 +198,7 @@ def reverse_tab(library):
 def test_a_closed_tab_and_a_second_generate_end_the_first(library):
     demo, engine = reverse_tab(library)[:2]
     generate = handler(demo, "reverse-generate")
-    asked = (2, "none", "ddim", 1000, 1, 0, 0, "mnist")
+    asked = (2, "none", "ddim", 1000, 1, False, 0, 0, "mnist")
 
     async def scenario():
         gone, stays = generate(*asked, Window("a")), generate(*asked, Window("b"))
@@ -195,7 +207,7 @@ def test_a_closed_tab_and_a_second_generate_end_the_first(library):
         await gone.aclose()  # what Gradio does when the tab is closed
         while len(engine._jobs) > 1:
             await asyncio.sleep(0.01)
-        again = generate(2, "none", "ddim", 2, 1, 0, 0, "mnist", Window("b"))
+        again = generate(2, "none", "ddim", 2, 1, False, 0, 0, "mnist", Window("b"))
         return [packet async for packet in again][-1], [packet async for packet in stays][-1]
 
     again, stays = asyncio.run(asyncio.wait_for(scenario(), 60))
@@ -210,7 +222,7 @@ def test_frames_that_the_page_missed_are_sent_again(library):
     view = named["reverse-view"]
 
     async def run_it():
-        stream = handler(demo, "reverse-generate")(1, "none", "ddim", 5, 1, 0, 0, "mnist", Window("a"))
+        stream = handler(demo, "reverse-generate")(1, "none", "ddim", 5, 1, False, 0, 0, "mnist", Window("a"))
         return [packet async for packet in stream]
 
     packets = asyncio.run(run_it())
@@ -234,6 +246,7 @@ def test_a_saved_picture_holds_its_recipe_and_its_pixels(library, kind):
     data = recipes.save(trajectory.frames, trajectory.settings, kind)
     recipe = recipes.read_recipe(base64.b64encode(data[: recipes.HEAD_BYTES]).decode())
     asked = {"n": 5, "class": "all in turn", "sampler": "ddim", "steps": 6, "guidance": 2, "eta": 0, "seed": 3}
+    asked["middle"] = False
     assert recipe == {"ddpm": ddpm.__version__, "weights": "mnist"} | asked
     with Image.open(io.BytesIO(data)) as opened:
         assert opened.size == ((3 * 34 + 2) * 4, (2 * 34 + 2) * 4)
@@ -245,9 +258,9 @@ def test_a_saved_picture_holds_its_recipe_and_its_pixels(library, kind):
 
 
 def test_a_recipe_makes_the_same_digits_again(library):
-    first = finished(library, n=3, sampler="ddpm", steps=5, guidance=1.5, seed=11, choice="4")
+    first = finished(library, n=3, sampler="ddpm", steps=5, guidance=1.5, seed=11, choice="4", middle=True)
     recipe = first.settings.recipe()
-    names = ("n", "class", "sampler", "steps", "guidance", "eta", "seed")
+    names = ("n", "class", "sampler", "steps", "guidance", "middle", "eta", "seed")
     again = sampling.Trajectory(sampling.Settings.check(library, *(recipe[name] for name in names), recipe["weights"]))
     assert run(again) == first.frames
 
@@ -274,18 +287,29 @@ class Dropped:
 def test_a_dropped_file_restores_all_or_nothing(library):
     demo, *_ = reverse_tab(library)
     restore = next(f.fn for f in demo.fns.values() if f.name == "restore")
-    trajectory = finished(library, n=7, steps=9, eta=0.5, seed=21, guidance=1, choice="3")
+    trajectory = finished(library, n=7, steps=9, eta=0.5, seed=21, guidance=1, choice="3", middle=True)
     good = restore("mnist", Dropped(recipes.save(trajectory.frames, trajectory.settings, "png")))
-    assert [good[i] for i in (0, 2, 3, 4, 5, 6, 7)] == [7, "ddim", 9, 1, 0.5, 21, "mnist"]
-    assert good[1]["value"] == "3" and "restored" in good[8]["notice"]
+    assert [good[i] for i in (0, 2, 3, 4, 5, 6, 7, 8)] == [7, "ddim", 9, 1, True, 0.5, 21, "mnist"]
+    assert good[1]["value"] == "3" and "restored" in good[9]["notice"]
 
     gone = dataclasses.replace(trajectory.settings.weights, label="trained elsewhere")
     elsewhere = dataclasses.replace(trajectory.settings, weights_id="gone", weights=gone)
     answer = restore("mnist", Dropped(recipes.save(trajectory.frames, elsewhere, "gif")))
-    assert answer[7] == "mnist" and "not here" in answer[8]["notice"]
-    wrong = dataclasses.replace(trajectory.settings, num_steps=0)
+    assert answer[8] == "mnist" and "not here" in answer[9]["notice"]
+    wrong = dataclasses.replace(trajectory.settings, how=SamplingConfig("ddim", 2000))
     refused = restore("mnist", Dropped(recipes.save(trajectory.frames, wrong, "png")))
-    assert "Steps" in refused[8]["error"] and refused[:8] == [gr.skip()] * 8
+    assert "Steps" in refused[9]["error"] and refused[:9] == [gr.skip()] * 9
+
+
+def test_a_file_from_before_guidance_had_an_interval_guides_everywhere(library, monkeypatch):
+    demo, *_ = reverse_tab(library)
+    restore = next(f.fn for f in demo.fns.values() if f.name == "restore")
+    trajectory = finished(library, guidance=2)
+    old = trajectory.settings.recipe()
+    del old["middle"]
+    monkeypatch.setattr(sampling.Settings, "recipe", lambda self: old)
+    answer = restore("mnist", Dropped(recipes.save(trajectory.frames, trajectory.settings, "png")))
+    assert answer[5] is False and "restored" in answer[9]["notice"]
 
 
 def test_a_picture_of_a_run_that_is_gone_says_what_to_do(library):
@@ -308,3 +332,5 @@ def test_what_it_costs_is_measured(library):
     assert f"about {seconds * 50:.1f} s here" in sentence and seconds > 0
     single = asyncio.run(costs.sentence(settings(library, steps=1, guidance=1)))
     assert single.startswith("1 step: 1 network evaluation,")
+    partly = asyncio.run(costs.sentence(settings(library, steps=15, middle=True)))
+    assert partly.startswith("15 steps, 5 of them guided: 20 network evaluations, about ")

@@ -51,8 +51,8 @@ def test_previews_are_of_the_averaged_weights():
     shown = picture(each.previews[-1]["x"])
     model = each.weights("").model
     y = torch.arange(20) % 10
-    guided = ddpm.Guided(model, training.PREVIEW_GUIDANCE)
-    *_, last = reverse_process(guided, each.sched, 20, y=y, num_steps=10, seed=0)
+    guided = ddpm.Guided(model, 1.5)  # a young network: see training_sampling
+    *_, last = reverse_process(guided, each.sched, 20, y=y, sampler="ddpm", num_steps=10, seed=0)
     assert np.array_equal(shown, to_uint8(last.x_t).numpy().ravel())
 
 
@@ -317,7 +317,7 @@ def test_colour_goes_through_training_previews_and_reverse(library, small, monke
     assert packet["channels"] == 3 and len(picture(packet["previews"][-1]["x"])) == 20 * 32 * 32 * 3
     asyncio.run(handler(demo, "train-use")(packet["run"], []))
     weights = library.get(packet["run"])
-    settings = sampling.Settings.check(library, 2, "c", "ddim", 2, 1, 0, 0, packet["run"])
+    settings = sampling.Settings.check(library, 2, "c", "ddim", 2, 1, False, 0, 0, packet["run"])
     assert weights.channels == 3 and settings.labels == (2,)
     frames = [frame for frame in sampling.Trajectory(settings).steps() if frame]
     assert len(picture(frames[-1]["x"])) == 2 * 32 * 32 * 3

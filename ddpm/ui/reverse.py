@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..samplers import SAMPLERS
+from ..config import PAGE_SAMPLING, SAMPLERS
 from . import parts
 from .engine import Engine, Job
 from .recipe import read_recipe, save
@@ -62,9 +62,11 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
     """The tab.  weights: whose samples are drawn."""
     sessions, kept, costs = Sessions(), parts.Kept(KEPT_BYTES), Costs(engine)
 
-    async def generate(n, choice, sampler, steps, guidance, eta, seed, weights, request: gr.Request) -> AsyncIterator:
+    async def generate(
+        n, choice, sampler, steps, guidance, middle, eta, seed, weights, request: gr.Request
+    ) -> AsyncIterator:
         try:
-            run = Trajectory(Settings.check(library, n, choice, sampler, steps, guidance, eta, seed, weights))
+            run = Trajectory(Settings.check(library, n, choice, sampler, steps, guidance, middle, eta, seed, weights))
             job = engine.submit(run.steps())
         except ValueError as error:
             yield {"error": str(error)}
@@ -105,24 +107,25 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
         data = await asyncio.to_thread(save, run.frames, run.settings, kind)
         s = run.settings
         return {
-            "name": f"digits-{s.sampler}-{s.num_steps}-seed{s.seed}.{kind}",
+            "name": f"digits-{s.how.sampler}-{s.how.num_steps}-seed{s.seed}.{kind}",
             "data": base64.b64encode(data).decode(),
         }
 
     def restore(now, event: gr.EventData) -> list[Any]:
         """The settings of a dropped file, or a sentence that says why not.  What is not right changes nothing."""
-        nothing = [gr.skip()] * 8
+        nothing = [gr.skip()] * 9
         try:
             recipe = read_recipe(event._data.get("head") if isinstance(event._data, dict) else None)
             here = recipe.get("weights") in library.shipped
             weights_id = recipe["weights"] if here else now
-            names = ("n", "class", "sampler", "steps", "guidance", "eta", "seed")
+            names = ("n", "class", "sampler", "steps", "guidance", "middle", "eta", "seed")
+            recipe.setdefault("middle", False)  # files from before there was a choice
             s = Settings.check(library, *(recipe.get(name) for name in names), weights_id)
         except ValueError as error:
             return [*nothing, {"error": str(error)}]
         notice = "Settings restored from that file." if here else "Settings restored, but its weights are not here."
-        values = [s.n, gr.update(choices=choices(s.weights), value=s.choice), s.sampler, s.num_steps]
-        return [*values, s.guidance, s.eta, s.seed, s.weights_id, {"notice": notice}]
+        values = [s.n, gr.update(choices=choices(s.weights), value=s.choice), s.how.sampler, s.how.num_steps]
+        return [*values, s.how.guidance, s.middle, s.how.eta, s.seed, s.weights_id, {"notice": notice}]
 
     def classes(weights_id) -> tuple[str, ...]:
         """What can be asked of these weights; nothing if they cannot be used."""
@@ -142,12 +145,21 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
                 known = classes(library.default) or (NONE,)
                 choice = gr.Dropdown(known, value=known[0], label="Class", elem_id="reverse-class")
             sampler = gr.Radio(
-                [(name.upper(), name) for name in SAMPLERS], value="ddim", label="Sampler", elem_id="reverse-sampler"
+                [(name.upper(), name) for name in SAMPLERS],
+                value=PAGE_SAMPLING.sampler,
+                label="Sampler",
+                elem_id="reverse-sampler",
             )
-            steps = gr.Slider(1, MAX_STEPS, 50, step=1, label="Steps", elem_id="reverse-steps")
+            steps = gr.Slider(1, MAX_STEPS, PAGE_SAMPLING.num_steps, step=1, label="Steps", elem_id="reverse-steps")
             guidance = gr.Slider(
-                0, 5, 2, step=0.1, label="Guidance (1: the label, above: more so)", elem_id="reverse-guidance"
+                0,
+                5,
+                PAGE_SAMPLING.guidance,
+                step=0.1,
+                label="Guidance (1: the label, above: more so)",
+                elem_id="reverse-guidance",
             )
+            middle = gr.Checkbox(True, label="Guide at medium noise only", elem_id="reverse-middle")
             eta = gr.Slider(0, 1, 0, step=0.05, label="Eta (fresh noise in DDIM)", elem_id="reverse-eta")
             with gr.Row(elem_classes="pair"):
                 seed = gr.Number(0, label="Seed", precision=0, elem_id="reverse-seed")
@@ -166,7 +178,7 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
                 "rest back as noise; the digit is decided early, its edges late.",
             )
 
-    inputs = [n, choice, sampler, steps, guidance, eta, seed, weights]
+    inputs = [n, choice, sampler, steps, guidance, middle, eta, seed, weights]
     quiet = {"show_progress": "hidden", "queue": False}
     go.click(generate, inputs, view, show_progress="hidden", concurrency_limit=64, trigger_mode="multiple")
     halt.click(stop, None, view, **quiet)

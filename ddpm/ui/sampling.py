@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +16,9 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..guidance import Guided
-from ..samplers import SAMPLERS, SampleStep, ddim_step, ddpm_step, num_evaluations, reverse_process, timesteps
+from ..config import PAGE_SAMPLING, SAMPLERS, SamplingConfig
+from ..evaluate import Sampler
+from ..samplers import SampleStep, ddim_step, ddpm_step, num_evaluations, timesteps
 from ..schedule import Schedule
 from . import parts
 from .engine import Engine
@@ -36,48 +39,45 @@ class Settings:
     n: int
     choice: str
     labels: tuple[int, ...]
-    sampler: str
-    num_steps: int
-    guidance: float
-    eta: float
+    how: SamplingConfig
+    middle: bool  # whether guidance was asked for at medium noise only
     seed: int
     weights_id: str
     weights: Weights
 
     @classmethod
-    def check(cls, library: Library, n, choice, sampler, steps, guidance, eta, seed, weights_id) -> Settings:
+    def check(cls, library: Library, n, choice, sampler, steps, guidance, middle, eta, seed, weights_id) -> Settings:
         """Raises ValueError with one clear sentence about the first value that will not do."""
         weights = library.get(weights_id)
         choice = parts.one_of(choice, "Class", choices(weights))
         known = tuple(range(weights.num_classes)) or (-1,)
         labels = {ALL: known, NONE: (-1,)}.get(choice) or (weights.class_names.index(choice),)
-        return cls(
-            parts.whole_number(n, "Digits", 1, MAX_DIGITS),
-            choice,
-            labels,
-            parts.one_of(sampler, "Sampler", SAMPLERS),
-            parts.whole_number(steps, "Steps", 1, min(MAX_STEPS, weights.sched.T)),
-            parts.number(guidance, "Guidance", 0, MAX_GUIDANCE),
-            parts.number(eta, "Eta", 0, 1),
-            parts.whole_number(seed, "Seed", 0, parts.MAX_SEED),
-            weights_id,
-            weights,
-        )
+        n = parts.whole_number(n, "Digits", 1, MAX_DIGITS)
+        sampler = parts.one_of(sampler, "Sampler", SAMPLERS)
+        steps = parts.whole_number(steps, "Steps", 1, min(MAX_STEPS, weights.sched.T))
+        guidance = parts.number(guidance, "Guidance", 0, MAX_GUIDANCE)
+        middle = parts.one_of(middle, "Guide at medium noise only", (True, False))
+        eta = parts.number(eta, "Eta", 0, 1)
+        between = (PAGE_SAMPLING.guide_from, PAGE_SAMPLING.guide_to) if middle else (0.0, 1.0)
+        how = SamplingConfig(sampler, steps, eta, guidance, *between)
+        seed = parts.whole_number(seed, "Seed", 0, parts.MAX_SEED)
+        return cls(n, choice, labels, how, middle, seed, weights_id, weights)
 
-    def asked(self):
-        """The model as the sampler gets it: guided where there are labels to be guided by."""
-        guided = self.weights.num_classes and -1 not in self.labels
-        return Guided(self.weights.model, self.guidance) if guided else self.weights.model
+    def sampler(self) -> Sampler:
+        """Whom to ask for these digits.  Without a label there is nothing to be guided by."""
+        how = self.how if -1 not in self.labels else dataclasses.replace(self.how, guidance=1.0)
+        return Sampler(self.weights.model, self.weights.sched, how)
 
     def recipe(self) -> dict[str, Any]:
         """What it takes to make the same pictures again."""
         return {
             "ddpm": __version__,
             "weights": self.weights.label,  # the id of a training run is nobody else's business
-            "sampler": self.sampler,
-            "steps": self.num_steps,
-            "eta": self.eta,
-            "guidance": self.guidance,
+            "sampler": self.how.sampler,
+            "steps": self.how.num_steps,
+            "eta": self.how.eta,
+            "guidance": self.how.guidance,
+            "middle": self.middle,
             "class": self.choice,
             "n": self.n,
             "seed": self.seed,
@@ -102,29 +102,15 @@ class Trajectory:
 
     def __post_init__(self):
         s = self.settings
-        self.model = s.asked()
-        self.evaluations = num_evaluations(self.model, s.num_steps)
-        self.times = timesteps(s.weights.sched.T, s.num_steps)
-        kept = np.linspace(0, s.num_steps, min(s.num_steps + 1, MAX_FRAMES)).round().astype(int)
+        self.sampler, self.num_steps = s.sampler(), s.how.num_steps
+        self.times = timesteps(s.weights.sched.T, self.num_steps)
+        kept = np.linspace(0, self.num_steps, min(self.num_steps + 1, MAX_FRAMES)).round().astype(int)
         self.kept = set(kept.tolist())
 
     def steps(self) -> Iterator[dict[str, Any] | None]:
         """The engine's job: one network evaluation a step, yielding the frames that are kept."""
         s, w = self.settings, self.settings.weights
-        labels = parts.digit_labels(list(s.labels), s.n).to(w.model.device) if w.num_classes else None
-        process = reverse_process(
-            self.model,
-            w.sched,
-            s.n,
-            y=labels,
-            sampler=s.sampler,
-            num_steps=s.num_steps,
-            eta=s.eta,
-            seed=s.seed,
-            img_size=w.img_size,
-            channels=w.channels,
-            device=w.model.device,
-        )
+        process = self.sampler.steps(s.n, parts.digit_labels(list(s.labels), s.n) if w.num_classes else None, s.seed)
         while True:
             start = time.perf_counter()
             moment = next(process, None)
@@ -137,13 +123,13 @@ class Trajectory:
     def keep(self, moment: SampleStep) -> dict[str, Any]:
         """Make a frame of this moment and keep it."""
         s = self.settings
-        then = self.times[moment.i + 1] if moment.i < s.num_steps else None
+        then = self.times[moment.i + 1] if moment.i < self.num_steps else None
         frame = {
             "k": len(self.frames),
             "i": moment.i,
             "t": moment.t,
             "s": then,
-            "c": None if then is None else coefficients(s.sampler, moment.t, then, s.weights.sched, s.eta),
+            "c": None if then is None else coefficients(s.how.sampler, moment.t, then, s.weights.sched, s.how.eta),
             "x": parts.b64(parts.frame(moment.x_t)),
             "h": parts.b64(parts.frame(moment.x0_hat)),
         }
@@ -159,6 +145,7 @@ class Trajectory:
     def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         """What the page gets: the frames not yet sent, and how far the run is."""
         s, w = self.settings, self.settings.weights
+        asked_at = self.times[: self.moment.i + 1] if self.moment else []
         return {
             "run": self.id,
             "frames": frames,
@@ -166,10 +153,10 @@ class Trajectory:
             "n": s.n,
             "size": w.img_size,
             "channels": w.channels,
-            "sampler": s.sampler,
+            "sampler": s.how.sampler,
             "step": self.step,
-            "num_steps": s.num_steps,
-            "evaluations": self.evaluations * self.step // s.num_steps,
+            "num_steps": self.num_steps,
+            "evaluations": num_evaluations(self.sampler.asked, asked_at),
             "seconds": round(self.seconds, 2),
         } | more
 
@@ -203,17 +190,21 @@ class Costs:
 
     async def sentence(self, s: Settings) -> str:
         """What the settings will cost, in words."""
-        model = s.asked()
-        per_step = num_evaluations(model, 1)
-        evaluations, key = per_step * s.num_steps, (s.weights_id, s.n * per_step)
+        sampler, num_steps = s.sampler(), s.how.num_steps
+        each = Counter(num_evaluations(sampler.asked, [t]) for t in timesteps(s.weights.sched.T, num_steps)[:-1])
+        seconds = sum([steps * await self.evaluation(s, cost * s.n) for cost, steps in each.items()])
+        guided = "" if not each[2] else ", guided" if each[2] == num_steps else f", {each[2]} of them guided"
+        network = f"{sampler.evaluations} network evaluation{'s' * (sampler.evaluations > 1)}"
+        return f"{num_steps} step{'s' * (num_steps > 1)}{guided}: {network}, about {seconds:.1f} s here."
+
+    async def evaluation(self, s: Settings, rows: int) -> float:
+        """Seconds of one evaluation of so many pictures, measured once."""
+        key = (s.weights_id, rows)
         if key not in self._seconds:
-            self._seconds[key] = await self.engine.submit(self.measure(s.weights, s.n * per_step)).result()
+            self._seconds[key] = await self.engine.submit(self.measure(s.weights, rows)).result()
             while len(self._seconds) > MAX_COSTS:
                 del self._seconds[next(iter(self._seconds))]
-        seconds = self._seconds[key] * s.num_steps
-        steps = f"{s.num_steps} step{'s' * (s.num_steps > 1)}{', guided' * (per_step > 1)}"
-        network = f"{evaluations} network evaluation{'s' * (evaluations > 1)}"
-        return f"{steps}: {network}, about {seconds:.1f} s here."
+        return self._seconds[key]
 
     @staticmethod
     def measure(weights: Weights, rows: int) -> Iterator[float]:

@@ -10,13 +10,10 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ..config import PRESETS, Config, for_dataset
+from ..config import PRESETS, Config, for_dataset, training_sampling
 from ..data import Dataset, load_dataset
 from ..device import Inference, pick_device
-from ..guidance import Guided
-from ..samplers import reverse_process
+from ..evaluate import Sampler
 from ..schedule import make_schedule
 from ..train import Snapshot, TrainState, build_model, fit
 from . import parts
@@ -34,8 +31,6 @@ BUDGETS = {"seconds": (5, 600), "steps": (1, 20_000)}
 MAX_ACTIVE = 4  # training runs at a time on one server
 KEPT_RUNS = 16
 PREVIEWS = 20  # pictures: every class twice, from one fixed noise
-PREVIEW_EVALUATIONS = 20  # network evaluations a picture, a guided pair counting two
-PREVIEW_GUIDANCE = 2.0
 PREVIEW_EVERY = 2.0  # seconds of training at first, later a twentieth of the time spent
 MAX_POINTS = 400  # of the loss curve that the page gets
 
@@ -87,15 +82,9 @@ class TrainingRun:
 
     def preview(self) -> Iterator[None]:
         """Samples of the averaged weights, always from the same noise and of the same classes."""
-        state, m = self.state, self.config.model
-        model = asked = Inference(state.ema_model(), "auto")
-        num_steps, y = min(PREVIEW_EVALUATIONS, self.sched.T), None
-        if m.num_classes:
-            asked = Guided(model, PREVIEW_GUIDANCE)
-            num_steps = num_steps // asked.num_evaluations
-            y = (torch.arange(PREVIEWS) % m.num_classes).to(self.device)
-        options = {"img_size": m.img_size, "channels": m.in_ch, "device": self.device}
-        for step in reverse_process(asked, self.sched, PREVIEWS, y=y, num_steps=num_steps, seed=0, **options):
+        state = self.state
+        how = training_sampling(state.images_seen, self.sched.T)
+        for step in Sampler(Inference(state.ema_model(), "auto"), self.sched, how).steps(PREVIEWS):
             last = step
             yield
         shown = {"k": len(self.previews), "step": state.step, "seconds": round(state.seconds, 1)}

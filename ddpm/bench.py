@@ -1,0 +1,226 @@
+"""Speed and quality on this machine: ours against the tutorial's code, and quality against seconds of training.
+
+Each row runs in a process of its own, one after the other, so that its peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from . import baseline
+from .checkpoint import load_checkpoint
+from .config import PAGE_SAMPLING, PRESETS, SamplingConfig, training_sampling
+from .data import Loader, load_dataset
+from .device import Inference, bfloat16_is_faster, pick_device, resolve_precision
+from .evaluate import Sampler, evaluate
+from .samplers import SAMPLERS
+from .schedule import make_schedule
+from .train import build_model, fit
+
+TUTORIAL = "the tutorial's code"
+DIGITS = 16  # drawn in the sampling rows
+WARM_UP = 3  # steps that are not timed
+BUDGETS, SEEDS = (10, 30, 60, 120), (0, 1, 2)
+CURVE_STEPS = (5, 10, 15, 20, 50, 100, 250)
+Row = dict[str, Any]
+
+
+def peak_megabytes() -> int | None:
+    """The most memory this process has held; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
+
+
+def timed(steps: Iterable[Any], seconds: float) -> list[float]:
+    """The seconds of each step, after a warm-up, for about so many seconds and at least five steps."""
+    times, start = [], time.perf_counter()
+    for i, _ in enumerate(steps):
+        now = time.perf_counter()
+        if i >= WARM_UP:
+            times.append(now - start)
+        if i >= WARM_UP + 4 and sum(times) > seconds:
+            break
+        start = now
+    return times
+
+
+def speed_of_the_tutorial(seconds: float) -> Row:
+    """Training and sampling of the tutorial's code: float32, contiguous, batch 128, the same digits in memory."""
+    torch.manual_seed(0)
+    code = baseline.Diffusion()
+    loader = Loader(load_dataset("bundled").images, batch_size=128)
+    training = timed((code.train_step(loader.batch(step)[0]) for step in range(10**6)), seconds)
+    steps = max(10, round(seconds))
+    code.sample(DIGITS, 3)
+    start = time.perf_counter()
+    code.sample(DIGITS, steps)
+    drawing = (time.perf_counter() - start) / steps * code.T
+    return {"images_per_second": 128 / statistics.median(training), "sampling_seconds": drawing, "evaluations": code.T}
+
+
+def speed_of_ours(preset: str, precision: str, seconds: float) -> Row:
+    """Training and sampling of a preset: as a network of the tutorial's with its sampler, else with the page's."""
+    config = PRESETS[preset]
+    recipe = dataclasses.replace(config.train, precision=precision)
+    data, s = load_dataset("bundled"), config.schedule
+    sched = make_schedule(s.T, s.beta_start, s.beta_end, s.kind)
+    model = build_model(config.model).to(pick_device())
+    labels = data.labels if model.num_classes else None
+    training = timed(fit(model, data.images, labels, sched=sched, config=recipe, steps=10**6), seconds)
+
+    how = PAGE_SAMPLING if model.num_classes else SamplingConfig("ddpm", s.T)
+    sampler = Sampler(Inference(model, precision), sched, how)
+    cost = sampler.evaluations
+    if model.num_classes:
+        drawing = min(timed((sampler.draw(DIGITS) for _ in range(10**3)), seconds / 2))
+    else:  # a thousand steps alike: timing some of them is enough
+        drawing = statistics.median(timed(sampler.steps(DIGITS), seconds)) * s.T
+    return {
+        "images_per_second": recipe.batch_size / statistics.median(training),
+        "sampling_seconds": drawing,
+        "evaluations": cost,
+    }
+
+
+def quality(seconds: float, seed: int, n: int) -> Row:
+    """The fast preset trained from nothing on the bundled digits, loading them included; n digits, judged."""
+    resolve_precision("auto", pick_device())  # timed once in a process, as the page does when it opens
+    start = time.perf_counter()
+    data, config = load_dataset("bundled"), PRESETS["fast"]
+    recipe = dataclasses.replace(config.train, seed=seed)
+    sched = make_schedule(config.schedule.T, kind=config.schedule.kind)
+    model = build_model(config.model, seed).to(pick_device())
+    left = seconds - (time.perf_counter() - start)
+    *_, state = fit(model, data.images, data.labels, sched=sched, config=recipe, seconds=left)
+    took = time.perf_counter() - start
+    how = training_sampling(state.images_seen, sched.T)
+    sampler = Sampler(Inference(state.ema_model(), "auto"), sched, how)
+    spent = {"seconds": seconds, "took": took, "images_seen": state.images_seen, "sampler": how.sampler}
+    return spent | evaluate(sampler, n, seed)
+
+
+def curve_point(checkpoint: str, how: SamplingConfig, n: int) -> Row:
+    """One sampler at one number of steps with the weights of a checkpoint."""
+    loaded = load_checkpoint(checkpoint)
+    return evaluate(Sampler(Inference(loaded.model, "auto"), loaded.sched, how), n)
+
+
+def _measured(function: Callable[..., Row], args: tuple) -> Row:
+    row = function(*args)
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} | {"peak_mb": peak_megabytes()}
+
+
+def run(tasks: Sequence[tuple[Row, Callable[..., Row], tuple]]) -> list[Row]:
+    """Each task, (name, function, arguments), in a fresh process; the rows in the same order."""
+    rows, context = [], multiprocessing.get_context("spawn")
+    for name, function, args in tqdm(tasks, unit="row", disable=None, leave=False):
+        with context.Pool(1) as pool:
+            rows.append(name | pool.apply(_measured, (function, args)))
+    return rows
+
+
+def median_row(rows: list[Row]) -> Row:
+    """The median of each number in rows that are repetitions of one another."""
+    numbers = {k: [row[k] for row in rows] for k, v in rows[0].items() if isinstance(v, (int, float))}
+    return rows[0] | {k: statistics.median(v) for k, v in numbers.items()}
+
+
+def machine() -> Row:
+    bfloat16 = bfloat16_is_faster(pick_device().type)
+    return {"device": str(pick_device()), "cores": os.cpu_count(), "threads": torch.get_num_threads()} | {
+        "processor": platform.machine(),
+        "torch": torch.__version__,
+        "auto_precision": "bfloat16" if bfloat16 else "float32",
+    }
+
+
+def speeds(quick: bool) -> list[Row]:
+    """Images per second and sampling seconds of each row; twice in the long version, the faster one counts."""
+    seconds = 2.0 if quick else 8.0
+    ours = [(preset, precision) for preset in PRESETS for precision in ("bfloat16", "float32")]
+    tasks = [({"name": TUTORIAL, "precision": "float32"}, speed_of_the_tutorial, (seconds,))]
+    tasks += [({"name": f"ours, {p}", "precision": q}, speed_of_ours, (p, q, seconds)) for p, q in ours]
+    first = run(tasks)
+    again = first if quick else run(tasks)
+    return [
+        a
+        | {
+            "images_per_second": max(a["images_per_second"], b["images_per_second"]),
+            "sampling_seconds": min(a["sampling_seconds"], b["sampling_seconds"]),
+        }
+        for a, b in zip(first, again, strict=True)
+    ]
+
+
+def bench(quick: bool = False) -> dict[str, Any]:
+    """Everything in one run, as plain JSON: `ratios` first."""
+    rows, n = speeds(quick), 500 if quick else 2000
+    budgets, seeds = ((10, 30), (0,)) if quick else (BUDGETS, SEEDS)
+    trained = run([({"seed": seed}, quality, (budget, seed, n)) for budget in budgets for seed in seeds])
+    medians = [median_row([row for row in trained if row["seconds"] == budget]) for budget in budgets]
+    tutorial, *ours = rows
+    ratios = {
+        f"{row['name']} in {row['precision']}": {
+            "training": round(row["images_per_second"] / tutorial["images_per_second"], 2),
+            "sampling": round(tutorial["sampling_seconds"] / row["sampling_seconds"], 1),
+        }
+        for row in ours
+    }
+    return {
+        "ratios": ratios,
+        "machine": machine(),
+        "sampling": dataclasses.asdict(PAGE_SAMPLING),
+        "speed": rows,
+        "quality": medians,
+        "runs": trained,
+    }
+
+
+def curve(checkpoint: str, quick: bool = False) -> dict[str, Any]:
+    """FID over floor and accuracy of shipped weights against steps, for each sampler; n is 2,000 up to 100 steps."""
+    tasks = []
+    for sampler in SAMPLERS:
+        for steps in CURVE_STEPS[:3] if quick else CURVE_STEPS:
+            how = dataclasses.replace(PAGE_SAMPLING, sampler=sampler, num_steps=steps)
+            n = 200 if quick else 2000 if steps <= 100 else 500
+            tasks.append(({"sampler": sampler, "steps": steps}, curve_point, (checkpoint, how, n)))
+    return {"checkpoint": checkpoint, "machine": machine(), "points": run(tasks)}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result of `bench` as text, ratios first."""
+    lines = [f"against {TUTORIAL}, on {result['machine']['cores']} cores:", ""]
+    lines += [f"{'':32}{'training':>10}{'sampling':>10}"]
+    for name, ratio in result["ratios"].items():
+        lines.append(f"{name:32}{ratio['training']:>9.2f}x{ratio['sampling']:>9.1f}x")
+    lines += ["", f"{'':32}{'images/s':>10}{f'{DIGITS} digits':>11}{'evals':>7}{'MB':>7}"]
+    for row in result["speed"]:
+        lines.append(
+            f"{row['name'] + ' in ' + row['precision']:32}{row['images_per_second']:>10.0f}"
+            f"{row['sampling_seconds']:>10.2f}s{row['evaluations']:>7}{row['peak_mb'] or 0:>7}"
+        )
+    first = result["quality"][0]
+    lines += ["", f"preset fast from nothing; {first['n']} digits of {first['evaluations']} evaluations; medians:", ""]
+    lines += [f"{'trained':>8}{'images':>9}{'FID/floor':>11}{'read':>8}{'recall':>8}{'spread':>8}{'MB':>7}"]
+    for row in result["quality"]:
+        lines.append(
+            f"{row['seconds']:>6} s{row['images_seen']:>9.0f}{row['fid_over_floor']:>11.2f}{row['accuracy']:>8.1%}"
+            f"{row['recall_over_real']:>8.2f}{row['distance_over_real']:>8.2f}{row['peak_mb'] or 0:>7.0f}"
+        )
+    lines += ["", "recall and spread (mean distance within a class) are relative to real digits'"]
+    return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""A model judged: samples drawn as asked, and what the judge says of them beside real digits."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import metrics
+from .config import SamplingConfig
+from .data import load_dataset
+from .device import Inference
+from .guidance import Guided
+from .samplers import SampleStep, num_evaluations, reverse_process, timesteps
+from .schedule import Schedule
+
+BATCH = 250  # images at a time
+
+
+def class_labels(num_classes: int, n: int) -> Tensor | None:
+    """Sample i is of class i mod num_classes; None for a model without classes."""
+    return torch.arange(n) % num_classes if num_classes else None
+
+
+class Sampler:
+    """A model, a schedule and how to draw: n samples at once or in batches, always the same ones for a seed."""
+
+    def __init__(self, model: Inference, sched: Schedule, how: SamplingConfig):
+        self.config, self.sched, self.how = model.model.config, sched, how
+        self.asked = Guided(model, how.guidance, how.interval(sched.T)) if self.config.num_classes else model
+        self.device = model.device
+        self.evaluations = num_evaluations(self.asked, timesteps(sched.T, how.num_steps))
+
+    def steps(self, n: int, y: Tensor | None = None, seed: int = 0, first: int = 0) -> Iterator[SampleStep]:
+        """`reverse_process` for samples first .. first + n - 1 in one batch.  y: (n,); None: the classes in turn."""
+        m, how = self.config, self.how
+        if y is None and m.num_classes:
+            y = class_labels(m.num_classes, first + n)[first:]
+        options = {"sampler": how.sampler, "num_steps": how.num_steps, "eta": how.eta, "seed": seed, "first": first}
+        options |= {"img_size": m.img_size, "channels": m.in_ch, "device": self.device}
+        return reverse_process(self.asked, self.sched, n, y=None if y is None else y.to(self.device), **options)
+
+    def frames(
+        self,
+        n: int,
+        y: Tensor | None = None,
+        seed: int = 0,
+        *,
+        kept: Callable[[int], bool],
+        progress: Callable[[int], Any] = lambda images: None,
+    ) -> list[Tensor]:
+        """The moments i with kept(i), (n, C, H, W) each, batch by batch.  progress: told the images of each step."""
+        found: dict[int, list[Tensor]] = {}
+        for first in range(0, n, BATCH):
+            size = min(BATCH, n - first)
+            for moment in self.steps(size, None if y is None else y[first : first + size], seed, first):
+                progress(size)
+                if kept(moment.i):
+                    found.setdefault(moment.i, []).append(moment.x_t.cpu())
+        return [torch.cat(found[i]) for i in sorted(found)]
+
+    def draw(self, n: int, y: Tensor | None = None, seed: int = 0, **options: Any) -> Tensor:
+        """n finished samples, (n, C, H, W) in about [-1, 1]."""
+        return self.frames(n, y, seed, kept=lambda i: i == self.how.num_steps, **options)[0]
+
+
+@functools.lru_cache(maxsize=4)
+def real_scores(n: int) -> dict[str, float]:
+    """What n real digits score: see metrics.floor.  They are the bundled ones, so that this needs no network."""
+    digits = load_dataset("bundled")
+    return metrics.floor(digits.images, digits.labels, n)
+
+
+def evaluate(sampler: Sampler, n: int, seed: int = 0, **options: Any) -> dict[str, Any]:
+    """The judge's verdict on n samples, with what it took to draw them.  Raises ValueError for what it cannot read."""
+    m = sampler.config
+    if (m.in_ch, m.img_size) != (1, 32) or m.num_classes not in (0, 10):
+        raise ValueError("the judge reads MNIST digits, 1x32x32 in 10 classes; this model draws something else")
+    start = time.perf_counter()
+    images = sampler.draw(n, seed=seed, **options)
+    seconds = time.perf_counter() - start
+    verdict = metrics.judge(images, class_labels(m.num_classes, n), real_scores(n))
+    how = {"evaluations": sampler.evaluations, "images_per_second": n / seconds, "seed": seed}
+    return how | verdict

@@ -1,0 +1,127 @@
+"""The benchmark measures what it says: the tutorial's code is the tutorial's, rows are rows, ratios are ratios."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from ddpm import UNet, baseline, bench, make_schedule, sample
+from ddpm.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def code():
+    torch.manual_seed(0)
+    return baseline.Diffusion()
+
+
+def test_the_baseline_has_the_tutorials_parameters(code):
+    assert sum(p.numel() for p in code.model.parameters()) == 3_829_569
+
+
+def same_weights(code) -> UNet:
+    """Our network with the baseline's weights: both list them in the order of the forward pass but for the way up."""
+    names = {"time": "t_embed", "mid": "mid_block", "down1": "down_blocks.0", "down2": "down_blocks.1"}
+    names |= {"pool1": "downs.0", "pool2": "downs.1", "up1": "ups.0", "up2": "ups.1"}
+    names |= {"dec1": "up_blocks.0", "dec2": "up_blocks.1"}
+    state = {}
+    for key, value in code.model.state_dict().items():
+        first, rest = key.split(".", 1)
+        state[f"{names.get(first, first)}.{rest}".replace(".skip.", ".shortcut.")] = value
+    model = UNet()
+    model.load_state_dict(state)
+    return model
+
+
+def test_the_baselines_network_and_sampler_are_ours_with_the_defaults(code):
+    model, sched = same_weights(code), make_schedule()
+    x, t = torch.randn(2, 1, 32, 32), torch.tensor([3, 900])
+    with torch.no_grad():
+        torch.testing.assert_close(model(x, t), code.model(x, t), rtol=1e-4, atol=1e-5)
+    code.T, T = 3, code.T  # the last three steps of both
+    torch.manual_seed(1)
+    theirs = code.sample(2)
+    code.T = T
+    short = {k: v[:3] if isinstance(v, torch.Tensor) else v for k, v in vars(sched).items()} | {"T": 3}
+    torch.manual_seed(1)
+    torch.testing.assert_close(sample(model, type(sched)(**short), 2), theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_the_baseline_learns_and_averages(code):
+    torch.manual_seed(2)
+    x0 = torch.full((4, 1, 32, 32), -1.0)
+    before = {k: v.clone() for k, v in code.ema.items()}
+    assert 0.5 < code.train_step(x0) < 3
+    for name, value in code.model.state_dict().items():
+        torch.testing.assert_close(code.ema[name], 0.9999 * before[name] + 0.0001 * value)
+
+
+def test_timed_leaves_the_warm_up_out_and_stops(monkeypatch):
+    clock = iter([0.0, 100, 200, 300, 301, 303, 306, 310, 315, 321])
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(clock))
+    assert bench.timed(iter(range(100)), seconds=1) == pytest.approx([1, 2, 3, 4, 5])
+
+
+def test_the_median_of_repetitions():
+    rows = [{"a": 1, "b": 5.0, "c": "x"}, {"a": 3, "b": 4.0, "c": "x"}, {"a": 2, "b": 9.0, "c": "x"}]
+    assert bench.median_row(rows) == {"a": 2, "b": 5.0, "c": "x"}
+
+
+def double(x):
+    return {"twice": 2.0 * x}
+
+
+def test_each_row_runs_in_a_process_of_its_own():
+    rows = bench.run([({"name": "a"}, double, (3,)), ({"name": "b"}, double, (4,))])
+    assert [(row["name"], row["twice"]) for row in rows] == [("a", 6.0), ("b", 8.0)]
+    assert all(row["peak_mb"] > 50 for row in rows)
+
+
+def speed(images, seconds, name="ours", precision="float32"):
+    figures = {"images_per_second": images, "sampling_seconds": seconds, "evaluations": 20, "peak_mb": 500}
+    return {"name": name, "precision": precision} | figures
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """The benchmark with its rows given: what is left is how they are put together."""
+    rows = [speed(50, 80.0, bench.TUTORIAL), speed(150, 20.0), speed(1000, 0.4, "ours, fast", "bfloat16")]
+    monkeypatch.setattr(bench, "speeds", lambda quick: rows)
+    scores = {"fid_over_floor": 2.0, "accuracy": 0.99, "recall_over_real": 0.9, "distance_over_real": 0.95}
+
+    def run(tasks):
+        return [
+            name
+            | {"seconds": args[0], "images_seen": 10 + name["seed"], "n": args[2], "evaluations": 20, "peak_mb": 1}
+            | scores
+            for name, _, args in tasks
+        ]
+
+    monkeypatch.setattr(bench, "run", run)
+
+
+def test_ratios_are_against_the_tutorials_code(measured):
+    result = bench.bench()
+    assert next(iter(result)) == "ratios"
+    assert result["ratios"]["ours in float32"] == {"training": 3.0, "sampling": 4.0}
+    assert result["ratios"]["ours, fast in bfloat16"] == {"training": 20.0, "sampling": 200.0}
+    assert [row["seconds"] for row in result["quality"]] == [10, 30, 60, 120]
+    assert len(result["runs"]) == 12 and result["quality"][0]["images_seen"] == 11
+    assert {row["n"] for row in result["runs"]} == {2000}
+
+
+def test_the_command_prints_a_table_and_writes_json(measured, tmp_path, capsys):
+    out = tmp_path / "b.json"
+    assert main(["bench", "--quick", "--out", str(out)]) == 0
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert "ours in float32" in text and "3.00x" in text and "200.0x" in text and f"wrote {out}" in lines[-1]
+    assert lines.index(next(line for line in lines if "3.00x" in line)) < 5, "ratios first"
+    assert json.loads(out.read_text())["quality"][0]["n"] == 500
+
+
+def test_a_folder_that_is_not_there_is_said_before_half_an_hour_is_spent(tmp_path, capsys):
+    assert main(["bench", "--out", str(tmp_path / "no" / "b.json")]) == 2
+    assert "--out" in capsys.readouterr().err

@@ -1,0 +1,120 @@
+"""Samples drawn as asked, and the verdict on them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from ddpm import Guided, ModelConfig, evaluate, make_schedule, metrics, reverse_process, save_checkpoint
+from ddpm.__main__ import main
+from ddpm.config import Config, SamplingConfig, ScheduleConfig
+from ddpm.device import Inference
+from ddpm.evaluate import Sampler, class_labels
+from ddpm.train import build_model
+
+SCHED = make_schedule(20, kind="cosine")
+DIGITS = ModelConfig(base=8, t_dim=8, mults=(1, 2), num_classes=10, patch_size=4, prediction="v")
+
+
+def last(process):
+    *_, moment = process
+    return moment.x_t
+
+
+def test_classes_in_turn():
+    assert class_labels(3, 7).tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert class_labels(0, 7) is None
+
+
+def test_a_sampler_is_reverse_process_with_its_settings(tiny_classes_model):
+    how = SamplingConfig("ddim", 6, eta=0.5, guidance=3.0, guide_from=0.25, guide_to=0.6)
+    sampler = Sampler(Inference(tiny_classes_model), SCHED, how)
+    asked = Guided(tiny_classes_model, 3.0, interval=(5, 12))
+    options = {"y": class_labels(10, 12), "num_steps": 6, "eta": 0.5, "seed": 4, "img_size": 8}
+    expected = last(reverse_process(asked, SCHED, 12, **options))
+    torch.testing.assert_close(sampler.draw(12, seed=4), expected, atol=1e-4, rtol=0)
+    assert sampler.evaluations == 6 + 2, "of 19, 15, 11, 8, 4 and 0 two lie between 5 and 12"
+    plain = last(reverse_process(Guided(tiny_classes_model, 3.0), SCHED, 12, **options))
+    assert (plain - expected).abs().max() > 0.01
+
+
+def test_batches_are_one_long_batch(tiny_classes_model, monkeypatch):
+    sampler = Sampler(Inference(tiny_classes_model), SCHED, SamplingConfig(num_steps=3))
+    whole = sampler.draw(11, seed=2)
+    monkeypatch.setattr(evaluate, "BATCH", 4)
+    seen = []
+    torch.testing.assert_close(sampler.draw(11, seed=2, progress=seen.append), whole, atol=1e-4, rtol=0)
+    assert sum(seen) == 11 * 4
+    y = torch.full((11,), 7)
+    torch.testing.assert_close(sampler.draw(11, y, 2)[3], sampler.draw(4, y[:4], 2)[3], atol=1e-4, rtol=0)
+    assert (sampler.draw(11, y, 2) - whole)[0].abs().max() > 1e-3
+
+
+def test_the_frames_asked_for(tiny_model):
+    sampler = Sampler(Inference(tiny_model), SCHED, SamplingConfig(num_steps=4))
+    frames = sampler.frames(3, kept=lambda i: i in (0, 4))
+    moments = list(reverse_process(tiny_model, SCHED, 3, num_steps=4, img_size=8))
+    for frame, i in zip(frames, (0, 4), strict=True):
+        torch.testing.assert_close(frame, moments[i].x_t, atol=1e-4, rtol=0)
+
+
+@pytest.fixture
+def untrained():
+    return Sampler(Inference(build_model(DIGITS)), SCHED, SamplingConfig(num_steps=2))
+
+
+def test_a_verdict_is_the_judges_on_what_was_drawn(untrained, monkeypatch):
+    """A model that returned real digits would score about the floor: so the images do go to the judge."""
+    v = evaluate.evaluate(untrained, 60, seed=1)
+    assert v["fid_over_floor"] > 20 and v["accuracy"] < 0.5
+    assert (v["n"], v["evaluations"], v["seed"], v["extractor"]) == (60, 2, 1, metrics.load_judge()[1])
+    assert v["images_per_second"] > 0 and v["fid_floor"] == evaluate.real_scores(60)["fid"]
+    digits = evaluate.load_dataset("bundled")
+    index = metrics.balanced(digits.labels, 120)[60:]
+    monkeypatch.setattr(Sampler, "draw", lambda self, n, **_: digits.images[index].float() / 127.5 - 1)
+    v = evaluate.evaluate(untrained, 60)
+    assert v["fid_over_floor"] < 2 and v["accuracy"] > 0.97
+
+
+def test_a_model_without_classes_has_no_accuracy():
+    sampler = Sampler(
+        Inference(build_model(ModelConfig(base=8, t_dim=8, mults=(1, 2)))), SCHED, SamplingConfig("ddim", 2)
+    )
+    assert evaluate.evaluate(sampler, 20)["accuracy"] is None
+
+
+def test_what_the_judge_cannot_read_is_said(tiny_classes_model):
+    with pytest.raises(ValueError, match="MNIST"):
+        evaluate.evaluate(Sampler(Inference(tiny_classes_model), SCHED, SamplingConfig(num_steps=2)), 10)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_checkpoint(tmp_path / "digits", build_model(DIGITS, 3), Config(DIGITS, ScheduleConfig(T=20, kind="cosine")))
+    return tmp_path / "digits"
+
+
+def test_the_command_prints_one_json_object(folder, capsys):
+    options = ["--sampler", "ddim", "--steps", "4", "--n", "30", "--guidance", "2", "--guide-between", "0.3", "0.65"]
+    assert main(["evaluate", "--checkpoint", str(folder), *options]) == 0
+    out, err = capsys.readouterr()
+    printed = json.loads(out)
+    assert err == ""
+    names = {"fid", "fid_floor", "fid_over_floor", "extractor", "reference", "accuracy", "confidence", "class_coverage"}
+    assert names | {"recall", "recall_over_real", "distance_over_real", "images_per_second", "n"} <= printed.keys()
+    assert (printed["guide_from"], printed["guide_to"], printed["evaluations"]) == (0.3, 0.65, 6)
+    assert printed["checkpoint"] == str(folder) and printed["n"] == 30
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [(["--n", "3"], "at least 5"), (["--steps", "21"], "steps"), (["--sampler", "x"], "sampler")]
+)
+def test_bad_input_is_one_line(folder, capsys, options, words):
+    try:
+        code = main(["evaluate", "--checkpoint", str(folder), "--steps", "2", *options])
+    except SystemExit as stop:
+        code = stop.code
+    out, err = capsys.readouterr()
+    assert (code, out, err.count("\n")) == (2, "", 1) and words in err

@@ -1,0 +1,177 @@
+"""The judge: its distances by closed form, and that what is wrong with samples costs them what it should."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+import torch
+
+from ddpm import load_dataset, metrics
+from ddpm.metrics import balanced, floor, frechet_distance, gaussian, load_judge, load_reference, read, recall
+from ddpm.metrics import judge as verdict
+
+N = 1000
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_dataset("bundled")
+
+
+@pytest.fixture(scope="module")
+def real(digits):
+    return floor(digits.images, digits.labels, N)
+
+
+@pytest.fixture(scope="module")
+def others(digits):
+    """N real digits, class-balanced, that are not those of the floor."""
+    index = balanced(digits.labels, 2 * N)[N:]
+    return digits.images[index], digits.labels[index]
+
+
+def normal(n, d, seed=0):
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_frechet_distance_of_known_gaussians():
+    """Commuting covariances: sum of (m1 - m2)^2 + (sqrt(c1) - sqrt(c2))^2 along the common axes, whatever these are."""
+    d = 6
+    axes, _ = torch.linalg.qr(normal(d, d))
+    m1, m2, c1, c2 = normal(4, d, 1)
+    c1, c2 = c1.abs() + 0.1, c2.abs() + 0.1
+    expected = (m1 - m2).square().sum() + (c1.sqrt() - c2.sqrt()).square().sum()
+    covs = [axes @ c.diag() @ axes.T for c in (c1, c2)]
+    assert frechet_distance(m1, covs[0], m2, covs[1]) == pytest.approx(expected.item(), rel=1e-10)
+
+
+def test_frechet_distance_of_covariances_that_do_not_commute():
+    """Against the trace of the principal square root of the product, by its eigenvalues; and symmetric."""
+    a, b = normal(9, 5, 1), normal(9, 5, 2)
+    zero, c1, c2 = torch.zeros(5, dtype=torch.float64), a.T @ a, b.T @ b
+    cross = torch.linalg.eigvals(c1 @ c2).real.clamp(min=0).sqrt().sum()
+    expected = (c1.trace() + c2.trace() - 2 * cross).item()
+    assert frechet_distance(zero, c1, zero, c2) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(zero, c2, zero, c1) == pytest.approx(expected, rel=1e-9)
+    assert expected > 1
+
+
+def test_identical_sets_have_distance_0():
+    features = normal(300, 20)
+    features[:, :3] = 0  # features that never fire: the covariance is singular
+    assert frechet_distance(*gaussian(features), *gaussian(features)) == pytest.approx(0, abs=1e-9)
+
+
+def test_gaussian_is_the_unbiased_mean_and_covariance():
+    features = normal(50, 3)
+    mean, cov = gaussian(features)
+    centred = features - features.sum(dim=0) / 50
+    torch.testing.assert_close(mean, features.sum(dim=0) / 50)
+    torch.testing.assert_close(cov, centred.T @ centred / 49)
+
+
+def test_recall_by_hand():
+    """On a line, k = 1: fake points 0, 1 and 10 reach as far as 1, 1 and 9."""
+    fake = torch.tensor([[0.0], [1.0], [10.0]])
+    real = torch.tensor([[-1.0], [-1.1], [2.0], [19.0], [19.1], [0.5]])
+    assert recall(real, fake, k=1) == pytest.approx(4 / 6)
+    assert recall(fake, fake, k=1) == 1
+
+
+def test_recall_uses_the_third_neighbour_unless_told():
+    fake = torch.tensor([[0.0], [1.0], [2.0], [3.0], [30.0]])
+    assert recall(torch.tensor([[-3.0], [-3.1]]), fake) == 0.5
+
+
+def test_within_class_distance_by_hand():
+    features = torch.tensor([[0.0], [2.0], [4.0], [10.0], [11.0], [50.0]])
+    labels = torch.tensor([0, 0, 0, 1, 1, 2])  # of the last there is one: it has no distance
+    assert metrics.within_class_distance(features, labels) == pytest.approx(((2 + 4 + 2) / 3 + 1) / 2)
+
+
+def test_balanced_takes_the_classes_in_turn():
+    labels = torch.arange(40) % 4
+    index = balanced(labels, 12)
+    assert labels[index].tolist() == [0, 1, 2, 3] * 3 and len(set(index.tolist())) == 12
+    assert balanced(labels, 12).equal(index) and not balanced(labels, 12, seed=1).equal(index)
+    with pytest.raises(ValueError, match="at most 10"):
+        balanced(labels, 44)
+
+
+def test_the_reference_belongs_to_the_judge_that_ships():
+    reference = load_reference()
+    _, extractor = load_judge()
+    assert extractor == hashlib.sha256(metrics.JUDGE.read_bytes()).hexdigest()[:12] == reference.extractor
+    assert extractor in metrics.reference_path().name and "mnist" in metrics.reference_path().name
+    assert (reference.n, len(reference.features)) == (10_000, 2000)
+    assert reference.labels.bincount().tolist() == [200] * 10
+    assert metrics.JUDGE.stat().st_size < 2_000_000
+
+
+def test_the_judge_reads_real_digits(digits):
+    index = balanced(digits.labels, N)
+    seen = read(digits.images[index])
+    assert (seen.digits == digits.labels[index]).double().mean() > 0.99
+    assert seen.features.shape == (N, 128) and seen.features.dtype == torch.float64 and (seen.features >= 0).all()
+
+
+def test_floats_and_bytes_are_read_alike(digits):
+    images = digits.images[:50]
+    floats = images.float() / 127.5 - 1
+    torch.testing.assert_close(read(floats).features, read(images).features)
+    torch.testing.assert_close(read(floats * 1.0001 + 0.001).features, read(images).features)  # rounded and clamped
+
+
+def test_only_digits_of_its_size_are_read():
+    with pytest.raises(ValueError, match="32x32"):
+        read(torch.zeros(3, 3, 32, 32))
+
+
+def test_other_real_digits_score_about_the_floor(others, real):
+    v = verdict(*others, real)
+    assert 0.7 < v["fid_over_floor"] < 1.4
+    assert v["accuracy"] > 0.99 and v["class_coverage"] == 1 and v["confidence"] > 0.98
+    assert 0.97 < v["recall_over_real"] < 1.03 and 0.97 < v["distance_over_real"] < 1.03
+    assert (v["n"], v["extractor"]) == (N, load_judge()[1]) and v["reference"] == "mnist test, 32x32, 10000"
+    json.dumps(v, allow_nan=False)
+
+
+def test_noise_scores_terribly(others, real):
+    noise = torch.randn(N, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    v = verdict(noise, others[1], real)
+    assert v["fid_over_floor"] > 100 and v["accuracy"] < 0.2 and v["recall_over_real"] < 0.1
+
+
+def test_a_dropped_class_is_punished(others, real):
+    images, labels = others
+    keep = labels != 4
+    again = torch.cat([images[keep], images[keep][: N - int(keep.sum())]])
+    v = verdict(again, None, real)
+    assert v["class_coverage"] == 0.9 and v["fid_over_floor"] > 2 and v["recall_over_real"] < 0.97
+
+
+def test_ten_perfect_digits_repeated_are_punished(others, real):
+    images, labels = others
+    v = verdict(images[:10].repeat(N // 10, 1, 1, 1), labels[:10].repeat(N // 10), real)
+    assert v["accuracy"] == 1 and v["class_coverage"] == 1, "each of them is perfect"
+    assert v["fid_over_floor"] > 5 and v["recall_over_real"] < 0.1 and v["distance_over_real"] < 1e-6
+
+
+def test_wrong_labels_cost_accuracy_and_nothing_else(others, real):
+    images, labels = others
+    wrong = labels.clone()
+    wrong[:100] = (wrong[:100] + 1) % 10
+    right, v = verdict(images, labels, real), verdict(images, wrong, real)
+    assert v["accuracy"] == pytest.approx(right["accuracy"] - 0.1, abs=0.005) and v["fid"] == right["fid"]
+
+
+def test_without_labels_there_is_no_accuracy(others, real):
+    v = verdict(others[0], None, real)
+    assert v["accuracy"] is None and 0.97 < v["distance_over_real"] < 1.03
+
+
+def test_a_verdict_on_too_few_is_refused(others, real):
+    with pytest.raises(ValueError, match="at least 5"):
+        verdict(others[0][:4], None, real)
