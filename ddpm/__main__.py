@@ -18,7 +18,8 @@ import torch
 from tqdm import tqdm
 
 from . import data
-from .checkpoint import TRAINING, load_checkpoint, load_training, write_atomic
+from .card import model_card
+from .checkpoint import TRAINING, load_checkpoint, load_training, save_info, write_atomic
 from .config import PRECISIONS, PRESETS, SAMPLERS, SamplingConfig, for_dataset, from_dict
 from .device import Inference, pick_device
 from .evaluate import Sampler, class_labels
@@ -118,6 +119,7 @@ def parser() -> Parser:
     )
     p.set_defaults(run=evaluate)
     add_sampling(p, n=2000)
+    p.add_argument("--save", action="store_true", help="also write the verdict into the checkpoint's model card")
 
     p = commands.add_parser(
         "bench",
@@ -219,11 +221,31 @@ def drawing(n: int, steps: int) -> tqdm:
 
 
 def evaluate(args: argparse.Namespace) -> None:
+    if args.save and not Path(args.checkpoint).is_dir():
+        raise ValueError(f"--save: {args.checkpoint} is not a folder on this computer")
     sampler = load_sampler(args, "auto")
     with drawing(args.n, args.steps) as bar:
         verdict = judged(sampler, args.n, args.seed, progress=bar.update)
-    asked = {"checkpoint": args.checkpoint} | dataclasses.asdict(sampler.how)
-    print(json.dumps(asked | verdict, indent=2))
+    result = {"checkpoint": args.checkpoint} | dataclasses.asdict(sampler.how) | verdict
+    if args.save:
+        save_verdict(Path(args.checkpoint), result)
+    print(json.dumps(result, indent=2))
+
+
+def save_verdict(folder: Path, result: dict[str, Any]) -> None:
+    """Into config.json and README.md, in place of an earlier verdict on the same samples."""
+    loaded = load_checkpoint(folder)
+    result = result | {"command": shlex.join(["python", "-m", "ddpm", *sys.argv[1:]])}
+    before = loaded.info.get("metrics", [])
+    same = ("n", "seed", *vars(SamplingConfig()))
+    others = [v for v in before if v.keys() == result.keys() and any(v[k] != result[k] for k in same)]
+    info = loaded.info | {"metrics": [*others, result]}
+    pictures = {path.name for path in folder.glob("*.png")}
+    try:
+        card = model_card(folder.name, loaded.config, info, pictures)
+    except KeyError as missing:
+        raise ValueError(f"--save: {folder} does not say how it was made: {missing} is missing") from None
+    save_info(folder, info, card)
 
 
 def bench(args: argparse.Namespace) -> None:
@@ -233,7 +255,7 @@ def bench(args: argparse.Namespace) -> None:
         raise ValueError(f"--out: there is no folder {args.out.parent}")
     if "curve" in args:
         result = benchmark.curve(args.curve, args.quick)
-        print(json.dumps(result["points"], indent=2))
+        print(benchmark.curve_table(result))
     else:
         result = benchmark.bench(args.quick)
         print(benchmark.table(result))

@@ -24,7 +24,6 @@ from .config import PAGE_SAMPLING, PRESETS, SamplingConfig, training_sampling
 from .data import Loader, load_dataset
 from .device import Inference, bfloat16_is_faster, pick_device, resolve_precision
 from .evaluate import Sampler, evaluate
-from .samplers import SAMPLERS
 from .schedule import make_schedule
 from .train import build_model, fit
 
@@ -33,6 +32,11 @@ DIGITS = 16  # drawn in the sampling rows
 WARM_UP = 3  # steps that are not timed
 BUDGETS, SEEDS = (10, 30, 60, 120), (0, 1, 2)
 CURVE_STEPS = (5, 10, 15, 20, 50, 100, 250)
+CURVE_WAYS = {
+    "ddpm": ("ddpm", 0.0),
+    "ddim": ("ddim", 0.0),
+    f"ddim, eta {PAGE_SAMPLING.eta}": ("ddim", PAGE_SAMPLING.eta),
+}
 Row = dict[str, Any]
 
 
@@ -192,14 +196,30 @@ def bench(quick: bool = False) -> dict[str, Any]:
 
 
 def curve(checkpoint: str, quick: bool = False) -> dict[str, Any]:
-    """FID over floor and accuracy of shipped weights against steps, for each sampler; n is 2,000 up to 100 steps."""
+    """FID over floor and accuracy of a checkpoint against steps, for each sampler, at the page's guidance.
+
+    n is 2,000 up to 100 steps and 500 above.
+    """
     tasks = []
-    for sampler in SAMPLERS:
+    for name, (sampler, eta) in CURVE_WAYS.items():
         for steps in CURVE_STEPS[:3] if quick else CURVE_STEPS:
-            how = dataclasses.replace(PAGE_SAMPLING, sampler=sampler, num_steps=steps)
+            how = dataclasses.replace(PAGE_SAMPLING, sampler=sampler, eta=eta, num_steps=steps)
             n = 200 if quick else 2000 if steps <= 100 else 500
-            tasks.append(({"sampler": sampler, "steps": steps}, curve_point, (checkpoint, how, n)))
-    return {"checkpoint": checkpoint, "machine": machine(), "points": run(tasks)}
+            tasks.append(({"sampler": name, "steps": steps}, curve_point, (checkpoint, how, n)))
+    sampling = dataclasses.asdict(PAGE_SAMPLING)
+    return {"checkpoint": checkpoint, "machine": machine(), "sampling": sampling, "points": run(tasks)}
+
+
+def curve_table(result: dict[str, Any]) -> str:
+    """The result of `curve` as text."""
+    lines = [f"{'sampler':16}{'steps':>6}{'evals':>7}{'n':>7}{'FID/floor':>11}{'read':>8}{'recall':>8}{'spread':>8}"]
+    for p in result["points"]:
+        read = "" if p["accuracy"] is None else f"{p['accuracy']:.1%}"  # without classes nothing was asked for
+        lines.append(
+            f"{p['sampler']:16}{p['steps']:>6}{p['evaluations']:>7}{p['n']:>7}{p['fid_over_floor']:>11.2f}"
+            f"{read:>8}{p['recall_over_real']:>8.2f}{p['distance_over_real']:>8.2f}"
+        )
+    return "\n".join(lines)
 
 
 def table(result: dict[str, Any]) -> str:

@@ -69,6 +69,36 @@ def loss_curve(rows: list[dict[str, Any]], width: int = 640, height: int = 260) 
     return "\n".join(parts) + "\n"
 
 
+def verdicts(metrics: list[dict[str, Any]]) -> list[str]:
+    """What `evaluate --save` found, as lines of a model card."""
+    if not metrics:
+        return []
+    lines = [
+        "## What the judge says",
+        "",
+        "| drawn with | evaluations | n | FID | over real digits' | read | recall | spread |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for i, v in enumerate(metrics, 1):
+        read = "" if v["accuracy"] is None else f"{v['accuracy']:.1%}"
+        lines.append(
+            f"| [{i}] | {v['evaluations']} | {v['n']:,} | {v['fid']:.3f} | {v['fid_over_floor']:.2f} "
+            f"| {read} | {v['recall_over_real']:.2f} | {v['distance_over_real']:.2f} |"
+        )
+    last = metrics[-1]
+    lines += [
+        "",
+        f"FID: Frechet distance on the features of the digit classifier {last['extractor']}, against "
+        f"{last['reference']} digits; beside it, how many times that of as many real training digits. Read: as what "
+        "was asked for. Recall (Kynkaanniemi et al. 2019, k = 3) and spread (mean distance within a class) are "
+        "relative to real digits'.",
+        "",
+        *(f"{i}. `{v['command']}`" for i, v in enumerate(metrics, 1)),
+        "",
+    ]
+    return lines
+
+
 def model_card(name: str, config: Config, info: dict[str, Any], pictures: Container[str] = ()) -> str:
     """README.md of a checkpoint folder.  info: what the run recorded.  pictures: the files that lie beside it."""
     m, t = config.model, config.train
@@ -101,6 +131,7 @@ def model_card(name: str, config: Config, info: dict[str, Any], pictures: Contai
         f"DDIM, {GRID_STEPS} steps, seed {GRID_SEED}, none selected; {how}.",
         "",
     ]
+    lines += verdicts(info.get("metrics", []))
     if SAMPLES not in pictures:
         return "\n".join(lines)
     if LITERAL_EMA in pictures:

@@ -87,6 +87,14 @@ def save_checkpoint(
     write_together(files if card is None else {folder / CARD: card.encode()} | files)
 
 
+def save_info(folder: str | Path, info: dict[str, Any], card: str) -> None:
+    """Say something else about a checkpoint: a new `info` and model card beside the weights it has."""
+    folder = Path(folder)
+    described = _read_config(folder / CONFIG) | {"info": info}
+    files = {CARD: card, CONFIG: json.dumps(described, indent=2) + "\n"}
+    write_together({folder / name: text.encode() for name, text in files.items()})
+
+
 def load_checkpoint(path_or_hub_id: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
     """Read a checkpoint folder, or `owner/name` from the Hugging Face Hub where no such folder exists.
 

@@ -181,8 +181,8 @@ def for_dataset(config: Config, channels: int, num_classes: int, seed: int = 0) 
     return dataclasses.replace(config, model=model, train=dataclasses.replace(config.train, seed=seed))
 
 
-_CONDITIONAL = {"num_classes": 10, "patch_size": 2, "prediction": "v", "zero_init": True}
-_SHORT = {"lr_decay": True, "ema_warmup": True, "weight_decay": 0.0, "label_dropout": 0.05, "precision": "auto"}
+_CONDITIONAL = {"num_classes": 10, "patch_size": 2, "prediction": "v"}
+_DECAYED = {"lr_decay": True, "ema_warmup": True, "weight_decay": 0.0, "precision": "auto"}
 _MIDDLE = {"t_sampling": "logit_normal", "t_mean": 0.4, "t_std": 1.0}
 
 # What Reverse opens with: 20 network evaluations a digit, five of the fifteen steps being guided pairs.
@@ -203,14 +203,23 @@ PRESETS: dict[str, Config] = {
     "tutorial": Config(),
     # For minutes on two cores: cosine schedule, v-prediction, classes, a 2x2 patch (DESIGN section 8).
     "fast": Config(
-        ModelConfig(base=24, t_dim=32, **_CONDITIONAL),
+        ModelConfig(base=24, t_dim=32, zero_init=True, **_CONDITIONAL),
         ScheduleConfig(kind="cosine"),
-        TrainConfig(batch_size=64, lr=4e-3, muon_lr=6e-3, lr_warmup=30, ema_decay=0.995, **_SHORT, **_MIDDLE),
+        TrainConfig(
+            batch_size=64,
+            lr=4e-3,
+            muon_lr=6e-3,
+            lr_warmup=30,
+            ema_decay=0.995,
+            label_dropout=0.05,
+            **_DECAYED,
+            **_MIDDLE,
+        ),
     ),
     # The shipped weights, checkpoints/mnist: at most an hour on two cores.
     "best": Config(
         ModelConfig(base=48, mults=(1, 2, 2), attention=(4,), **_CONDITIONAL),
         ScheduleConfig(kind="cosine"),
-        TrainConfig(batch_size=128, lr=2e-3, lr_warmup=200, ema_decay=0.9995, **_SHORT),
+        TrainConfig(batch_size=128, lr=2e-3, lr_warmup=200, ema_decay=0.9995, label_dropout=0.1, **_DECAYED),
     ),
 }

@@ -7,8 +7,24 @@ import json
 import pytest
 import torch
 
-from ddpm import UNet, baseline, bench, make_schedule, sample
+from ddpm import (
+    PRESETS,
+    Config,
+    ModelConfig,
+    ScheduleConfig,
+    TrainConfig,
+    UNet,
+    baseline,
+    bench,
+    make_schedule,
+    sample,
+    save_checkpoint,
+)
 from ddpm.__main__ import main
+from ddpm.config import SamplingConfig
+from ddpm.train import build_model
+
+SMALL = ModelConfig(base=8, t_dim=8, mults=(1, 2), num_classes=10, patch_size=4, prediction="v")
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +141,67 @@ def test_the_command_prints_a_table_and_writes_json(measured, tmp_path, capsys):
 def test_a_folder_that_is_not_there_is_said_before_half_an_hour_is_spent(tmp_path, capsys):
     assert main(["bench", "--out", str(tmp_path / "no" / "b.json")]) == 2
     assert "--out" in capsys.readouterr().err
+
+
+@pytest.fixture
+def small(monkeypatch):
+    config = Config(SMALL, ScheduleConfig(kind="cosine"), TrainConfig(batch_size=8, precision="float32"))
+    monkeypatch.setitem(PRESETS, "fast", config)
+    return config
+
+
+def test_quality_trains_within_the_budget_loading_included_and_is_judged(small):
+    row = bench.quality(1.5, 3, 20)
+    assert row["seconds"] == 1.5 and 0.9 < row["took"] < 5
+    assert row["images_seen"] > 8 and row["seed"] == 3 and row["n"] == 20
+    assert (row["sampler"], row["evaluations"]) == ("ddpm", 20), "a young network"
+    assert row["fid_over_floor"] > 5
+
+
+def test_our_speed_is_measured_with_the_pages_sampler_where_there_are_classes(small):
+    row = bench.speed_of_ours("fast", "float32", 0.1)
+    assert row["evaluations"] == 20 and row["images_per_second"] > 8 and 0 < row["sampling_seconds"] < 10
+
+
+def test_the_tutorials_sampler_is_timed_by_some_of_its_thousand_steps(monkeypatch):
+    model = ModelConfig(base=8, t_dim=8, mults=(1, 2))
+    monkeypatch.setitem(PRESETS, "tutorial", Config(model, train=TrainConfig(batch_size=8)))
+    row = bench.speed_of_ours("tutorial", "float32", 0.1)
+    assert row["evaluations"] == 1000 and row["sampling_seconds"] > 0.5
+
+
+def test_a_curve_has_each_sampler_at_each_number_of_steps(monkeypatch):
+    tasks = []
+    monkeypatch.setattr(bench, "run", lambda given: tasks.extend(given) or [name for name, *_ in given])
+    result = bench.curve("checkpoints/mnist")
+    expected = [(name, steps) for name in ("ddpm", "ddim", "ddim, eta 0.7") for steps in bench.CURVE_STEPS]
+    assert [(p["sampler"], p["steps"]) for p in result["points"]] == expected
+    for name, function, (checkpoint, how, n) in tasks:
+        assert function is bench.curve_point and checkpoint == "checkpoints/mnist"
+        assert (how.sampler, how.num_steps) == (name["sampler"].split(",")[0], name["steps"])
+        assert how.eta == (0.7 if "eta" in name["sampler"] else 0)
+        assert n == (2000 if how.num_steps <= 100 else 500)
+
+
+def test_the_command_writes_a_curve(monkeypatch, tmp_path, capsys):
+    scores = {"evaluations": 20, "n": 5, "fid_over_floor": 1.5, "accuracy": 0.5} | dict.fromkeys(
+        ("recall_over_real", "distance_over_real"), 0.25
+    )
+    monkeypatch.setattr(bench, "run", lambda tasks: [name | scores for name, *_ in tasks])
+    out = tmp_path / "curve.json"
+    assert main(["bench", "--quick", "--curve", "checkpoints/mnist", "--out", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 9 + 1 and "1.50" in lines[1]
+    assert len(json.loads(out.read_text())["points"]) == 9
+
+
+def test_a_point_of_the_curve_is_the_checkpoint_judged(tmp_path, small):
+    save_checkpoint(tmp_path / "digits", build_model(small.model), small)
+    how = SamplingConfig("ddim", 2)
+    assert bench.curve_point(str(tmp_path / "digits"), how, 20)["evaluations"] == 2
+
+
+def test_all_in_one_run_speeds_are_the_better_of_two(monkeypatch):
+    rounds = iter([[speed(100, 2.0)], [speed(110, 3.0)]])
+    monkeypatch.setattr(bench, "run", lambda tasks: next(rounds))
+    assert bench.speeds(quick=False) == [speed(110, 2.0)]

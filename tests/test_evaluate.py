@@ -7,7 +7,16 @@ import json
 import pytest
 import torch
 
-from ddpm import Guided, ModelConfig, evaluate, make_schedule, metrics, reverse_process, save_checkpoint
+from ddpm import (
+    Guided,
+    ModelConfig,
+    evaluate,
+    load_checkpoint,
+    make_schedule,
+    metrics,
+    reverse_process,
+    save_checkpoint,
+)
 from ddpm.__main__ import main
 from ddpm.config import Config, SamplingConfig, ScheduleConfig
 from ddpm.device import Inference
@@ -92,7 +101,10 @@ def test_what_the_judge_cannot_read_is_said(tiny_classes_model):
 
 @pytest.fixture
 def folder(tmp_path):
-    save_checkpoint(tmp_path / "digits", build_model(DIGITS, 3), Config(DIGITS, ScheduleConfig(T=20, kind="cosine")))
+    info = {"dataset": "mnist", "images_in_dataset": 60_000, "command": "by hand", "device": "a CPU", "parameters": 9}
+    info |= {"seconds": 60, "precision": "float32", "step": 5, "images_seen": 40, "loss_smooth": 0.1}
+    config = Config(DIGITS, ScheduleConfig(T=20, kind="cosine"))
+    save_checkpoint(tmp_path / "digits", build_model(DIGITS, 3), config, info)
     return tmp_path / "digits"
 
 
@@ -118,3 +130,29 @@ def test_bad_input_is_one_line(folder, capsys, options, words):
         code = stop.code
     out, err = capsys.readouterr()
     assert (code, out, err.count("\n")) == (2, "", 1) and words in err
+
+
+def test_a_verdict_is_kept_in_the_card_and_the_weights_are_left_alone(folder, capsys):
+    weights = (folder / "model.safetensors").read_bytes()
+    command = ["evaluate", "--checkpoint", str(folder), "--steps", "2", "--n", "20", "--save"]
+    assert main(command) == 0 and main(command) == 0 and main([*command, "--seed", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert (folder / "model.safetensors").read_bytes() == weights
+    kept = load_checkpoint(folder).info["metrics"]
+    assert [v["seed"] for v in kept] == [0, 1], "the same command again replaces what it found"
+    card = (folder / "README.md").read_text()
+    assert f"| [2] | 2 | 20 | {kept[1]['fid']:.3f} | {kept[1]['fid_over_floor']:.2f} |" in card
+    assert kept[1]["extractor"] in card and str(kept[1]["fid"]) in printed
+
+
+def test_a_checkpoint_that_tells_nothing_of_its_making_gets_no_card(folder, capsys):
+    save_checkpoint(folder, build_model(DIGITS, 3), Config(DIGITS, ScheduleConfig(T=20, kind="cosine")))
+    before = (folder / "config.json").read_bytes()
+    assert main(["evaluate", "--checkpoint", str(folder), "--steps", "2", "--n", "20", "--save"]) == 2
+    assert "does not say how it was made" in capsys.readouterr().err
+    assert (folder / "config.json").read_bytes() == before
+
+
+def test_a_verdict_on_what_is_not_a_folder_here_cannot_be_kept(capsys):
+    assert main(["evaluate", "--checkpoint", "someone/digits", "--save"]) == 2
+    assert "--save" in capsys.readouterr().err

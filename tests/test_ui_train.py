@@ -14,7 +14,7 @@ import torch
 from pages import TINY, handler, picture
 
 import ddpm
-from ddpm.config import Config, ScheduleConfig, TrainConfig
+from ddpm.config import PRESETS, Config, ScheduleConfig, TrainConfig
 from ddpm.data import DataError, Dataset, load_dataset, to_uint8
 from ddpm.samplers import reverse_process
 from ddpm.ui import forward, sampling, train, training
@@ -324,3 +324,14 @@ def test_colour_goes_through_training_previews_and_reverse(library, small, monke
     monkeypatch.setattr(weights_module, "dataset", lambda name: data)
     assert forward.another_picture(weights, "c")["channels"] == 3
     assert len(picture(forward.noise_packet(weights, 1)["eps"])) == 2 * 3 * 32 * 32
+
+
+def test_one_knob_turns_both_learning_rates():
+    fast = PRESETS["fast"]
+    more = training.more_of(fast)
+    assert training.with_more(fast, more) == fast
+    halved = training.with_more(fast, [more[0] / 2, *more[1:]])
+    assert halved.train.lr == fast.train.lr / 2 and halved.train.muon_lr == pytest.approx(fast.train.muon_lr / 2)
+    assert training.with_more(fast, [1.0, *more[1:]]).train.muon_lr == 1.0
+    tutorial = PRESETS["tutorial"]
+    assert training.with_more(tutorial, training.more_of(tutorial)) == tutorial

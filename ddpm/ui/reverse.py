@@ -159,14 +159,22 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
                 label="Guidance (1: the label, above: more so)",
                 elem_id="reverse-guidance",
             )
-            middle = gr.Checkbox(True, label="Guide at medium noise only", elem_id="reverse-middle")
-            eta = gr.Slider(0, 1, 0, step=0.05, label="Eta (fresh noise in DDIM)", elem_id="reverse-eta")
             with gr.Row(elem_classes="pair"):
                 seed = gr.Number(0, label="Seed", precision=0, elem_id="reverse-seed")
                 dice = gr.Button("⚄ New seed", elem_id="reverse-dice")
             with gr.Row(elem_classes="pair"):
                 go = gr.Button("Generate", variant="primary", elem_id="reverse-generate")
                 halt = gr.Button("Stop", elem_id="reverse-stop")
+            with gr.Accordion("More", open=False, elem_id="reverse-more"):
+                eta = gr.Slider(
+                    0, 1, PAGE_SAMPLING.eta, step=0.05, label="Eta (fresh noise in DDIM)", elem_id="reverse-eta"
+                )
+                middle = gr.Checkbox(
+                    True,
+                    label="Guide at medium noise only",
+                    info="from 0.3 T to 0.65 T; elsewhere guidance is 1",
+                    elem_id="reverse-middle",
+                )
             forecast = parts.sentence("reverse-cost")
         with gr.Column(elem_classes="middle"):
             view = parts.view("reverse", None, [replay, picture])

@@ -206,9 +206,11 @@ def with_more(config: Config, values: Sequence[Any]) -> Config:
             value = parts.whole_number(value, WHOLE[name], 0, LIMITS.get(name, parts.MAX_SEED))
         changed[part][name] = value
     try:
-        return Config(*(dataclasses.replace(getattr(config, part), **fields) for part, fields in changed.items()))
+        asked = Config(*(dataclasses.replace(getattr(config, part), **fields) for part, fields in changed.items()))
     except ValueError as error:
         raise ValueError(f"Under More: {error}.") from None
+    muon_lr = min(1.0, config.train.muon_lr * asked.train.lr / config.train.lr)  # one knob turns both
+    return dataclasses.replace(asked, train=dataclasses.replace(asked.train, muon_lr=muon_lr))
 
 
 def check(preset: Any, name: Any, kind: Any, budget: Any, *more: Any) -> TrainingRun:

@@ -7,7 +7,7 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
-GOOD = [2, "all in turn", "ddim", 2, 2, 0, 0, "mnist"]
+GOOD = [2, "all in turn", "ddim", 2, 2, True, 0, 0, "mnist"]
 WRONG = [None, "x", -1, 1e308, [], {}, True, "'; DROP TABLE", "${alert(1)}", "{{7*7}}", 2**70]
 
 
