@@ -227,3 +227,22 @@ def test_output_is_float32_under_autocast(tiny_model):
 def test_an_impossible_network_is_refused():
     with pytest.raises(ValueError, match="img_size"):
         UNet(img_size=30)
+
+
+def test_the_last_layer_starts_at_zero_only_if_asked():
+    x, t = torch.randn(2, 1, 8, 8), torch.tensor([3, 9])
+    options = {"base": 8, "t_dim": 8, "mults": (1, 2), "img_size": 8}
+    assert (UNet(**options, zero_init=True)(x, t) == 0).all()
+    assert UNet(**options)(x, t).abs().max() > 0.01
+
+
+def test_narrow_groups_are_normalised_in_float32(monkeypatch):
+    seen = []
+    real = torch.nn.functional.group_norm
+    monkeypatch.setattr(
+        torch.nn.functional, "group_norm", lambda x, *rest: seen.append((x.shape[1], x.dtype)) or real(x, *rest)
+    )
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        UNet(base=32, t_dim=8, mults=(1, 2), img_size=8)(torch.randn(2, 1, 8, 8), torch.tensor([3, 9]))
+    kinds = {channels: {dtype for c, dtype in seen if c == channels} for channels, _ in seen}
+    assert kinds[32] == {torch.float32} and torch.bfloat16 in kinds[64]
