@@ -79,6 +79,7 @@ def test_the_moment_of_a_stop_is_kept(library):
     assert [frame["i"] for frame in trajectory.frames] == [0]
     assert trajectory.end() == trajectory.frames[1:] and trajectory.frames[1]["i"] == 7
     assert trajectory.end() == []
+    assert trajectory.packet([])["evaluations"] == 8 * 2, "the moment shown has been asked about"
 
 
 @pytest.mark.parametrize(
