@@ -130,7 +130,7 @@ def parser() -> Parser:
         **options,
     )
     p.set_defaults(run=bench)
-    p.add_argument("--quick", action="store_true", help="two minutes: fewer rows, one seed, rougher figures")
+    p.add_argument("--quick", action="store_true", help="about three minutes: one seed, two budgets, rougher figures")
     p.add_argument("--curve", metavar="PATH", default=none, help="instead: a checkpoint's quality against steps")
     p.add_argument("--out", type=Path, default=Path("bench.json"), metavar="FILE", help="the figures as JSON")
     return top

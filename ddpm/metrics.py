@@ -21,7 +21,6 @@ from torch import Tensor
 
 ASSETS = Path(__file__).parent / "assets"
 JUDGE = ASSETS / "judge.safetensors"
-DATASETS = ("mnist", "bundled")  # what the judge can read
 FEATURES = 128
 NEIGHBOURS = 3  # Kynkaanniemi et al. 2019, section 3
 COVERED = 0.1  # a class is covered if it is read at least this often, of an even share

@@ -172,7 +172,7 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
                 middle = gr.Checkbox(
                     True,
                     label="Guide at medium noise only",
-                    info="from 0.3 T to 0.65 T; elsewhere guidance is 1",
+                    info=f"from {PAGE_SAMPLING.guide_from} T to {PAGE_SAMPLING.guide_to} T; elsewhere guidance is 1",
                     elem_id="reverse-middle",
                 )
             forecast = parts.sentence("reverse-cost")
