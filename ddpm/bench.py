@@ -24,7 +24,7 @@ from .config import PAGE_SAMPLING, PRESETS, SamplingConfig, training_sampling
 from .data import Loader, load_dataset
 from .device import Inference, bfloat16_is_faster, pick_device, resolve_precision
 from .evaluate import Sampler, evaluate
-from .schedule import make_schedule
+from .schedule import build_schedule
 from .train import build_model, fit
 
 TUTORIAL = "the tutorial's code"
@@ -81,19 +81,18 @@ def speed_of_ours(preset: str, precision: str, seconds: float) -> Row:
     """Training and sampling of a preset: as a network of the tutorial's with its sampler, else with the page's."""
     config = PRESETS[preset]
     recipe = dataclasses.replace(config.train, precision=precision)
-    data, s = load_dataset("bundled"), config.schedule
-    sched = make_schedule(s.T, s.beta_start, s.beta_end, s.kind)
+    data, sched = load_dataset("bundled"), build_schedule(config.schedule, pick_device())
     model = build_model(config.model).to(pick_device())
     labels = data.labels if model.num_classes else None
     training = timed(fit(model, data.images, labels, sched=sched, config=recipe, steps=10**6), seconds)
 
-    how = PAGE_SAMPLING if model.num_classes else SamplingConfig("ddpm", s.T)
+    how = PAGE_SAMPLING if model.num_classes else SamplingConfig("ddpm", sched.T)
     sampler = Sampler(Inference(model, precision), sched, how)
     cost = sampler.evaluations
     if model.num_classes:
         drawing = min(timed((sampler.draw(DIGITS) for _ in range(10**3)), seconds / 2))
     else:  # a thousand steps alike: timing some of them is enough
-        drawing = statistics.median(timed(sampler.steps(DIGITS), seconds)) * s.T
+        drawing = statistics.median(timed(sampler.steps(DIGITS), seconds)) * sched.T
     return {
         "images_per_second": recipe.batch_size / statistics.median(training),
         "sampling_seconds": drawing,
@@ -107,7 +106,7 @@ def quality(seconds: float, seed: int, n: int) -> Row:
     start = time.perf_counter()
     data, config = load_dataset("bundled"), PRESETS["fast"]
     recipe = dataclasses.replace(config.train, seed=seed)
-    sched = make_schedule(config.schedule.T, kind=config.schedule.kind)
+    sched = build_schedule(config.schedule, pick_device())
     model = build_model(config.model, seed).to(pick_device())
     left = seconds - (time.perf_counter() - start)
     *_, state = fit(model, data.images, data.labels, sched=sched, config=recipe, seconds=left)

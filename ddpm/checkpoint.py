@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .config import Config, from_dict, to_dict
-from .schedule import Schedule, make_schedule
+from .schedule import Schedule, build_schedule
 from .unet import UNet
 
 VERSION = 1
@@ -116,8 +116,7 @@ def load_checkpoint(path_or_hub_id: str | Path, device: torch.device | str = "cp
     tensors = _read_weights(folder / WEIGHTS, data.get("weights_sha256"), expected)
     model = UNet(**vars(config.model))
     model.load_state_dict({name: value.float() for name, value in tensors.items()})
-    s = config.schedule
-    sched = make_schedule(s.T, s.beta_start, s.beta_end, s.kind, device)
+    sched = build_schedule(config.schedule, device)
     info = data.get("info", {})
     return Checkpoint(model.to(device).eval(), sched, config, info if isinstance(info, dict) else {})
 

@@ -20,7 +20,7 @@ from .config import Config, to_dict
 from .data import Dataset
 from .device import pick_device, resolve_precision
 from .ema import EMA
-from .schedule import make_schedule
+from .schedule import build_schedule
 from .train import Snapshot, TrainState, build_model, fit, held_out_loss
 
 LOG_EVERY = 50  # steps, a row of metrics.csv
@@ -57,8 +57,7 @@ class Run:
     def __init__(self, out: Path, config: Config, run: dict[str, Any], dataset: Dataset, held_out: Dataset | None):
         self.out, self.config, self.run, self.dataset, self.held_out = out, config, run, dataset, held_out
         self.device = pick_device()
-        s = config.schedule
-        self.sched = make_schedule(s.T, s.beta_start, s.beta_end, s.kind, self.device)
+        self.sched = build_schedule(config.schedule, self.device)
         self.rows: list[dict[str, Any]] = []
         self.literal: EMA | None = None  # the average without a warm-up, where the card is to show both
 

@@ -73,6 +73,11 @@ def make_schedule(
     return Schedule(T=T, **{name: table.to(device, dtype) for name, table in tables.items()})
 
 
+def build_schedule(config: ScheduleConfig, device: torch.device | str = "cpu") -> Schedule:
+    """The schedule that a configuration describes."""
+    return make_schedule(config.T, config.beta_start, config.beta_end, config.kind, device)
+
+
 def gather(buf: Tensor, t: Tensor) -> Tensor:
     """The entries of a table at t, shaped to multiply images.  buf: (T,).  t: (B,) int64.  Returns (B, 1, 1, 1)."""
     return buf.gather(0, t).reshape(-1, 1, 1, 1)

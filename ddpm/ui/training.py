@@ -14,7 +14,7 @@ from ..config import PRESETS, Config, for_dataset, training_sampling
 from ..data import Dataset, load_dataset
 from ..device import Inference, pick_device
 from ..evaluate import Sampler
-from ..schedule import make_schedule
+from ..schedule import build_schedule
 from ..train import Snapshot, TrainState, build_model, fit
 from . import parts
 from .engine import Busy, Engine, Job
@@ -48,9 +48,8 @@ class TrainingRun:
         self.points: list[tuple[int, float, float, float]] = []  # step, seconds, loss, smoothed loss
         self.stride = 1
         self.previews: list[dict[str, Any]] = []
-        s = config.schedule
         self.device = pick_device()
-        self.sched = make_schedule(s.T, s.beta_start, s.beta_end, s.kind, self.device)
+        self.sched = build_schedule(config.schedule, self.device)
 
     @property
     def active(self) -> bool:
