@@ -9,7 +9,19 @@ from .data import DataError, Dataset, Loader, from_uint8, get_loader, load_datas
 from .diffusion import posterior, q_sample, target, to_x0_eps
 from .ema import EMA
 from .guidance import Guided, drop_labels
-from .samplers import SampleStep, ddim_step, ddpm_step, reverse_process, sample, sample_from_ema
+from .samplers import (
+    SampleStep,
+    ddim_step,
+    ddpm_step,
+    dpmpp_step,
+    heun_step,
+    invert,
+    num_evaluations,
+    reverse_process,
+    sample,
+    sample_from_ema,
+    timesteps,
+)
 from .schedule import Schedule, gather, make_schedule
 from .train import Snapshot, TrainingDiverged, TrainState, fit, train, train_step
 from .unet import Attention, ResBlock, TimeEmbedding, UNet
@@ -40,14 +52,18 @@ __all__ = [
     "UNet",
     "ddim_step",
     "ddpm_step",
+    "dpmpp_step",
     "drop_labels",
     "fit",
     "from_uint8",
     "gather",
     "get_loader",
+    "heun_step",
+    "invert",
     "load_checkpoint",
     "load_dataset",
     "make_schedule",
+    "num_evaluations",
     "posterior",
     "q_sample",
     "reverse_process",
@@ -55,6 +71,7 @@ __all__ = [
     "sample_from_ema",
     "save_checkpoint",
     "target",
+    "timesteps",
     "to_uint8",
     "to_x0_eps",
     "train",

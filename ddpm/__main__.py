@@ -20,7 +20,7 @@ from tqdm import tqdm
 from . import data
 from .card import model_card
 from .checkpoint import TRAINING, load_checkpoint, load_training, save_info, write_atomic
-from .config import PRECISIONS, PRESETS, SAMPLERS, SamplingConfig, for_dataset, from_dict
+from .config import PRECISIONS, PRESETS, SAMPLERS, SPACINGS, VARIANCES, SamplingConfig, for_dataset, from_dict
 from .device import Inference, pick_device
 from .evaluate import Sampler, class_labels
 from .evaluate import evaluate as judged
@@ -144,6 +144,10 @@ def add_sampling(p: argparse.ArgumentParser, n: int) -> None:
     p.add_argument(
         "--eta", type=real(0, 1), default=0.0, metavar="E", help="ddim: 0 deterministic, 1 as random as ddpm"
     )
+    p.add_argument("--variance", choices=VARIANCES, default="small", help="of ddpm")
+    p.add_argument(
+        "--spacing", choices=SPACINGS, default="linspace", help="of the times visited; log_snr suits dpmpp and heun"
+    )
     p.add_argument("--n", type=whole(1, 100_000), default=n, metavar="N", help="how many pictures")
     p.add_argument("--seed", type=whole(0), default=0, metavar="S", help="the same seed, the same pictures")
     p.add_argument("--guidance", type=real(0, 20), default=1.0, metavar="W", help="1: as the label says; 0: no label")
@@ -159,7 +163,9 @@ def add_sampling(p: argparse.ArgumentParser, n: int) -> None:
 
 def load_sampler(args: argparse.Namespace, precision: str = "float32") -> Sampler:
     loaded = load_checkpoint(args.checkpoint, pick_device())
-    how = SamplingConfig(args.sampler, args.steps, args.eta, args.guidance, *args.guide_between)
+    how = SamplingConfig(
+        args.sampler, args.steps, args.eta, args.guidance, *args.guide_between, args.variance, args.spacing
+    )
     return Sampler(Inference(loaded.model, precision), loaded.sched, how)
 
 
@@ -236,7 +242,7 @@ def save_verdict(folder: Path, result: dict[str, Any]) -> None:
     """Into config.json and README.md, in place of an earlier verdict on the same samples."""
     loaded = load_checkpoint(folder)
     result = result | {"command": shlex.join(["python", "-m", "ddpm", *sys.argv[1:]])}
-    before = loaded.info.get("metrics", [])
+    before = [dataclasses.asdict(SamplingConfig()) | verdict for verdict in loaded.info.get("metrics", [])]
     same = ("n", "seed", *vars(SamplingConfig()))
     others = [v for v in before if v.keys() == result.keys() and any(v[k] != result[k] for k in same)]
     info = loaded.info | {"metrics": [*others, result]}

@@ -33,9 +33,11 @@ WARM_UP = 3  # steps that are not timed
 BUDGETS, SEEDS = (10, 30, 60, 120), (0, 1, 2)
 CURVE_STEPS = (5, 10, 15, 20, 50, 100, 250)
 CURVE_WAYS = {
-    "ddpm": ("ddpm", 0.0),
-    "ddim": ("ddim", 0.0),
-    f"ddim, eta {PAGE_SAMPLING.eta}": ("ddim", PAGE_SAMPLING.eta),
+    "ddpm": {"sampler": "ddpm"},
+    "ddim": {"sampler": "ddim"},
+    f"ddim, eta {PAGE_SAMPLING.eta}": {"sampler": "ddim", "eta": PAGE_SAMPLING.eta},
+    "dpmpp": {"sampler": "dpmpp", "spacing": "log_snr"},
+    "heun": {"sampler": "heun", "spacing": "log_snr"},
 }
 Row = dict[str, Any]
 
@@ -200,9 +202,9 @@ def curve(checkpoint: str, quick: bool = False) -> dict[str, Any]:
     n is 2,000 up to 100 steps and 500 above.
     """
     tasks = []
-    for name, (sampler, eta) in CURVE_WAYS.items():
+    for name, way in CURVE_WAYS.items():
         for steps in CURVE_STEPS[:3] if quick else CURVE_STEPS:
-            how = dataclasses.replace(PAGE_SAMPLING, sampler=sampler, eta=eta, num_steps=steps)
+            how = dataclasses.replace(PAGE_SAMPLING, **{"eta": 0.0} | way, num_steps=steps)
             n = 200 if quick else 2000 if steps <= 100 else 500
             tasks.append(({"sampler": name, "steps": steps}, curve_point, (checkpoint, how, n)))
     sampling = dataclasses.asdict(PAGE_SAMPLING)

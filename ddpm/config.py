@@ -9,7 +9,9 @@ from typing import Any
 
 PREDICTIONS = ("eps", "x0", "v")
 SCHEDULES = ("linear", "cosine")
-SAMPLERS = ("ddpm", "ddim")
+SAMPLERS = ("ddpm", "ddim", "dpmpp", "heun")
+VARIANCES = ("small", "large")
+SPACINGS = ("linspace", "trailing", "log_snr")
 PRECISIONS = ("float32", "bfloat16", "auto")
 T_SAMPLINGS = ("uniform", "stratified", "logit_normal")
 MAX_T = 100_000
@@ -134,7 +136,10 @@ class Config:
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How samples are drawn.  guidance counts from guide_from to guide_to, shares of T, and is 1 elsewhere."""
+    """How samples are drawn.  guidance counts from guide_from to guide_to, shares of T, and is 1 elsewhere.
+
+    eta is of ddim, variance of ddpm; spacing, which times are visited; clip, whether x0_hat is: see samplers.py.
+    """
 
     sampler: str = "ddim"
     num_steps: int = 50
@@ -142,9 +147,14 @@ class SamplingConfig:
     guidance: float = 1.0
     guide_from: float = 0.0
     guide_to: float = 1.0
+    variance: str = "small"
+    spacing: str = "linspace"
+    clip: bool = True
 
     def __post_init__(self):
-        _check(self.sampler in SAMPLERS, f"sampler: one of {', '.join(SAMPLERS)}")
+        for name, known in (("sampler", SAMPLERS), ("variance", VARIANCES), ("spacing", SPACINGS)):
+            _check(getattr(self, name) in known, f"{name}: one of {', '.join(known)}")
+        _check(isinstance(self.clip, bool), "clip: true or false")
         _check(_is_int(self.num_steps, 1, MAX_T), f"num_steps: an integer from 1 to {MAX_T}")
         for name, high in (("eta", 1), ("guidance", 100), ("guide_from", 1), ("guide_to", 1)):
             _check(_is_number(getattr(self, name), 0, high), f"{name}: a number from 0 to {high}")

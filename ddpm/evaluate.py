@@ -33,14 +33,16 @@ class Sampler:
         self.config, self.sched, self.how = model.model.config, sched, how
         self.asked = Guided(model, how.guidance, how.interval(sched.T)) if self.config.num_classes else model
         self.device = model.device
-        self.evaluations = num_evaluations(self.asked, timesteps(sched.T, how.num_steps))
+        self.times = timesteps(sched, how.num_steps, how.spacing)
+        self.evaluations = num_evaluations(self.asked, self.times, how.sampler)
 
     def steps(self, n: int, y: Tensor | None = None, seed: int = 0, first: int = 0) -> Iterator[SampleStep]:
         """`reverse_process` for samples first .. first + n - 1 in one batch.  y: (n,); None: the classes in turn."""
         m, how = self.config, self.how
         if y is None and m.num_classes:
             y = class_labels(m.num_classes, first + n)[first:]
-        options = {"sampler": how.sampler, "num_steps": how.num_steps, "eta": how.eta, "seed": seed, "first": first}
+        options = {name: getattr(how, name) for name in ("sampler", "num_steps", "eta", "variance", "spacing", "clip")}
+        options |= {"seed": seed, "first": first}
         options |= {"img_size": m.img_size, "channels": m.in_ch, "device": self.device}
         return reverse_process(self.asked, self.sched, n, y=None if y is None else y.to(self.device), **options)
 

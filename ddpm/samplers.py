@@ -10,8 +10,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .config import SAMPLERS
-from .diffusion import posterior, prediction_of, seeded, to_x0_eps
+from .config import SPACINGS, SamplingConfig
+from .diffusion import posterior, prediction_of, q_sample, seeded, to_x0_eps
 from .schedule import Schedule, gather
 
 
@@ -19,8 +19,8 @@ from .schedule import Schedule, gather
 class SampleStep:
     """One moment of a reverse process.  i: 0..N.  t: the time of x_t; -1, with i = N, is the finished sample.
 
-    x_t: (B, C, H, W), float32.  x0_hat, eps_hat: what the model says of x_t; on the finished sample, where the model
-    is not asked, x0_hat is x_t and eps_hat is None.
+    x_t: (B, C, H, W), float32.  x0_hat, eps_hat: what the model says of x_t; at the last moment, where the model is
+    not asked, x0_hat is x_t and eps_hat is None.
     """
 
     i: int
@@ -30,14 +30,21 @@ class SampleStep:
     eps_hat: Tensor | None
 
 
-def ddpm_step(x_t: Tensor, x0_hat: Tensor, t: Tensor, s: Tensor, sched: Schedule, z: Tensor) -> Tensor:
+def ddpm_step(
+    x_t: Tensor, x0_hat: Tensor, t: Tensor, s: Tensor, sched: Schedule, z: Tensor, variance: str = "small"
+) -> Tensor:
     """One ancestral step x_t -> x_s: a draw from q(x_s | x_t, x0_hat).  Ho et al. 2020, Eq. 6 and 7.
 
-    x_s = posterior mean(x0_hat, x_t) + sqrt(posterior variance) z;   the variance is 0 for s = -1.
+    x_s = posterior mean(x0_hat, x_t) + sqrt(variance) z
+
     x_t, x0_hat, z: (B, C, H, W).  t, s: (B,) int64, -1 <= s < t < T.  Returns x_s.
+    variance: small is the posterior's, right if x0 is one point; large is beta_ts = 1 - ab_t / ab_s, right if x0 is
+    N(0, I) (their section 3.2).  Both are 0 for s = -1.
     """
-    mean, variance = posterior(x0_hat, x_t, t, s, sched)
-    return mean + variance.sqrt() * z
+    mean, small = posterior(x0_hat, x_t, t, s, sched)
+    large = 1 - gather(sched.alphas_bar, t) / gather(sched.alphas_bar_prev, s + 1)
+    sigma_squared = small if variance == "small" else large * (s >= 0).reshape(-1, 1, 1, 1)
+    return mean + sigma_squared.sqrt() * z
 
 
 def ddim_step(
@@ -57,16 +64,94 @@ def ddim_step(
     return x_s if z is None else x_s + sigma * z
 
 
-def timesteps(T: int, num_steps: int) -> list[int]:
-    """The times a sampler visits: num_steps of them, evenly from T-1 down to 0, then -1 (clean data)."""
+def dpmpp_step(
+    x_t: Tensor,
+    x0_hat: Tensor,
+    t: Tensor,
+    s: Tensor,
+    sched: Schedule,
+    x0_hat_before: Tensor | None = None,
+    t_before: Tensor | None = None,
+) -> Tensor:
+    """One step x_t -> x_s of DPM-Solver++(2M).  Lu et al. 2022, arXiv:2211.01095, Algorithm 2.
+
+    h = lambda_s - lambda_t,   r = (lambda_t - lambda_before) / h
+    D = (1 + 1/(2r)) x0_hat - 1/(2r) x0_hat_before
+    x_s = sigma_s/sigma_t x_t - alpha_s (exp(-h) - 1) D,   exp(-h) = (sigma_s alpha_t) / (sigma_t alpha_s)
+
+    alpha = sqrt(ab), sigma = sqrt(1 - ab).  x_t, x0_hat, x0_hat_before: (B, C, H, W); the last was said at t_before.
+    t, s, t_before: (B,) int64, -1 <= s < t < t_before < T.  Without a step before it, and to clean data (s = -1, where
+    lambda is infinite), D is x0_hat: first order, which is DDIM.  Returns x_s.
+    """
+    alpha_t, sigma_t = gather(sched.sqrt_alphas_bar, t), gather(sched.sqrt_one_minus_alphas_bar, t)
+    ab_s = gather(sched.alphas_bar_prev, s + 1)
+    alpha_s, sigma_s = ab_s.sqrt(), (1 - ab_s).sqrt()
+    D = x0_hat
+    if x0_hat_before is not None and t_before is not None and bool((s >= 0).all()):
+        lambda_t = gather(sched.lambdas, t)
+        r = (lambda_t - gather(sched.lambdas, t_before)) / (gather(sched.lambdas, s) - lambda_t)
+        D = x0_hat + (x0_hat - x0_hat_before) / (2 * r)
+    return sigma_s / sigma_t * x_t + (alpha_s - sigma_s * alpha_t / sigma_t) * D
+
+
+def heun_step(x_s: Tensor, eps_hat: Tensor, eps_hat_s: Tensor, t: Tensor, s: Tensor, sched: Schedule) -> Tensor:
+    """The second half of one step x_t -> x_s of Heun's method.  Karras et al. 2022, arXiv:2206.00364, Algorithm 1.
+
+    In the variance-exploding variable u = x / sqrt(ab), whose noise level is sigma = sqrt((1 - ab) / ab), the ODE is
+    du/dsigma = eps.  Euler's step takes eps at its start, and is ddim_step; Heun's takes the mean of both ends:
+    u_s = u_s of Euler + (sigma_s - sigma_t) (eps_hat_s - eps_hat) / 2
+
+    x_s: where Euler's step arrived.  eps_hat, eps_hat_s: what the model says at x_t and there.  All (B, C, H, W).
+    t, s: (B,) int64, 0 <= s < t < T: to clean data Euler's step is all there is.  Returns x_s.
+    """
+    scale_t, scale_s = gather(sched.sqrt_alphas_bar, t), gather(sched.sqrt_alphas_bar, s)
+    sigma_t = gather(sched.sqrt_one_minus_alphas_bar, t) / scale_t
+    sigma_s = gather(sched.sqrt_one_minus_alphas_bar, s) / scale_s
+    return x_s + scale_s * (sigma_s - sigma_t) * (eps_hat_s - eps_hat) / 2
+
+
+def timesteps(sched: Schedule, num_steps: int, spacing: str = "linspace") -> list[int]:
+    """The times a sampler visits: num_steps of them, falling from T-1, then -1 (clean data).
+
+    linspace: evenly, T-1 to 0.  trailing: every (T/num_steps)-th counted from the end, so that the last stride is as
+    long as the others (Lin et al. 2023, arXiv:2305.08891, section 3.3).  log_snr: evenly in lambda (Lu et al. 2022,
+    arXiv:2206.00927, section 3.3), T-1 to 0, each at the nearest time that is still free.
+    Raises ValueError for a number of steps or a spacing that does not exist.
+    """
+    T = sched.T
     if not 1 <= num_steps <= T:
         raise ValueError(f"steps: from 1 to {T}, the schedule's length, not {num_steps}")
-    return [*torch.linspace(T - 1, 0, num_steps, dtype=torch.float64).round().long().tolist(), -1]
+    if spacing == "linspace":
+        times = torch.linspace(T - 1, 0, num_steps, dtype=torch.float64).round().long().tolist()
+    elif spacing == "trailing":
+        times = [round(T - i * T / num_steps) - 1 for i in range(num_steps)]
+    elif spacing == "log_snr":
+        lambdas = sched.lambdas.double().cpu()
+        aims = torch.linspace(lambdas[-1].item(), lambdas[0].item(), num_steps, dtype=torch.float64)
+        times, last = [], T
+        for i, aim in enumerate(aims):
+            nearest = int((lambdas - aim).abs().argmin())
+            last = max(min(nearest, last - 1), num_steps - 1 - i)  # leaves a time for each step still to come
+            times.append(last)
+    else:
+        raise ValueError(f"spacing: one of {', '.join(SPACINGS)}, not {spacing!r}")
+    return [*times, -1]
 
 
-def num_evaluations(model, times: Sequence[int]) -> int:
-    """Network evaluations per sample that asking the model at these times costs: a guided pair counts two."""
-    return sum(model.evaluations_at(t) if hasattr(model, "evaluations_at") else 1 for t in times if t >= 0)
+def num_evaluations(model, times: Sequence[int], sampler: str = "ddim") -> int:
+    """Network evaluations per sample along these times.  A guided pair counts two; Heun's method asks twice a step,
+    where it starts and where it arrives, but for the step to clean data."""
+    asked = [*times, *(times[1:] if sampler == "heun" else ())]
+    return sum(model.evaluations_at(t) if hasattr(model, "evaluations_at") else 1 for t in asked if t >= 0)
+
+
+def ask(model, x_t: Tensor, t: Tensor, y: Tensor | None, sched: Schedule, clip: bool) -> tuple[Tensor, Tensor]:
+    """(x0_hat, eps_hat) of a model at x_t, for one network evaluation, two if guided.  clip: see reverse_process."""
+    out = model(x_t, t) if y is None else model(x_t, t, y)
+    x0_hat, eps_hat = to_x0_eps(out.float(), x_t, t, sched, prediction_of(model))
+    if not clip:
+        return x0_hat, eps_hat
+    return to_x0_eps(x0_hat.clamp(-1, 1), x_t, t, sched, "x0")
 
 
 @torch.no_grad()
@@ -79,6 +164,8 @@ def reverse_process(
     sampler: str = "ddim",
     num_steps: int = 50,
     eta: float = 0.0,
+    variance: str = "small",
+    spacing: str = "linspace",
     clip: bool = True,
     seed: int = 0,
     first: int = 0,
@@ -86,18 +173,16 @@ def reverse_process(
     channels: int = 1,
     device: torch.device | str = "cpu",
 ) -> Iterator[SampleStep]:
-    """From noise to n samples, as a generator of num_steps + 1 SampleSteps; each but the last asks the model once.
+    """From noise to n samples, as a generator of num_steps + 1 SampleSteps, the last of which is finished.
 
     model(x, t) or, with labels y: (n,) int64, model(x, t, y); what its output means is its attribute `prediction`.
-    sampler: ddpm (ancestral) or ddim (0 <= eta <= 1).  clip: x0_hat is clipped to [-1, 1] and eps_hat recomputed from
-    it.  The noise of sample i comes from a generator of its own, made from (seed, first + i): the same whatever n is.
-    Raises ValueError for a sampler, number of steps or eta that does not exist.
+    sampler: ddpm (variance: small or large), ddim (0 <= eta <= 1), dpmpp or heun.  spacing: see `timesteps`.
+    clip: x0_hat is clipped to [-1, 1] and eps_hat recomputed from it.
+    The noise of sample i comes from a generator of its own, made from (seed, first + i): the same whatever n is.
+    Raises ValueError for a sampler, number of steps, eta, variance or spacing that does not exist.
     """
-    if sampler not in SAMPLERS:
-        raise ValueError(f"sampler: one of {', '.join(SAMPLERS)}, not {sampler!r}")
-    if not 0 <= eta <= 1:
-        raise ValueError(f"eta: from 0 (deterministic) to 1 (as random as DDPM), not {eta}")
-    times = timesteps(sched.T, num_steps)
+    times = timesteps(sched, num_steps, spacing)
+    SamplingConfig(sampler, num_steps, eta, variance=variance)
     generators = [seeded(seed, first + i) for i in range(n)]
 
     def noise() -> Tensor:
@@ -106,20 +191,45 @@ def reverse_process(
     def at(time: int) -> Tensor:
         return torch.full((n,), time, dtype=torch.int64, device=device)
 
-    x_t = noise()
+    eta = eta if sampler == "ddim" else 0.0
+    x_t, before = noise(), ()
     for i, (now, then) in enumerate(pairwise(times)):
         t, s = at(now), at(then)
-        out = model(x_t, t) if y is None else model(x_t, t, y)
-        x0_hat, eps_hat = to_x0_eps(out.float(), x_t, t, sched, prediction_of(model))
-        if clip:
-            x0_hat = x0_hat.clamp(-1, 1)
-            _, eps_hat = to_x0_eps(x0_hat, x_t, t, sched, "x0")
+        x0_hat, eps_hat = ask(model, x_t, t, y, sched, clip)
         yield SampleStep(i, now, x_t, x0_hat, eps_hat)
         if sampler == "ddpm":
-            x_t = ddpm_step(x_t, x0_hat, t, s, sched, noise())
+            x_t = ddpm_step(x_t, x0_hat, t, s, sched, noise(), variance)
+        elif sampler == "dpmpp":
+            x_t, before = dpmpp_step(x_t, x0_hat, t, s, sched, *before), (x0_hat, t)
         else:
             x_t = ddim_step(x0_hat, eps_hat, t, s, sched, eta, noise() if eta > 0 else None)
+        if sampler == "heun" and then >= 0:
+            _, eps_hat_s = ask(model, x_t, s, y, sched, clip)
+            x_t = heun_step(x_t, eps_hat, eps_hat_s, t, s, sched)
     yield SampleStep(num_steps, -1, x_t, x_t, None)
+
+
+@torch.no_grad()
+def invert(
+    model, sched: Schedule, x0: Tensor, *, y: Tensor | None = None, num_steps: int = 50, spacing: str = "linspace"
+) -> Iterator[SampleStep]:
+    """From pictures to the noise that deterministic DDIM makes them from: its ODE, run the other way.
+
+    x_s = sqrt(ab_s) x0_hat + sqrt(1 - ab_s) eps_hat with s > t.  Song et al. 2021, arXiv:2010.02502, section 4.3.
+
+    Each step takes what the model says at x_t for what it would say at x_s, so generating again comes back with an
+    error that falls with the steps.  x0: (B, C, H, W) in [-1, 1].  y: (B,) int64.  Yields num_steps + 1 SampleSteps:
+    i = 0 has t = -1 and the pictures themselves, of which the model is asked at time 0; the last is x_{T-1}.
+    """
+    times = timesteps(sched, num_steps, spacing)[::-1]
+    x_t = x0.float()
+    for i, (now, then) in enumerate(pairwise(times)):
+        t, s = (torch.full((len(x0),), time, dtype=torch.int64, device=x0.device) for time in (max(now, 0), then))
+        x0_hat, eps_hat = ask(model, x_t, t, y, sched, clip=False)
+        x0_hat = x_t if now < 0 else x0_hat
+        yield SampleStep(i, now, x_t, x0_hat, eps_hat)
+        x_t = q_sample(x0_hat, s, eps_hat, sched)
+    yield SampleStep(num_steps, times[-1], x_t, x_t, None)
 
 
 @torch.no_grad()

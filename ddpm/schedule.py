@@ -17,7 +17,10 @@ MAX_BETA = 0.999
 
 @dataclass(frozen=True)
 class Schedule:
-    """Tables over t = 0..T-1, each (T,).  alphas_bar_prev[s + 1] is alphas_bar at s, also for s = -1, clean data."""
+    """Tables over t = 0..T-1, each (T,).  alphas_bar_prev[s + 1] is alphas_bar at s, also for s = -1, clean data.
+
+    lambdas: half the log of the signal-to-noise ratio, log(sqrt(alphas_bar) / sqrt(1 - alphas_bar)).
+    """
 
     T: int
     betas: Tensor
@@ -28,6 +31,7 @@ class Schedule:
     sqrt_one_minus_alphas_bar: Tensor
     sqrt_recip_alphas: Tensor
     posterior_variance: Tensor
+    lambdas: Tensor
 
     def to(self, device: torch.device | str) -> Schedule:
         tables = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
@@ -69,6 +73,7 @@ def make_schedule(
         "sqrt_one_minus_alphas_bar": (1 - alphas_bar).sqrt(),
         "sqrt_recip_alphas": alphas.rsqrt(),
         "posterior_variance": betas * (1 - alphas_bar_prev) / (1 - alphas_bar),  # Ho et al. Eq. 7
+        "lambdas": (alphas_bar.log() - (1 - alphas_bar).log()) / 2,  # Lu et al. 2022, arXiv:2206.00927, section 2.1
     }
     return Schedule(T=T, **{name: table.to(device, dtype) for name, table in tables.items()})
 

@@ -174,7 +174,8 @@ def test_a_curve_has_each_sampler_at_each_number_of_steps(monkeypatch):
     tasks = []
     monkeypatch.setattr(bench, "run", lambda given: tasks.extend(given) or [name for name, *_ in given])
     result = bench.curve("checkpoints/mnist")
-    expected = [(name, steps) for name in ("ddpm", "ddim", "ddim, eta 0.7") for steps in bench.CURVE_STEPS]
+    ways = ("ddpm", "ddim", "ddim, eta 0.7", "dpmpp", "heun")
+    expected = [(name, steps) for name in ways for steps in bench.CURVE_STEPS]
     assert [(p["sampler"], p["steps"]) for p in result["points"]] == expected
     for name, function, (checkpoint, how, n) in tasks:
         assert function is bench.curve_point and checkpoint == "checkpoints/mnist"
@@ -191,8 +192,8 @@ def test_the_command_writes_a_curve(monkeypatch, tmp_path, capsys):
     out = tmp_path / "curve.json"
     assert main(["bench", "--quick", "--curve", "checkpoints/mnist", "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1 + 9 + 1 and "1.50" in lines[1]
-    assert len(json.loads(out.read_text())["points"]) == 9
+    assert len(lines) == 1 + 15 + 1 and "1.50" in lines[1]
+    assert len(json.loads(out.read_text())["points"]) == 15
 
 
 def test_a_point_of_the_curve_is_the_checkpoint_judged(tmp_path, small):

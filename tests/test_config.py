@@ -23,6 +23,7 @@ from ddpm.config import (
 )
 from ddpm.guidance import Guided
 from ddpm.samplers import num_evaluations, timesteps
+from ddpm.schedule import make_schedule
 from ddpm.unet import UNet
 
 
@@ -174,7 +175,7 @@ def test_a_young_network_is_asked_otherwise_and_at_the_same_cost():
     assert training_sampling(0, 4).num_steps == training_sampling(10**6, 4).num_steps == 4
     for how in (young, trained, PAGE_SAMPLING):
         guided = Guided(SimpleNamespace(prediction="v"), how.guidance, how.interval(1000))
-        assert num_evaluations(guided, timesteps(1000, how.num_steps)) == 20
+        assert num_evaluations(guided, timesteps(make_schedule(), how.num_steps)) == 20
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_which_labels_are_asked_for(tiny_classes_model, question):
 
 def test_a_plain_model_costs_one_evaluation_a_step(tiny_model):
     assert num_evaluations(tiny_model, range(50)) == 50
-    assert num_evaluations(tiny_model, timesteps(1000, 7)) == 7, "the finished sample is not asked about"
+    assert num_evaluations(tiny_model, timesteps(make_schedule(), 7)) == 7, "the finished sample is not asked about"
 
 
 @torch.no_grad()

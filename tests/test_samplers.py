@@ -8,9 +8,25 @@ from itertools import pairwise
 import pytest
 import torch
 
-from ddpm import EMA, ddim_step, ddpm_step, make_schedule, posterior, q_sample, reverse_process, sample, sample_from_ema
+from ddpm import (
+    EMA,
+    Guided,
+    ddim_step,
+    ddpm_step,
+    dpmpp_step,
+    heun_step,
+    invert,
+    make_schedule,
+    num_evaluations,
+    posterior,
+    q_sample,
+    reverse_process,
+    sample,
+    sample_from_ema,
+    timesteps,
+)
+from ddpm.config import SAMPLERS, SPACINGS
 from ddpm.diffusion import seeded, to_x0_eps
-from ddpm.samplers import timesteps
 
 SCHEDULES = [make_schedule(60, 1e-3, 0.15, kind, dtype=torch.float64) for kind in ("linear", "cosine")]
 T = 20
@@ -96,13 +112,13 @@ def test_ddim_keeps_the_forward_marginal_for_every_eta(sched, eta):
 @pytest.mark.parametrize("length", [1, 2, 7, 50, 1000])
 def test_times_run_evenly_from_the_last_to_clean_data(length):
     for n in {1, 2, 3, length // 2, length - 1, length} & set(range(1, length + 1)):
-        times = timesteps(length, n)
+        times = timesteps(make_schedule(length), n)
         assert len(times) == n + 1 and times[0] == length - 1 and times[-1] == -1
         gaps = [a - b for a, b in pairwise(times[:-1])]
         assert all(g >= 1 for g in gaps)
         if n > 1:
             assert times[-2] == 0 and max(gaps) - min(gaps) <= 1
-    assert timesteps(length, length) == [*range(length - 1, -1, -1), -1]
+    assert timesteps(make_schedule(length), length) == [*range(length - 1, -1, -1), -1]
 
 
 @pytest.mark.parametrize("steps", [0, -1, 21])
@@ -128,7 +144,7 @@ def test_the_generator_yields_every_moment_and_asks_once_per_step(sampler, steps
     model = Model()
     moments = chain(model, make_schedule(T), 3, sampler=sampler, num_steps=steps)
     assert [m.i for m in moments] == list(range(steps + 1))
-    assert [m.t for m in moments] == timesteps(T, steps)
+    assert [m.t for m in moments] == timesteps(make_schedule(T), steps)
     assert model.times == [[m.t] * 3 for m in moments[:-1]]
     for m, x in zip(moments, model.xs, strict=False):
         assert torch.equal(m.x_t, x)
@@ -195,7 +211,16 @@ def test_x_T_is_standard_normal_to_a_tolerance_from_n():
     assert all(abs(c) < 5 / math.sqrt(N - N // 10) for c in neighbours)
 
 
-@pytest.mark.parametrize("options", [{"sampler": "ddpm"}, {"sampler": "ddim", "eta": 0.7}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sampler": "ddpm"},
+        {"sampler": "ddpm", "variance": "large"},
+        {"sampler": "ddim", "eta": 0.7},
+        {"sampler": "dpmpp"},
+        {"sampler": "heun"},
+    ],
+)
 def test_the_noise_of_a_sample_depends_on_seed_and_index_alone(options):
     sched = make_schedule(T, 1e-3, 0.3)
     options = {"num_steps": 6, "seed": 9, **options}
@@ -289,3 +314,170 @@ def test_sample_from_ema_uses_the_average_and_leaves_the_model_alone(tiny_model)
     assert not torch.allclose(got, sample(tiny_model, sched, 2, 8, generator=seeded(1, 1)), atol=1e-3)
     ema.copy_to(tiny_model)
     torch.testing.assert_close(got, sample(tiny_model, sched, 2, 8, generator=seeded(1, 1)))
+
+
+def test_dpmpp_at_first_order_is_ddim(sched):
+    x_t, x0_hat, before = draw(60)
+    t, s = torch.arange(60), (torch.arange(60) // 2) - 1
+    _, eps_hat = to_x0_eps(x0_hat, x_t, t, sched, "x0")
+    ddim = ddim_step(x0_hat, eps_hat, t, s, sched)
+    torch.testing.assert_close(dpmpp_step(x_t, x0_hat, t, s, sched), ddim, rtol=1e-8, atol=1e-8)
+    same = dpmpp_step(x_t[:59], x0_hat[:59], t[:59], s[:59], sched, x0_hat[:59], t[:59] + 1)
+    torch.testing.assert_close(same, ddim[:59], rtol=1e-8, atol=1e-8)
+    clean = torch.full((59,), -1)
+    last = dpmpp_step(x_t[:59], x0_hat[:59], t[:59], clean, sched, before[:59], t[:59] + 1)
+    torch.testing.assert_close(last, x0_hat[:59])
+
+
+def test_dpmpp_looks_half_a_step_ahead_along_lambda(sched):
+    """Where x0_hat is linear in lambda, D is its value in the middle of the step."""
+    x_t, at_0, slope = draw(40)
+    before, t, s = torch.arange(19, 59), torch.arange(10, 50), torch.arange(40) // 2
+
+    def x0_hat(time):
+        return at_0 + slope * sched.lambdas[time].reshape(-1, 1, 1, 1)
+
+    middle = (x0_hat(t) + x0_hat(s)) / 2
+    got = dpmpp_step(x_t, x0_hat(t), t, s, sched, x0_hat(before), before)
+    torch.testing.assert_close(got, dpmpp_step(x_t, middle, t, s, sched), rtol=1e-8, atol=1e-8)
+
+
+def test_heun_is_exact_where_eps_is_linear_in_sigma(sched):
+    """du = (a + b sigma) dsigma integrates to a sigma + b sigma^2 / 2."""
+    x_t, a, b = draw()
+    t, s = torch.arange(1, 60), torch.arange(1, 60) // 2
+    sigma_t, sigma_s = (
+        ((1 - ab) / ab).sqrt().reshape(-1, 1, 1, 1) for ab in (sched.alphas_bar[t], sched.alphas_bar[s])
+    )
+    eps_t, eps_s = a + b * sigma_t, a + b * sigma_s
+    x0_hat, _ = to_x0_eps(eps_t, x_t, t, sched, "eps")
+    got = heun_step(ddim_step(x0_hat, eps_t, t, s, sched), eps_t, eps_s, t, s, sched)
+    u_t = x_t / sched.sqrt_alphas_bar[t].reshape(-1, 1, 1, 1)
+    u_s = u_t + a * (sigma_s - sigma_t) + b * (sigma_s**2 - sigma_t**2) / 2
+    torch.testing.assert_close(got, u_s * sched.sqrt_alphas_bar[s].reshape(-1, 1, 1, 1), rtol=1e-7, atol=1e-7)
+
+
+def test_the_large_variance_is_beta_and_nothing_at_the_end(sched):
+    x_t, x0_hat, z = draw()
+    t, s = torch.arange(1, 60), torch.arange(1, 60) // 2
+    mean, _ = posterior(x0_hat, x_t, t, s, sched)
+    beta = 1 - (sched.alphas_bar[t] / sched.alphas_bar[s]).reshape(-1, 1, 1, 1)
+    torch.testing.assert_close(ddpm_step(x_t, x0_hat, t, s, sched, z, "large"), mean + beta.sqrt() * z)
+    one = torch.tensor([7])
+    torch.testing.assert_close(
+        ddpm_step(x_t[:1], x0_hat[:1], one, one * 0 - 1, sched, z[:1], "large"), x0_hat[:1], rtol=0, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine"])
+def test_other_spacings(kind):
+    sched = make_schedule(1000, kind=kind)
+    for n in (1, 2, 3, 10, 37, 500, 999, 1000):
+        for spacing in SPACINGS:
+            times = timesteps(sched, n, spacing)
+            assert times[0] == 999 and times[-1] == -1 and len(times) == n + 1
+            assert all(a > b for a, b in pairwise(times))
+    assert timesteps(sched, 4, "trailing") == [999, 749, 499, 249, -1]
+    lambdas = sched.lambdas[timesteps(sched, 12, "log_snr")[4:-1]]  # before, a single t is longer than a step
+    assert (lambdas.diff() / lambdas.diff().mean() - 1).abs().max() < 0.15
+    with pytest.raises(ValueError, match="linspace, trailing, log_snr"):
+        timesteps(sched, 4, "karras")
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("steps", [1, 2, 6, T])
+def test_evaluations_are_counted_as_they_are_asked(sampler, steps, tiny_classes_model):
+    sched, asked, y = make_schedule(T), [], torch.tensor([4, 2])
+
+    class Counting:
+        prediction = tiny_classes_model.prediction
+
+        def __call__(self, x, t, y):
+            asked.append(len(x) / 2)
+            return tiny_classes_model(x, t, y)
+
+    guided = Guided(Counting(), 2.0, (5, 12))
+    list(reverse_process(guided, sched, 2, y=y, sampler=sampler, num_steps=steps, img_size=8))
+    assert num_evaluations(guided, timesteps(sched, steps), sampler) == sum(asked)
+    expected = 2 * steps - 1 if sampler == "heun" else steps
+    assert num_evaluations(Model(), timesteps(sched, steps), sampler) == expected == len(asked)
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp", "heun"])
+@pytest.mark.parametrize("clip", [True, False])
+def test_the_loop_takes_second_order_steps(sampler, clip):
+    """Each x_s again from the ones before, in float64, and Heun's second question at its place and time."""
+    sched, wide, model = make_schedule(T, 1e-3, 0.3), make_schedule(T, 1e-3, 0.3, dtype=torch.float64), Model()
+    moments = chain(model, sched, 2, sampler=sampler, num_steps=7, seed=5, clip=clip)
+
+    def said(x, time):
+        t = torch.tensor([time] * 2)
+        x0_hat, eps_hat = to_x0_eps(Model()(x, t), x, t, wide, "eps")
+        return to_x0_eps(x0_hat.clamp(-1, 1), x, t, wide, "x0") if clip else (x0_hat, eps_hat)
+
+    before, times = (), []
+    for now, then in pairwise(moments):
+        t, s, x_t = torch.tensor([now.t] * 2), torch.tensor([then.t] * 2), now.x_t.double()
+        x0_hat, eps_hat = said(x_t, now.t)
+        times.append([now.t] * 2)
+        if sampler == "dpmpp":
+            expected, before = dpmpp_step(x_t, x0_hat, t, s, wide, *before), (x0_hat, t)
+        else:
+            expected = ddim_step(x0_hat, eps_hat, t, s, wide)
+            if then.t >= 0:
+                times.append([then.t] * 2)
+                expected = heun_step(expected, eps_hat, said(expected, then.t)[1], t, s, wide)
+        torch.testing.assert_close(then.x_t.double(), expected, rtol=1e-3, atol=1e-3)
+    assert model.times == times
+
+
+class Smooth:
+    """A model whose x0_hat tends to x_t where there is no noise, as a trained one's does."""
+
+    prediction = "v"
+
+    def __call__(self, x, t):
+        return -torch.tanh(x + 0.2)
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp", "heun"])
+def test_deterministic_samplers_converge_to_each_other(sampler):
+    sched = make_schedule(1000)
+
+    gaps = []
+    for steps in (20, 100, 500):
+        options = {"num_steps": steps, "clip": False, "spacing": "log_snr", "seed": 1}
+        *_, a = chain(Smooth(), sched, 4, sampler="ddim", **options)
+        *_, b = chain(Smooth(), sched, 4, sampler=sampler, **options)
+        gaps.append((a.x_t - b.x_t).abs().max().item())
+    assert gaps[0] > 3 * gaps[1] > 9 * gaps[2] and gaps[2] < 0.02
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine"])
+def test_inverted_and_generated_again_a_picture_comes_back_the_closer_the_more_steps(kind):
+    sched, x0 = make_schedule(1000, kind=kind), 0.8 * torch.tanh(torch.randn(3, 1, 4, 4, generator=seeded(1)))
+
+    errors = []
+    for steps in (10, 50, 250):
+        moments = list(invert(Smooth(), sched, x0, num_steps=steps))
+        times = timesteps(sched, steps)
+        assert [m.t for m in moments] == times[::-1] and [m.i for m in moments] == list(range(steps + 1))
+        assert torch.equal(moments[0].x_t, x0) and moments[-1].eps_hat is None
+        x_t = moments[-1].x_t
+        for now, then in pairwise(times):
+            t, s = torch.full((3,), now), torch.full((3,), then)
+            x0_hat, eps_hat = to_x0_eps(Smooth()(x_t, t), x_t, t, sched, "v")
+            x_t = ddim_step(x0_hat, eps_hat, t, s, sched)
+        errors.append((x_t - x0).abs().mean().item())
+    assert errors[0] > 2 * errors[1] > 4 * errors[2]
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+def test_every_sampler_with_every_model_and_spacing_from_1_step_to_all(sampler, spacing, prediction):
+    for kind in ("linear", "cosine"):
+        for steps in (1, 2, T):
+            options = {"sampler": sampler, "spacing": spacing, "num_steps": steps}
+            *_, last = chain(Model(prediction), make_schedule(T, kind=kind), 2, **options)
+            assert last.x_t.isfinite().all() and last.x_t.abs().max() <= 1

@@ -9,11 +9,11 @@ from typing import Any
 
 import gradio as gr
 
-from ..config import PAGE_SAMPLING, SAMPLERS
+from ..config import PAGE_SAMPLING
 from . import parts
 from .engine import Engine, Job
 from .recipe import read_recipe, save
-from .sampling import MAX_STEPS, NONE, Costs, Settings, Trajectory, choices
+from .sampling import MAX_STEPS, NONE, OFFERED, Costs, Settings, Trajectory, choices
 from .weights import Library
 
 KEPT_BYTES = 256_000_000
@@ -145,7 +145,7 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
                 known = classes(library.default) or (NONE,)
                 choice = gr.Dropdown(known, value=known[0], label="Class", elem_id="reverse-class")
             sampler = gr.Radio(
-                [(name.upper(), name) for name in SAMPLERS],
+                [(name.upper(), name) for name in OFFERED],
                 value=PAGE_SAMPLING.sampler,
                 label="Sampler",
                 elem_id="reverse-sampler",

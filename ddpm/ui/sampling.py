@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..config import PAGE_SAMPLING, SAMPLERS, SamplingConfig
+from ..config import PAGE_SAMPLING, SamplingConfig
 from ..evaluate import Sampler
-from ..samplers import SampleStep, ddim_step, ddpm_step, num_evaluations, timesteps
+from ..samplers import SampleStep, ddim_step, ddpm_step, num_evaluations
 from ..schedule import Schedule
 from . import parts
 from .engine import Engine
@@ -29,6 +29,7 @@ MAX_STEPS = 1000
 MAX_GUIDANCE = 10.0
 MAX_COSTS = 500  # measurements that are remembered
 MAX_FRAMES = 100  # of a trajectory are kept, evenly chosen, first and last included
+OFFERED = ("ddpm", "ddim")  # the samplers whose equation the margin knows
 ALL, NONE = "all in turn", "none"
 
 
@@ -53,7 +54,7 @@ class Settings:
         known = tuple(range(weights.num_classes)) or (-1,)
         labels = {ALL: known, NONE: (-1,)}.get(choice) or (weights.class_names.index(choice),)
         n = parts.whole_number(n, "Digits", 1, MAX_DIGITS)
-        sampler = parts.one_of(sampler, "Sampler", SAMPLERS)
+        sampler = parts.one_of(sampler, "Sampler", OFFERED)
         steps = parts.whole_number(steps, "Steps", 1, min(MAX_STEPS, weights.sched.T))
         guidance = parts.number(guidance, "Guidance", 0, MAX_GUIDANCE)
         middle = parts.one_of(middle, "Guide at medium noise only", (True, False))
@@ -103,7 +104,7 @@ class Trajectory:
     def __post_init__(self):
         s = self.settings
         self.sampler, self.num_steps = s.sampler(), s.how.num_steps
-        self.times = timesteps(s.weights.sched.T, self.num_steps)
+        self.times = self.sampler.times
         kept = np.linspace(0, self.num_steps, min(self.num_steps + 1, MAX_FRAMES)).round().astype(int)
         self.kept = set(kept.tolist())
 
@@ -156,7 +157,7 @@ class Trajectory:
             "sampler": s.how.sampler,
             "step": self.step,
             "num_steps": self.num_steps,
-            "evaluations": num_evaluations(self.sampler.asked, asked_at),
+            "evaluations": num_evaluations(self.sampler.asked, asked_at, s.how.sampler),
             "seconds": round(self.seconds, 2),
         } | more
 
@@ -191,7 +192,7 @@ class Costs:
     async def sentence(self, s: Settings) -> str:
         """What the settings will cost, in words."""
         sampler, num_steps = s.sampler(), s.how.num_steps
-        each = Counter(num_evaluations(sampler.asked, [t]) for t in timesteps(s.weights.sched.T, num_steps)[:-1])
+        each = Counter(num_evaluations(sampler.asked, [t]) for t in sampler.times[:-1])
         seconds = sum([steps * await self.evaluation(s, cost * s.n) for cost, steps in each.items()])
         guided = "" if not each[2] else ", guided" if each[2] == num_steps else f", {each[2]} of them guided"
         network = f"{sampler.evaluations} network evaluation{'s' * (sampler.evaluations > 1)}"
