@@ -163,9 +163,8 @@ def add_sampling(p: argparse.ArgumentParser, n: int) -> None:
 
 def load_sampler(args: argparse.Namespace, precision: str = "float32") -> Sampler:
     loaded = load_checkpoint(args.checkpoint, pick_device())
-    how = SamplingConfig(
-        args.sampler, args.steps, args.eta, args.guidance, *args.guide_between, args.variance, args.spacing
-    )
+    rest = {"variance": args.variance, "spacing": args.spacing}
+    how = SamplingConfig(args.sampler, args.steps, args.eta, args.guidance, *args.guide_between, **rest)
     return Sampler(Inference(loaded.model, precision), loaded.sched, how)
 
 

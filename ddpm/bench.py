@@ -201,10 +201,10 @@ def curve(checkpoint: str, quick: bool = False) -> dict[str, Any]:
 
     n is 2,000 up to 100 steps and 500 above.
     """
-    tasks = []
+    tasks, page = [], dataclasses.replace(PAGE_SAMPLING, eta=0.0)
     for name, way in CURVE_WAYS.items():
         for steps in CURVE_STEPS[:3] if quick else CURVE_STEPS:
-            how = dataclasses.replace(PAGE_SAMPLING, **{"eta": 0.0} | way, num_steps=steps)
+            how = dataclasses.replace(page, num_steps=steps, **way)
             n = 200 if quick else 2000 if steps <= 100 else 500
             tasks.append(({"sampler": name, "steps": steps}, curve_point, (checkpoint, how, n)))
     sampling = dataclasses.asdict(PAGE_SAMPLING)

@@ -41,9 +41,10 @@ def ddpm_step(
     variance: small is the posterior's, right if x0 is one point; large is beta_ts = 1 - ab_t / ab_s, right if x0 is
     N(0, I) (their section 3.2).  Both are 0 for s = -1.
     """
-    mean, small = posterior(x0_hat, x_t, t, s, sched)
-    large = 1 - gather(sched.alphas_bar, t) / gather(sched.alphas_bar_prev, s + 1)
-    sigma_squared = small if variance == "small" else large * (s >= 0).reshape(-1, 1, 1, 1)
+    mean, sigma_squared = posterior(x0_hat, x_t, t, s, sched)
+    if variance == "large":
+        beta_ts = 1 - gather(sched.alphas_bar, t) / gather(sched.alphas_bar_prev, s + 1)
+        sigma_squared = beta_ts * (s >= 0).reshape(-1, 1, 1, 1)
     return mean + sigma_squared.sqrt() * z
 
 
@@ -191,7 +192,6 @@ def reverse_process(
     def at(time: int) -> Tensor:
         return torch.full((n,), time, dtype=torch.int64, device=device)
 
-    eta = eta if sampler == "ddim" else 0.0
     x_t, before = noise(), ()
     for i, (now, then) in enumerate(pairwise(times)):
         t, s = at(now), at(then)
@@ -199,13 +199,15 @@ def reverse_process(
         yield SampleStep(i, now, x_t, x0_hat, eps_hat)
         if sampler == "ddpm":
             x_t = ddpm_step(x_t, x0_hat, t, s, sched, noise(), variance)
+        elif sampler == "ddim":
+            x_t = ddim_step(x0_hat, eps_hat, t, s, sched, eta, noise() if eta > 0 else None)
         elif sampler == "dpmpp":
             x_t, before = dpmpp_step(x_t, x0_hat, t, s, sched, *before), (x0_hat, t)
         else:
-            x_t = ddim_step(x0_hat, eps_hat, t, s, sched, eta, noise() if eta > 0 else None)
-        if sampler == "heun" and then >= 0:
-            _, eps_hat_s = ask(model, x_t, s, y, sched, clip)
-            x_t = heun_step(x_t, eps_hat, eps_hat_s, t, s, sched)
+            x_t = ddim_step(x0_hat, eps_hat, t, s, sched)
+            if then >= 0:
+                _, eps_hat_s = ask(model, x_t, s, y, sched, clip)
+                x_t = heun_step(x_t, eps_hat, eps_hat_s, t, s, sched)
     yield SampleStep(num_steps, -1, x_t, x_t, None)
 
 

@@ -145,6 +145,19 @@ def test_a_verdict_is_kept_in_the_card_and_the_weights_are_left_alone(folder, ca
     assert kept[1]["extractor"] in card and str(kept[1]["fid"]) in printed
 
 
+def test_a_verdict_from_before_an_option_existed_is_kept(folder):
+    """It was drawn with what is now that option's default, so the same samples again still replace it."""
+    command = ["evaluate", "--checkpoint", str(folder), "--steps", "2", "--n", "20", "--save"]
+    assert main(command) == 0
+    described = json.loads((folder / "config.json").read_text())
+    del described["info"]["metrics"][0]["spacing"]
+    (folder / "config.json").write_text(json.dumps(described))
+    assert main([*command, "--spacing", "trailing"]) == 0
+    assert [v["spacing"] for v in load_checkpoint(folder).info["metrics"]] == ["linspace", "trailing"]
+    assert main(command) == 0
+    assert [v["spacing"] for v in load_checkpoint(folder).info["metrics"]] == ["trailing", "linspace"]
+
+
 def test_a_checkpoint_that_tells_nothing_of_its_making_gets_no_card(folder, capsys):
     save_checkpoint(folder, build_model(DIGITS, 3), Config(DIGITS, ScheduleConfig(T=20, kind="cosine")))
     before = (folder / "config.json").read_bytes()

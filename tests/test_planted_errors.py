@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 import test_guidance
-import test_order
-import test_samplers
+import test_order as order
+import test_samplers as steps
 import torch
 
 from ddpm import guidance, make_schedule, samplers
 from ddpm.diffusion import posterior
 
 LINEAR = make_schedule(60, 1e-3, 0.15, dtype=torch.float64)
-OF_ORDER = test_order.test_deterministic_samplers_follow_the_ode_to_their_order
-EVERY_SAMPLER_COUNTS = test_samplers.test_evaluations_are_counted_as_they_are_asked
+OF_ORDER = order.test_deterministic_samplers_follow_the_ode_to_their_order
+EVERY_SAMPLER_COUNTS = steps.test_evaluations_are_counted_as_they_are_asked
 
 
 @dataclass(frozen=True)
@@ -36,53 +36,52 @@ class Planted:
     args: tuple = ()
 
 
-S, O = test_samplers, test_order  # noqa: E741
 ERRORS = [
     Planted("ddpm: sign of the noise's scale", samplers.ddpm_step, "mean + sigma", "mean - sigma",
-            S.test_the_ddpm_step_is_a_draw_from_the_posterior, (LINEAR,)),
+            steps.test_the_ddpm_step_is_a_draw_from_the_posterior, (LINEAR,)),
     Planted("ddpm: variance for its root", samplers.ddpm_step, "sigma_squared.sqrt()", "sigma_squared",
-            S.test_ddim_with_eta_1_is_the_ddpm_step_at_every_t, (LINEAR,)),
+            steps.test_ddim_with_eta_1_is_the_ddpm_step_at_every_t, (LINEAR,)),
     Planted("ddpm: noise on clean data", samplers.ddpm_step, " * (s >= 0).reshape(-1, 1, 1, 1)", "",
-            S.test_the_large_variance_is_beta_and_nothing_at_the_end, (LINEAR,)),
+            steps.test_the_large_variance_is_beta_and_nothing_at_the_end, (LINEAR,)),
     Planted("posterior: alphas_bar of t for that of s", posterior, "mean = ab_s.sqrt()", "mean = ab_t.sqrt()",
-            O.test_the_mean_is_exact, ("linear", "ddpm", 1.0)),
+            order.test_the_mean_is_exact, ("linear", "ddpm", 1.0)),
     Planted("posterior: sign in the mean", posterior, "* x0 + alpha_ts", "* x0 - alpha_ts",
-            O.test_the_variance_is_first_order, ("cosine", "ddpm", 1.0)),
+            order.test_the_variance_is_first_order, ("cosine", "ddpm", 1.0)),
     Planted("ddim: noise that nothing makes room for", samplers.ddim_step, "1 - ab_s - sigma**2", "1 - ab_s",
-            S.test_ddim_keeps_the_forward_marginal_for_every_eta, (LINEAR, 1.0)),
+            steps.test_ddim_keeps_the_forward_marginal_for_every_eta, (LINEAR, 1.0)),
     Planted("ddim: alpha for alphas_bar", samplers.ddim_step, "gather(sched.alphas_bar_prev, s + 1)",
-            "gather(sched.alphas, s)", S.test_a_step_along_the_exact_eps_stays_on_the_forward_ray, (LINEAR,)),
+            "gather(sched.alphas, s)", steps.test_a_step_along_the_exact_eps_stays_on_the_forward_ray, (LINEAR,)),
     Planted("ddim: s counted from 1", samplers.ddim_step, "alphas_bar_prev, s + 1", "alphas_bar_prev, s",
-            S.test_a_step_along_the_exact_eps_stays_on_the_forward_ray, (LINEAR,)),
+            steps.test_a_step_along_the_exact_eps_stays_on_the_forward_ray, (LINEAR,)),
     Planted("dpmpp: r upside down", samplers.dpmpp_step, "/ (2 * r)", "* r / 2",
-            S.test_dpmpp_looks_half_a_step_ahead_along_lambda, (LINEAR,)),
+            steps.test_dpmpp_looks_half_a_step_ahead_along_lambda, (LINEAR,)),
     Planted("dpmpp: without the 2", samplers.dpmpp_step, "(2 * r)", "r", OF_ORDER,
-            ("linear", "dpmpp", "log_snr", O.FEW, 2)),
+            ("linear", "dpmpp", "log_snr", order.FEW, 2)),
     Planted("dpmpp: sign of the extrapolation", samplers.dpmpp_step, "x0_hat + (", "x0_hat - (",
-            S.test_dpmpp_looks_half_a_step_ahead_along_lambda, (LINEAR,)),
+            steps.test_dpmpp_looks_half_a_step_ahead_along_lambda, (LINEAR,)),
     Planted("dpmpp: second order to clean data", samplers.dpmpp_step, "bool((s >= 0).all())", "True",
-            S.test_dpmpp_at_first_order_is_ddim, (LINEAR,)),
+            steps.test_dpmpp_at_first_order_is_ddim, (LINEAR,)),
     Planted("heun: without the 2", samplers.heun_step, "* (eps_hat_s - eps_hat) / 2", "* (eps_hat_s - eps_hat)",
             OF_ORDER,
-            ("linear", "heun", "log_snr", O.FEW, 2)),
+            ("linear", "heun", "log_snr", order.FEW, 2)),
     Planted("heun: not scaled back", samplers.heun_step, "x_s + scale_s * ", "x_s + ",
-            S.test_heun_is_exact_where_eps_is_linear_in_sigma, (LINEAR,)),
+            steps.test_heun_is_exact_where_eps_is_linear_in_sigma, (LINEAR,)),
     Planted("heun: second question at the time of the first", samplers.reverse_process, "ask(model, x_t, s, y",
-            "ask(model, x_t, t, y", S.test_the_loop_takes_second_order_steps, ("heun", True)),
+            "ask(model, x_t, t, y", steps.test_the_loop_takes_second_order_steps, ("heun", True)),
     Planted("dpmpp: forgets the step before", samplers.reverse_process, ", (x0_hat, t)", ", ()",
-            S.test_the_loop_takes_second_order_steps, ("dpmpp", False)),
-    Planted("eta in a deterministic sampler's noise", samplers.reverse_process, 'if sampler == "ddim" else 0.0',
-            'if sampler != "ddim" else 0.0', S.test_ddim_with_eta_1_on_all_steps_walks_the_ddpm_path),
+            steps.test_the_loop_takes_second_order_steps, ("dpmpp", False)),
+    Planted("ddim: eta forgotten", samplers.reverse_process, "eta, noise() if eta > 0 else None", "0.0, None",
+            steps.test_ddim_with_eta_1_on_all_steps_walks_the_ddpm_path),
     Planted("clip: eps_hat not recomputed", samplers.ask, 'to_x0_eps(x0_hat.clamp(-1, 1), x_t, t, sched, "x0")',
-            "(x0_hat.clamp(-1, 1), eps_hat)", S.test_the_loop_takes_the_steps_it_should_with_the_noise_it_should,
+            "(x0_hat.clamp(-1, 1), eps_hat)", steps.test_the_loop_takes_the_steps_it_should_with_the_noise_it_should,
             ("ddim", True)),
     Planted("log_snr: collisions left in", samplers.timesteps, "max(min(nearest, last - 1), num_steps - 1 - i)",
-            "nearest", S.test_other_spacings, ("cosine",)),
+            "nearest", steps.test_other_spacings, ("cosine",)),
     Planted("trailing: as linspace", samplers.timesteps, "T - i * T / num_steps", "T - i * T / (num_steps + 1)",
-            S.test_other_spacings, ("linear",)),
+            steps.test_other_spacings, ("linear",)),
     Planted("invert: signal and noise exchanged", samplers.invert, "q_sample(x0_hat, s, eps_hat",
             "q_sample(eps_hat, s, x0_hat",
-            S.test_inverted_and_generated_again_a_picture_comes_back_the_closer_the_more_steps, ("linear",)),
+            steps.test_inverted_and_generated_again_a_picture_comes_back_the_closer_the_more_steps, ("linear",)),
     Planted("evaluations: Heun's second not counted", samplers.num_evaluations, 'if sampler == "heun"', "if False",
             EVERY_SAMPLER_COUNTS, ("heun", 6)),
     Planted("guidance: w - 1 for w", guidance.Guided.__call__, "uncond + scale", "uncond + (scale - 1)",
