@@ -131,7 +131,9 @@ def parser() -> Parser:
     )
     p.set_defaults(run=bench)
     p.add_argument("--quick", action="store_true", help="about three minutes: one seed, two budgets, rougher figures")
-    p.add_argument("--curve", metavar="PATH", default=none, help="instead: a checkpoint's quality against steps")
+    p.add_argument(
+        "--curve", metavar="PATH", default=none, help="instead: a checkpoint's quality against network evaluations"
+    )
     p.add_argument("--out", type=Path, default=Path("bench.json"), metavar="FILE", help="the figures as JSON")
     return top
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -16,12 +17,15 @@ from ddpm import (
     UNet,
     baseline,
     bench,
+    load_checkpoint,
     make_schedule,
     sample,
     save_checkpoint,
 )
 from ddpm.__main__ import main
 from ddpm.config import SamplingConfig
+from ddpm.device import Inference
+from ddpm.evaluate import Sampler
 from ddpm.train import build_model
 
 SMALL = ModelConfig(base=8, t_dim=8, mults=(1, 2), num_classes=10, patch_size=4, prediction="v")
@@ -170,18 +174,23 @@ def test_the_tutorials_sampler_is_timed_by_some_of_its_thousand_steps(monkeypatc
     assert row["evaluations"] == 1000 and row["sampling_seconds"] > 0.5
 
 
-def test_a_curve_has_each_sampler_at_each_number_of_steps(monkeypatch):
+def test_a_curve_has_each_sampler_at_each_number_of_evaluations(monkeypatch):
     tasks = []
     monkeypatch.setattr(bench, "run", lambda given: tasks.extend(given) or [name for name, *_ in given])
-    result = bench.curve("checkpoints/mnist")
-    ways = ("ddpm", "ddim", "ddim, eta 0.7", "dpmpp", "heun")
-    expected = [(name, steps) for name in ways for steps in bench.CURVE_STEPS]
-    assert [(p["sampler"], p["steps"]) for p in result["points"]] == expected
-    for name, function, (checkpoint, how, n) in tasks:
+    bench.curve("checkpoints/mnist")
+    loaded = load_checkpoint("checkpoints/mnist")
+    model = Inference(loaded.model, "float32")
+    expected = [(way, most) for way in bench.CURVE_WAYS for most in bench.CURVE_EVALUATIONS]
+    for (name, function, (checkpoint, how, n)), (way, most) in zip(tasks, expected, strict=True):
         assert function is bench.curve_point and checkpoint == "checkpoints/mnist"
-        assert (how.sampler, how.num_steps) == (name["sampler"].split(",")[0], name["steps"])
-        assert how.eta == (0.7 if "eta" in name["sampler"] else 0)
+        assert name == {"sampler": way, "steps": how.num_steps} and how.sampler == way.split(",")[0]
+        assert how.eta == (0.7 if "eta" in way else 0)
+        assert (how.guidance, how.guide_from, how.guide_to) == (1.5, 0.3, 0.65), "the page's"
         assert n == (2000 if how.num_steps <= 100 else 500)
+        cost = Sampler(model, loaded.sched, how).evaluations
+        longer = dataclasses.replace(how, num_steps=how.num_steps + 1)
+        assert cost <= most < Sampler(model, loaded.sched, longer).evaluations
+    assert [how.num_steps for _, _, (_, how, _) in tasks if how.sampler == "heun"][:3] == [3, 5, 9]
 
 
 def test_the_command_writes_a_curve(monkeypatch, tmp_path, capsys):
