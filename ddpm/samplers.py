@@ -139,11 +139,16 @@ def timesteps(sched: Schedule, num_steps: int, spacing: str = "linspace") -> lis
     return [*times, -1]
 
 
+def asked_at(times: Sequence[int], sampler: str = "ddim") -> list[int]:
+    """The times at which the network is asked along these: once a step, and by Heun's method twice, where a step
+    starts and where it arrives, but for the step to clean data."""
+    return [t for t in [*times, *(times[1:] if sampler == "heun" else ())] if t >= 0]
+
+
 def num_evaluations(model, times: Sequence[int], sampler: str = "ddim") -> int:
-    """Network evaluations per sample along these times.  A guided pair counts two; Heun's method asks twice a step,
-    where it starts and where it arrives, but for the step to clean data."""
-    asked = [*times, *(times[1:] if sampler == "heun" else ())]
-    return sum(model.evaluations_at(t) if hasattr(model, "evaluations_at") else 1 for t in asked if t >= 0)
+    """Network evaluations per sample along these times.  A guided pair counts two, and so does a step of Heun's."""
+    asked = asked_at(times, sampler)
+    return sum(model.evaluations_at(t) for t in asked) if hasattr(model, "evaluations_at") else len(asked)
 
 
 def ask(model, x_t: Tensor, t: Tensor, y: Tensor | None, sched: Schedule, clip: bool) -> tuple[Tensor, Tensor]:

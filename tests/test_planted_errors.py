@@ -82,7 +82,7 @@ ERRORS = [
     Planted("invert: signal and noise exchanged", samplers.invert, "q_sample(x0_hat, s, eps_hat",
             "q_sample(eps_hat, s, x0_hat",
             steps.test_inverted_and_generated_again_a_picture_comes_back_the_closer_the_more_steps, ("linear",)),
-    Planted("evaluations: Heun's second not counted", samplers.num_evaluations, 'if sampler == "heun"', "if False",
+    Planted("evaluations: Heun's second not counted", samplers.asked_at, 'if sampler == "heun"', "if False",
             EVERY_SAMPLER_COUNTS, ("heun", 6)),
     Planted("guidance: w - 1 for w", guidance.Guided.__call__, "uncond + scale", "uncond + (scale - 1)",
             test_guidance.test_the_answer_at_w, (2.0,)),

@@ -58,7 +58,9 @@ def test_the_page_opens_without_weights_and_with_damaged_ones(library, tmp_path,
 def test_other_weights_in_the_middle_of_a_run_change_nothing(library):
     config = ModelConfig(base=8, mults=(1,), patch_size=4)
     library.put("mine", wrap(build_model(config), ddpm.make_schedule(), "linear", "mine", "mnist"))
-    settings = sampling.Settings.check(library, 1, "none", "ddim", 4, 1, False, 0, 0, "mine")
+    settings = sampling.Settings.check(
+        library, 1, "none", 0, "mine", sampler="ddim", steps=4, guidance=1, middle=False, eta=0
+    )
     alone = [frame for frame in sampling.Trajectory(settings).steps() if frame]
     steps = sampling.Trajectory(settings).steps()
     first = next(steps)

@@ -22,6 +22,7 @@ from ddpm.train import build_model
 from ddpm.ui import parts, reverse, sampling
 from ddpm.ui import recipe as recipes
 from ddpm.ui.engine import Engine
+from ddpm.ui.equations import coefficients
 from ddpm.ui.weights import wrap
 
 
@@ -45,11 +46,22 @@ def test_frames_are_those_of_reverse_process(library):
         assert np.array_equal(picture(frame["h"]), to_uint8(step.x0_hat).numpy().ravel())
 
 
-@pytest.mark.parametrize("changes", [{"sampler": "ddim", "eta": 0.7}, {"sampler": "ddpm"}])
-def test_sampler_and_eta_reach_the_process(library, changes):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"eta": 0.7},
+        {"sampler": "ddpm"},
+        {"sampler": "ddpm", "variance": "large"},
+        {"spacing": "trailing"},
+        {"clip": False},
+        {"sampler": "dpmpp", "spacing": "log_snr"},
+        {"sampler": "heun", "spacing": "log_snr"},
+    ],
+)
+def test_every_setting_reaches_the_process(library, changes):
     s = settings(library, guidance=1, **changes)
     frames = run(sampling.Trajectory(s))
-    options = {"sampler": s.how.sampler, "eta": s.how.eta, "num_steps": 4, "seed": 3}
+    options = {"sampler": "ddim", "num_steps": 4, "seed": 3} | changes
     *_, last = reverse_process(s.weights.model, s.weights.sched, 2, y=torch.tensor([0, 1]), **options)
     assert np.array_equal(picture(frames[-1]["x"]), to_uint8(last.x_t).numpy().ravel())
     assert frames[-1]["x"] != run(sampling.Trajectory(settings(library, guidance=1)))[-1]["x"]
@@ -91,6 +103,9 @@ def test_the_moment_of_a_stop_is_kept(library):
         ({"choice": "none"}, 4),
         ({"middle": True}, 5),  # of 999, 666, 333 and 0 one lies in the middle
         ({"middle": True, "choice": "none"}, 4),
+        ({"sampler": "dpmpp"}, 8),
+        ({"sampler": "heun"}, 14),
+        ({"sampler": "heun", "middle": True}, 9),  # 333, where guidance counts, is asked about twice
     ],
 )
 def test_network_evaluations_are_counted_honestly(library, changes, cost):
@@ -115,21 +130,30 @@ def test_none_asks_for_no_class_and_a_digit_for_that_digit(library):
     assert parts.digit_labels(list(range(10)), 12).tolist() == [*range(10), 0, 1]
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
-def test_the_numbers_in_the_equation_are_those_of_the_step(sampler):
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpmpp", "heun"])
+@pytest.mark.parametrize("variance", ["small", "large"])
+def test_the_numbers_in_the_equation_are_those_of_the_step(sampler, variance):
     sched = ddpm.make_schedule(1000, kind="cosine", dtype=torch.float64)
-    x_t, x0, z = torch.randn(3, 1, 1, 4, 4, dtype=torch.float64).unbind(0)
-    t, s = torch.tensor([600]), torch.tensor([500])
+    x_t, x0, z, before, eps_s = torch.randn(5, 1, 1, 4, 4, dtype=torch.float64).unbind(0)
+    times = [700, 600, 500, -1]
+    r, t, s = (torch.tensor([time]) for time in times[:3])
     eps = (x_t - sched.alphas_bar[600].sqrt() * x0) / (1 - sched.alphas_bar[600]).sqrt()
-    c0, c1, c2 = sampling.coefficients(sampler, 600, 500, sched, 0.5)
-    if sampler == "ddim":
-        by_hand = c0 * x0 + c1 * eps + c2 * z
-        exact = ddpm.ddim_step(x0, eps, t, s, sched, 0.5, z)
-    else:
-        by_hand = c0 * x0 + c1 * x_t + c2 * z
-        exact = ddpm.ddpm_step(x_t, x0, t, s, sched, z)
+    euler = ddpm.ddim_step(x0, eps, t, s, sched)
+    pictures, exact = {
+        "ddim": ((x0, eps, z), ddpm.ddim_step(x0, eps, t, s, sched, 0.5, z)),
+        "ddpm": ((x0, x_t, z), ddpm.ddpm_step(x_t, x0, t, s, sched, z, variance)),
+        "dpmpp": ((x_t, x0, before), ddpm.dpmpp_step(x_t, x0, t, s, sched, before, r)),
+        "heun": ((x0, eps, eps_s), ddpm.heun_step(euler, eps, eps_s, t, s, sched)),
+    }[sampler]
+    how = SamplingConfig(sampler, 3, eta=0.5, variance=variance)
+    numbers = coefficients(how, times, 1, sched)
+    by_hand = sum(number * one for number, one in zip(numbers, pictures, strict=True))
     assert torch.allclose(by_hand, exact, atol=1e-3)  # they are shown to four digits
-    assert c2 > 0.1
+    assert abs(numbers[2]) > 0.05
+    if sampler in ("dpmpp", "heun"):
+        assert coefficients(how, times, 2, sched)[2] == 0, "first order to clean data"
+    if sampler == "dpmpp":
+        assert coefficients(how, times, 0, sched)[2] == 0, "and at the start"
 
 
 BAD = [
@@ -154,6 +178,9 @@ BAD = [
     ({"middle": [True]}, "medium noise"),
     ({"eta": 1.1}, "Eta"),
     ({"eta": math.nan}, "Eta"),
+    ({"variance": "huge"}, "Variance"),
+    ({"spacing": None}, "Spacing"),
+    ({"clip": "no"}, "Clip"),
     ({"seed": -1}, "Seed"),
     ({"seed": 2**31}, "Seed"),
     ({"weights_id": "../mnist"}, "weights"),
@@ -199,16 +226,16 @@ def reverse_tab(library):
 def test_a_closed_tab_and_a_second_generate_end_the_first(library):
     demo, engine = reverse_tab(library)[:2]
     generate = handler(demo, "reverse-generate")
-    asked = (2, "none", "ddim", 1000, 1, False, 0, 0, "mnist")
+    asked = (2, "none", 0, "mnist", "ddim", 1000, 1, False, 0, "small", "linspace", True)
 
     async def scenario():
-        gone, stays = generate(*asked, Window("a")), generate(*asked, Window("b"))
+        gone, stays = generate(Window("a"), *asked), generate(Window("b"), *asked)
         await anext(gone)
         await anext(stays)
         await gone.aclose()  # what Gradio does when the tab is closed
         while len(engine._jobs) > 1:
             await asyncio.sleep(0.01)
-        again = generate(2, "none", "ddim", 2, 1, False, 0, 0, "mnist", Window("b"))
+        again = generate(Window("b"), *asked[:5], 2, *asked[6:])
         return [packet async for packet in again][-1], [packet async for packet in stays][-1]
 
     again, stays = asyncio.run(asyncio.wait_for(scenario(), 60))
@@ -223,7 +250,8 @@ def test_frames_that_the_page_missed_are_sent_again(library):
     view = named["reverse-view"]
 
     async def run_it():
-        stream = handler(demo, "reverse-generate")(1, "none", "ddim", 5, 1, False, 0, 0, "mnist", Window("a"))
+        asked = (1, "none", 0, "mnist", "ddim", 5, 1, False, 0, "small", "linspace", True)
+        stream = handler(demo, "reverse-generate")(Window("a"), *asked)
         return [packet async for packet in stream]
 
     packets = asyncio.run(run_it())
@@ -247,7 +275,7 @@ def test_a_saved_picture_holds_its_recipe_and_its_pixels(library, kind):
     data = recipes.save(trajectory.frames, trajectory.settings, kind)
     recipe = recipes.read_recipe(base64.b64encode(data[: recipes.HEAD_BYTES]).decode())
     asked = {"n": 5, "class": "all in turn", "sampler": "ddim", "steps": 6, "guidance": 2, "eta": 0, "seed": 3}
-    asked["middle"] = False
+    asked |= {"middle": False, "variance": "small", "spacing": "linspace", "clip": True}
     assert recipe == {"ddpm": ddpm.__version__, "weights": "mnist"} | asked
     with Image.open(io.BytesIO(data)) as opened:
         assert opened.size == ((3 * 34 + 2) * 4, (2 * 34 + 2) * 4)
@@ -259,10 +287,10 @@ def test_a_saved_picture_holds_its_recipe_and_its_pixels(library, kind):
 
 
 def test_a_recipe_makes_the_same_digits_again(library):
-    first = finished(library, n=3, sampler="ddpm", steps=5, guidance=1.5, seed=11, choice="4", middle=True)
+    first = finished(library, n=3, sampler="ddpm", steps=5, guidance=1.5, seed=11, variance="large", clip=False)
     recipe = first.settings.recipe()
-    names = ("n", "class", "sampler", "steps", "guidance", "middle", "eta", "seed")
-    again = sampling.Trajectory(sampling.Settings.check(library, *(recipe[name] for name in names), recipe["weights"]))
+    recipe |= {"choice": recipe["class"], "weights_id": recipe["weights"]}
+    again = sampling.Trajectory(sampling.Settings.check(library, **{name: recipe[name] for name in reverse.FIELDS}))
     assert run(again) == first.frames
 
 
@@ -288,29 +316,32 @@ class Dropped:
 def test_a_dropped_file_restores_all_or_nothing(library):
     demo, *_ = reverse_tab(library)
     restore = next(f.fn for f in demo.fns.values() if f.name == "restore")
-    trajectory = finished(library, n=7, steps=9, eta=0.5, seed=21, guidance=1, choice="3", middle=True)
-    good = restore("mnist", Dropped(recipes.save(trajectory.frames, trajectory.settings, "png")))
-    assert [good[i] for i in (0, 2, 3, 4, 5, 6, 7, 8)] == [7, "ddim", 9, 1, True, 0.5, 21, "mnist"]
-    assert good[1]["value"] == "3" and "restored" in good[9]["notice"]
+    asked = {"n": 7, "sampler": "ddim", "steps": 9, "guidance": 1, "middle": True, "eta": 0.5, "variance": "large"}
+    asked |= {"spacing": "trailing", "clip": False, "seed": 21, "choice": "3"}
+    trajectory = finished(library, **asked)
+    *good, said = restore("mnist", Dropped(recipes.save(trajectory.frames, trajectory.settings, "png")))
+    good = dict(zip(reverse.FIELDS, good, strict=True))
+    assert good.pop("choice")["value"] == asked.pop("choice") and "restored" in said["notice"]
+    assert good == asked | {"weights_id": "mnist"}
 
     gone = dataclasses.replace(trajectory.settings.weights, label="trained elsewhere")
     elsewhere = dataclasses.replace(trajectory.settings, weights_id="gone", weights=gone)
     answer = restore("mnist", Dropped(recipes.save(trajectory.frames, elsewhere, "gif")))
-    assert answer[8] == "mnist" and "not here" in answer[9]["notice"]
+    assert answer[reverse.FIELDS.index("weights_id")] == "mnist" and "not here" in answer[-1]["notice"]
     wrong = dataclasses.replace(trajectory.settings, how=SamplingConfig("ddim", 2000))
     refused = restore("mnist", Dropped(recipes.save(trajectory.frames, wrong, "png")))
-    assert "Steps" in refused[9]["error"] and refused[:9] == [gr.skip()] * 9
+    assert "Steps" in refused[-1]["error"] and refused[:-1] == [gr.skip()] * len(reverse.FIELDS)
 
 
-def test_a_file_from_before_guidance_had_an_interval_guides_everywhere(library, monkeypatch):
+def test_a_file_from_before_a_choice_existed_means_what_was_done_then(library, monkeypatch):
     demo, *_ = reverse_tab(library)
     restore = next(f.fn for f in demo.fns.values() if f.name == "restore")
     trajectory = finished(library, guidance=2)
-    old = trajectory.settings.recipe()
-    del old["middle"]
+    old = {k: v for k, v in trajectory.settings.recipe().items() if k not in reverse.BEFORE}
     monkeypatch.setattr(sampling.Settings, "recipe", lambda self: old)
-    answer = restore("mnist", Dropped(recipes.save(trajectory.frames, trajectory.settings, "png")))
-    assert answer[5] is False and "restored" in answer[9]["notice"]
+    *answer, said = restore("mnist", Dropped(recipes.save(trajectory.frames, trajectory.settings, "png")))
+    answer = dict(zip(reverse.FIELDS, answer, strict=True))
+    assert {name: answer[name] for name in reverse.BEFORE} == reverse.BEFORE and "restored" in said["notice"]
 
 
 def test_a_picture_of_a_run_that_is_gone_says_what_to_do(library):
@@ -335,3 +366,7 @@ def test_what_it_costs_is_measured(library):
     assert single.startswith("1 step: 1 network evaluation,")
     partly = asyncio.run(costs.sentence(settings(library, steps=15, middle=True)))
     assert partly.startswith("15 steps, 5 of them guided: 20 network evaluations, about ")
+    twice = asyncio.run(costs.sentence(settings(library, steps=10, sampler="heun", guidance=1)))
+    assert twice.startswith("10 steps, all but the last asking twice: 19 network evaluations, about ")
+    alone = asyncio.run(costs.sentence(settings(library, steps=1, sampler="heun", guidance=1)))
+    assert alone.startswith("1 step: 1 network evaluation,")

@@ -317,7 +317,8 @@ def test_colour_goes_through_training_previews_and_reverse(library, small, monke
     assert packet["channels"] == 3 and len(picture(packet["previews"][-1]["x"])) == 20 * 32 * 32 * 3
     asyncio.run(handler(demo, "train-use")(packet["run"], []))
     weights = library.get(packet["run"])
-    settings = sampling.Settings.check(library, 2, "c", "ddim", 2, 1, False, 0, 0, packet["run"])
+    how = {"sampler": "ddim", "steps": 2, "guidance": 1, "middle": False, "eta": 0}
+    settings = sampling.Settings.check(library, 2, "c", 0, packet["run"], **how)
     assert weights.channels == 3 and settings.labels == (2,)
     frames = [frame for frame in sampling.Trajectory(settings).steps() if frame]
     assert len(picture(frames[-1]["x"])) == 2 * 32 * 32 * 3

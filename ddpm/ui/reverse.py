@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+import dataclasses
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import gradio as gr
 
-from ..config import PAGE_SAMPLING
+from ..config import PAGE_SAMPLING, SAMPLERS, VARIANCES
 from . import parts
 from .engine import Engine, Job
+from .equations import EQUATIONS, NAMES, SPACING_NAMES
 from .recipe import read_recipe, save
-from .sampling import MAX_STEPS, NONE, OFFERED, Costs, Settings, Trajectory, choices
+from .sampling import MAX_STEPS, NONE, Costs, Settings, Trajectory, choices
 from .weights import Library
 
 KEPT_BYTES = 256_000_000
 
-EQUATION = """
-<div data-sampler="ddim"><math display="block"><msub><mi>x</mi><mi>s</mi></msub><mo>=</mo>
-<msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>s</mi></msub></msqrt><msub><mover><mi>x</mi><mo>^</mo></mover><mn>0</mn>
-</msub><mo>+</mo><msqrt><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>s</mi></msub><mo>−</mo>
-<msup><mi>σ</mi><mn>2</mn></msup></msqrt><mover><mi>ε</mi><mo>^</mo></mover><mo>+</mo><mi>σ</mi><mi>z</mi></math>
-<math display="block" class="numbers"><msub><mi>x</mi><mn data-live="s">s</mn></msub><mo>=</mo>
-<mn class="signal" data-live="c0">·</mn><msub><mover><mi>x</mi><mo>^</mo></mover><mn>0</mn></msub><mo>+</mo>
-<mn class="noise" data-live="c1">·</mn><mover><mi>ε</mi><mo>^</mo></mover><mo>+</mo>
-<mn data-live="c2">·</mn><mi>z</mi></math><p class="source">DDIM: Song et al. 2021, Eq. 12 and 16.</p>
-<p class="code">computed by <code>ddpm.samplers.ddim_step</code></p></div>
-<div data-sampler="ddpm" hidden><math display="block"><msub><mi>x</mi><mi>s</mi></msub><mo>=</mo>
-<mi>μ</mi><mo>(</mo><msub><mi>x</mi><mi>t</mi></msub><mo>,</mo><msub><mover><mi>x</mi><mo>^</mo></mover><mn>0</mn></msub>
-<mo>)</mo><mo>+</mo><mi>σ</mi><mi>z</mi></math>
-<math display="block" class="numbers"><msub><mi>x</mi><mn data-live="s">s</mn></msub><mo>=</mo>
-<mn class="signal" data-live="c0">·</mn><msub><mover><mi>x</mi><mo>^</mo></mover><mn>0</mn></msub><mo>+</mo>
-<mn class="noise" data-live="c1">·</mn><msub><mi>x</mi><mi>t</mi></msub><mo>+</mo>
-<mn data-live="c2">·</mn><mi>z</mi></math><p class="source">DDPM: Ho et al. 2020, Eq. 6 and 7.</p>
-<p class="code">computed by <code>ddpm.samplers.ddpm_step</code></p></div>
-"""
+# What Generate sends, in this order: what Settings.check takes.
+FIELDS = ("n", "choice", "seed", "weights_id")
+FIELDS += ("sampler", "steps", "guidance", "middle", "eta", "variance", "spacing", "clip")
+# Files that were saved before the page offered a choice did without saying:
+BEFORE = {"middle": False, "variance": "small", "spacing": "linspace", "clip": True}
 
 
 class Sessions:
@@ -62,11 +50,12 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
     """The tab.  weights: whose samples are drawn."""
     sessions, kept, costs = Sessions(), parts.Kept(KEPT_BYTES), Costs(engine)
 
-    async def generate(
-        n, choice, sampler, steps, guidance, middle, eta, seed, weights, request: gr.Request
-    ) -> AsyncIterator:
+    def check(asked: Iterable[Any]) -> Settings:
+        return Settings.check(library, **dict(zip(FIELDS, asked, strict=True)))
+
+    async def generate(request: gr.Request, *asked) -> AsyncIterator:
         try:
-            run = Trajectory(Settings.check(library, n, choice, sampler, steps, guidance, middle, eta, seed, weights))
+            run = Trajectory(check(asked))
             job = engine.submit(run.steps())
         except ValueError as error:
             yield {"error": str(error)}
@@ -88,7 +77,7 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
 
     async def cost(*asked) -> str:
         try:
-            return await costs.sentence(Settings.check(library, *asked))
+            return await costs.sentence(check(asked))
         except ValueError as error:
             return str(error)
 
@@ -113,19 +102,24 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
 
     def restore(now, event: gr.EventData) -> list[Any]:
         """The settings of a dropped file, or a sentence that says why not.  What is not right changes nothing."""
-        nothing = [gr.skip()] * 9
+        nothing = [gr.skip()] * len(FIELDS)
         try:
             recipe = read_recipe(event._data.get("head") if isinstance(event._data, dict) else None)
             here = recipe.get("weights") in library.shipped
             weights_id = recipe["weights"] if here else now
-            names = ("n", "class", "sampler", "steps", "guidance", "middle", "eta", "seed")
-            recipe.setdefault("middle", False)  # files from before there was a choice
-            s = Settings.check(library, *(recipe.get(name) for name in names), weights_id)
+            known = BEFORE | recipe | {"choice": recipe.get("class"), "weights_id": weights_id}
+            s = check(known.get(name) for name in FIELDS)
         except ValueError as error:
             return [*nothing, {"error": str(error)}]
         notice = "Settings restored from that file." if here else "Settings restored, but its weights are not here."
-        values = [s.n, gr.update(choices=choices(s.weights), value=s.choice), s.how.sampler, s.how.num_steps]
-        return [*values, s.how.guidance, s.middle, s.how.eta, s.seed, s.weights_id, {"notice": notice}]
+        found = dataclasses.asdict(s.how) | {"n": s.n, "middle": s.middle, "seed": s.seed, "weights_id": s.weights_id}
+        found |= {"steps": s.how.num_steps, "choice": gr.update(choices=choices(s.weights), value=s.choice)}
+        return [*(found[name] for name in FIELDS), {"notice": notice}]
+
+    def suit(sampler) -> list[Any]:
+        """What a sampler has a use for: eta, variance; and the spacing it does best with."""
+        suited = gr.update(value="log_snr" if sampler in ("dpmpp", "heun") else PAGE_SAMPLING.spacing)
+        return [gr.update(visible=sampler == "ddim"), gr.update(visible=sampler == "ddpm"), suited]
 
     def classes(weights_id) -> tuple[str, ...]:
         """What can be asked of these weights; nothing if they cannot be used."""
@@ -144,10 +138,11 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
                 n = gr.Number(16, label="Digits", precision=0, elem_id="reverse-n")
                 known = classes(library.default) or (NONE,)
                 choice = gr.Dropdown(known, value=known[0], label="Class", elem_id="reverse-class")
-            sampler = gr.Radio(
-                [(name.upper(), name) for name in OFFERED],
+            sampler = gr.Dropdown(
+                [(NAMES[name], name) for name in SAMPLERS],
                 value=PAGE_SAMPLING.sampler,
                 label="Sampler",
+                filterable=False,
                 elem_id="reverse-sampler",
             )
             steps = gr.Slider(1, MAX_STEPS, PAGE_SAMPLING.num_steps, step=1, label="Steps", elem_id="reverse-steps")
@@ -169,6 +164,21 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
                 eta = gr.Slider(
                     0, 1, PAGE_SAMPLING.eta, step=0.05, label="Eta (fresh noise in DDIM)", elem_id="reverse-eta"
                 )
+                variance = gr.Radio(
+                    list(VARIANCES),
+                    value=PAGE_SAMPLING.variance,
+                    label="Variance (fresh noise in DDPM)",
+                    visible=False,
+                    elem_id="reverse-variance",
+                )
+                spacing = gr.Dropdown(
+                    [(label, name) for name, label in SPACING_NAMES.items()],
+                    value=PAGE_SAMPLING.spacing,
+                    label="Spacing of the steps",
+                    filterable=False,
+                    elem_id="reverse-spacing",
+                )
+                clip = gr.Checkbox(PAGE_SAMPLING.clip, label="Clip the guess to [−1, 1]", elem_id="reverse-clip")
                 middle = gr.Checkbox(
                     True,
                     label="Guide at medium noise only",
@@ -181,16 +191,17 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
         with gr.Column(elem_classes="side"):
             parts.margin(
                 "reverse",
-                EQUATION,
+                EQUATIONS,
                 "The guess x̂₀ is a blurred digit from the first step on. Each step keeps a little of it and hands the "
                 "rest back as noise; the digit is decided early, its edges late.",
             )
 
-    inputs = [n, choice, sampler, steps, guidance, middle, eta, seed, weights]
+    inputs = [n, choice, seed, weights, sampler, steps, guidance, middle, eta, variance, spacing, clip]
     quiet = {"show_progress": "hidden", "queue": False}
     go.click(generate, inputs, view, show_progress="hidden", concurrency_limit=64, trigger_mode="multiple")
     halt.click(stop, None, view, **quiet)
     dice.click(None, None, seed, js=f"() => Math.floor(Math.random() * {parts.MAX_SEED})")
+    sampler.input(suit, sampler, [eta, variance, spacing], **quiet)
     weights.change(offer_classes, [weights, choice], choice, **quiet)
     view.submit(restore, weights, [*inputs, view], **quiet)
     changes = [demo.load, *(each.change for each in inputs)]

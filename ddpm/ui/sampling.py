@@ -13,15 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from .. import __version__
-from ..config import PAGE_SAMPLING, SamplingConfig
+from ..config import PAGE_SAMPLING, SAMPLERS, SPACINGS, VARIANCES, SamplingConfig
 from ..evaluate import Sampler
-from ..samplers import SampleStep, ddim_step, ddpm_step, num_evaluations
-from ..schedule import Schedule
+from ..samplers import SampleStep, asked_at, num_evaluations
 from . import parts
 from .engine import Engine
+from .equations import coefficients
 from .weights import Library, Weights
 
 MAX_DIGITS = 64
@@ -29,7 +28,6 @@ MAX_STEPS = 1000
 MAX_GUIDANCE = 10.0
 MAX_COSTS = 500  # measurements that are remembered
 MAX_FRAMES = 100  # of a trajectory are kept, evenly chosen, first and last included
-OFFERED = ("ddpm", "ddim")  # the samplers whose equation the margin knows
 ALL, NONE = "all in turn", "none"
 
 
@@ -47,22 +45,16 @@ class Settings:
     weights: Weights
 
     @classmethod
-    def check(cls, library: Library, n, choice, sampler, steps, guidance, middle, eta, seed, weights_id) -> Settings:
-        """Raises ValueError with one clear sentence about the first value that will not do."""
+    def check(cls, library: Library, n, choice, seed, weights_id, **how) -> Settings:
+        """how: see `check_how`.  Raises ValueError with one clear sentence about the first value that will not do."""
         weights = library.get(weights_id)
         choice = parts.one_of(choice, "Class", choices(weights))
         known = tuple(range(weights.num_classes)) or (-1,)
         labels = {ALL: known, NONE: (-1,)}.get(choice) or (weights.class_names.index(choice),)
         n = parts.whole_number(n, "Digits", 1, MAX_DIGITS)
-        sampler = parts.one_of(sampler, "Sampler", OFFERED)
-        steps = parts.whole_number(steps, "Steps", 1, min(MAX_STEPS, weights.sched.T))
-        guidance = parts.number(guidance, "Guidance", 0, MAX_GUIDANCE)
-        middle = parts.one_of(middle, "Guide at medium noise only", (True, False))
-        eta = parts.number(eta, "Eta", 0, 1)
-        between = (PAGE_SAMPLING.guide_from, PAGE_SAMPLING.guide_to) if middle else (0.0, 1.0)
-        how = SamplingConfig(sampler, steps, eta, guidance, *between)
+        checked = check_how(weights.sched.T, **how)
         seed = parts.whole_number(seed, "Seed", 0, parts.MAX_SEED)
-        return cls(n, choice, labels, how, middle, seed, weights_id, weights)
+        return cls(n, choice, labels, checked, how["middle"], seed, weights_id, weights)
 
     def sampler(self) -> Sampler:
         """Whom to ask for these digits.  Without a label there is nothing to be guided by."""
@@ -77,12 +69,34 @@ class Settings:
             "sampler": self.how.sampler,
             "steps": self.how.num_steps,
             "eta": self.how.eta,
+            "variance": self.how.variance,
+            "spacing": self.how.spacing,
+            "clip": self.how.clip,
             "guidance": self.how.guidance,
             "middle": self.middle,
             "class": self.choice,
             "n": self.n,
             "seed": self.seed,
         }
+
+
+def check_how(
+    T: int, sampler, steps, guidance, middle, eta, variance="small", spacing="linspace", clip=True
+) -> SamplingConfig:
+    """How a page asks for samples of a model with T times.  middle: whether guidance counts at medium noise only.
+
+    Raises ValueError with one clear sentence about the first value that will not do.
+    """
+    sampler = parts.one_of(sampler, "Sampler", SAMPLERS)
+    steps = parts.whole_number(steps, "Steps", 1, min(MAX_STEPS, T))
+    guidance = parts.number(guidance, "Guidance", 0, MAX_GUIDANCE)
+    middle = parts.one_of(middle, "Guide at medium noise only", (True, False))
+    eta = parts.number(eta, "Eta", 0, 1)
+    variance = parts.one_of(variance, "Variance", VARIANCES)
+    spacing = parts.one_of(spacing, "Spacing", SPACINGS)
+    clip = parts.one_of(clip, "Clip", (True, False))
+    between = (PAGE_SAMPLING.guide_from, PAGE_SAMPLING.guide_to) if middle else (0.0, 1.0)
+    return SamplingConfig(sampler, steps, eta, guidance, *between, variance, spacing, clip)
 
 
 def choices(weights: Weights) -> tuple[str, ...]:
@@ -130,7 +144,7 @@ class Trajectory:
             "i": moment.i,
             "t": moment.t,
             "s": then,
-            "c": None if then is None else coefficients(s.how.sampler, moment.t, then, s.weights.sched, s.how.eta),
+            "c": None if then is None else coefficients(s.how, self.times, moment.i, s.weights.sched),
             "x": parts.b64(parts.frame(moment.x_t)),
             "h": parts.b64(parts.frame(moment.x0_hat)),
         }
@@ -146,7 +160,7 @@ class Trajectory:
     def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         """What the page gets: the frames not yet sent, and how far the run is."""
         s, w = self.settings, self.settings.weights
-        asked_at = self.times[: self.moment.i + 1] if self.moment else []
+        visited = self.times[: self.moment.i + 1] if self.moment else []
         return {
             "run": self.id,
             "frames": frames,
@@ -157,7 +171,7 @@ class Trajectory:
             "sampler": s.how.sampler,
             "step": self.step,
             "num_steps": self.num_steps,
-            "evaluations": num_evaluations(self.sampler.asked, asked_at, s.how.sampler),
+            "evaluations": num_evaluations(self.sampler.asked, visited, s.how.sampler),
             "seconds": round(self.seconds, 2),
         } | more
 
@@ -166,20 +180,6 @@ class Trajectory:
         signal = self.settings.weights.sched.sqrt_alphas_bar.tolist()
         times = [self.times[i] for i in sorted(self.kept)]
         return self.packet([], signal=[1.0 if t < 0 else round(signal[t], 4) for t in times], times=times)
-
-
-def coefficients(sampler: str, t: int, s: int, sched: Schedule, eta: float) -> list[float]:
-    """The three numbers of the step t -> s, read off the step function itself: it is linear in its three pictures."""
-    at_t, at_s = torch.tensor([t]), torch.tensor([s])
-    sched = sched.to("cpu")
-    one, zero = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
-
-    def step(first: Tensor, second: Tensor, z: Tensor) -> float:
-        if sampler == "ddpm":
-            return ddpm_step(second, first, at_t, at_s, sched, z).item()
-        return ddim_step(first, second, at_t, at_s, sched, eta, z).item()
-
-    return [round(step(*pictures), 4) for pictures in ((one, zero, zero), (zero, one, zero), (zero, zero, one))]
 
 
 class Costs:
@@ -192,11 +192,13 @@ class Costs:
     async def sentence(self, s: Settings) -> str:
         """What the settings will cost, in words."""
         sampler, num_steps = s.sampler(), s.how.num_steps
-        each = Counter(num_evaluations(sampler.asked, [t]) for t in sampler.times[:-1])
-        seconds = sum([steps * await self.evaluation(s, cost * s.n) for cost, steps in each.items()])
-        guided = "" if not each[2] else ", guided" if each[2] == num_steps else f", {each[2]} of them guided"
+        each = Counter(num_evaluations(sampler.asked, [t]) for t in asked_at(sampler.times, s.how.sampler))
+        seconds = sum([calls * await self.evaluation(s, cost * s.n) for cost, calls in each.items()])
+        pairs = sum(num_evaluations(sampler.asked, [t]) == 2 for t in sampler.times)
+        guided = "" if not pairs else ", guided" if pairs == num_steps else f", {pairs} of them guided"
+        twice = ", all but the last asking twice" if s.how.sampler == "heun" and num_steps > 1 else ""
         network = f"{sampler.evaluations} network evaluation{'s' * (sampler.evaluations > 1)}"
-        return f"{num_steps} step{'s' * (num_steps > 1)}{guided}: {network}, about {seconds:.1f} s here."
+        return f"{num_steps} step{'s' * (num_steps > 1)}{guided}{twice}: {network}, about {seconds:.1f} s here."
 
     async def evaluation(self, s: Settings, rows: int) -> float:
         """Seconds of one evaluation of so many pictures, measured once."""

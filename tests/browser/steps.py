@@ -34,6 +34,12 @@ def set_number(page, elem_id, value):
     field.press("Tab")
 
 
+def choose(page, elem_id, label):
+    """In a drop-down."""
+    page.locator(f"#{elem_id} input").click()
+    page.get_by_role("option", name=label, exact=True).click()
+
+
 def wait_for_change(page, name, pane, before):
     page.wait_for_function(
         "([sel, before]) => document.querySelector(sel).toDataURL() !== before",

@@ -4,7 +4,7 @@ import base64
 import re
 
 import pytest
-from steps import generate, pixels, playhead, set_number, status, tab, wait_for_status
+from steps import choose, generate, pixels, playhead, set_number, status, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
 
@@ -53,11 +53,11 @@ def test_same_seed_same_digits(open_page):
     assert pictures[0] == pictures[2] != pictures[1]
 
 
-@pytest.mark.parametrize("sampler", ["DDPM", "DDIM"])
+@pytest.mark.parametrize("sampler", ["DDPM", "DDIM", "DPM-Solver++", "Heun"])
 def test_stop_stops_and_keeps_what_is_there(open_page, sampler):
     page = open_page()
     tab(page, "Reverse")
-    page.get_by_role("radio", name=sampler).check()
+    choose(page, "reverse-sampler", sampler)
     generate(page, steps=1000)
     wait_for_status(page, "reverse", "Step [1-9]")
     page.click("#reverse-stop")
@@ -69,6 +69,35 @@ def test_stop_stops_and_keeps_what_is_there(open_page, sampler):
     assert pixels(page, "reverse", "x") != last
     generate(page, steps=2)
     wait_for_status(page, "reverse", "^2 steps")
+
+
+@pytest.mark.parametrize(
+    ("sampler", "spacing", "knob"),
+    [
+        ("DDPM", "evenly in t", "Variance"),
+        ("DDIM", "evenly in t", "Eta"),
+        ("DPM-Solver++", "evenly in log-SNR", None),
+        ("Heun", "evenly in log-SNR", None),
+    ],
+)
+def test_each_sampler_has_its_equation_its_spacing_and_its_own_knob(open_page, sampler, spacing, knob):
+    page = open_page()
+    tab(page, "Reverse")
+    page.get_by_role("button", name="More").click()
+    choose(page, "reverse-sampler", "DDPM")
+    choose(page, "reverse-sampler", sampler)
+    page.wait_for_function(f"document.querySelector('#reverse-spacing input').value === '{spacing}'")
+    for name in ("Variance", "Eta"):
+        field = page.locator("#reverse-more").get_by_text(f"{name} (", exact=False)
+        field.wait_for(state="visible" if name == knob else "hidden")
+    generate(page, steps=5)
+    wait_for_status(page, "reverse", "^5 steps")
+    blocks = page.locator("#reverse-margin [data-sampler]:visible")
+    assert blocks.count() == 1 and sampler in blocks.inner_text()
+    playhead(page, "reverse").press("Home")
+    playhead(page, "reverse").press("ArrowRight")
+    numbers = blocks.locator("[data-live^=c]").all_text_contents()
+    assert len(numbers) == 3 and all(re.fullmatch(r"−?\d+\.\d{3}", number) for number in numbers)
 
 
 def test_a_number_out_of_range_is_said_in_words_and_loses_nothing(open_page):

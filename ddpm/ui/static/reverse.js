@@ -101,7 +101,7 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
     const step = clean ? run.frames[position - 1] : frame; // a finished sample shows the step that finished it
     if (!step) return;
     DDPM.live("reverse", "s", step.s < 0 ? "clean" : step.s);
-    for (const i of [0, 1, 2]) DDPM.live("reverse", `c${i}`, step.c[i].toFixed(3));
+    for (const i of [0, 1, 2]) DDPM.live("reverse", `c${i}`, step.c[i].toFixed(3).replace("-", "−"));
   }
 
   async function save(kind) {
