@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PREDICTIONS = ("eps", "x0", "v")
-SCHEDULES = ("linear", "cosine")
+SCHEDULES = ("linear", "cosine", "log_snr")
 SAMPLERS = ("ddpm", "ddim", "dpmpp", "heun")
 VARIANCES = ("small", "large")
 SPACINGS = ("linspace", "trailing", "log_snr")

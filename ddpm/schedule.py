@@ -51,11 +51,18 @@ def make_schedule(
     linear: betas from beta_start to beta_end.  Ho et al. 2020, section 4.
     cosine: alphas_bar_t = f(t+1)/f(0), f(u) = cos^2((u/T + s)/(1 + s) pi/2), betas clipped at 0.999 and alphas_bar
     recomputed from them.  Nichol and Dhariwal 2021, arXiv:2102.09672, Eq. 17; beta_start and beta_end are ignored.
+    log_snr: lambda falls in a straight line between the ends of the linear schedule, so that every step loses as many
+    decibels as any other.  Kingma et al. 2021, arXiv:2107.00630, section 3.2, describe a schedule by its lambda alone.
     Raises ValueError for a T, a beta or a kind that makes no schedule.
     """
     ScheduleConfig(T, beta_start, beta_end, kind)
+    linear = torch.linspace(beta_start, beta_end, T, dtype=torch.float64)
     if kind == "linear":
-        betas = torch.linspace(beta_start, beta_end, T, dtype=torch.float64)
+        betas = linear
+    elif kind == "log_snr":
+        first, last = torch.logit((1 - linear).cumprod(dim=0)[[0, -1]]).tolist()  # 2 lambda = logit(alphas_bar)
+        alphas_bar = torch.sigmoid(torch.linspace(first, last, T, dtype=torch.float64))
+        betas = 1 - alphas_bar / torch.cat([torch.ones(1, dtype=torch.float64), alphas_bar[:-1]])
     else:
         u = torch.arange(T + 1, dtype=torch.float64) / T
         f = torch.cos((u + COSINE_S) / (1 + COSINE_S) * math.pi / 2) ** 2

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from ddpm import make_schedule, posterior, q_sample, target, to_x0_eps
+from ddpm.config import SCHEDULES as NOISE
 from ddpm.diffusion import loss, prediction_of, seeded
 
-SCHEDULES = [make_schedule(60, 1e-3, 0.15, kind, dtype=torch.float64) for kind in ("linear", "cosine")]
+SCHEDULES = [make_schedule(60, 1e-3, 0.15, kind, dtype=torch.float64) for kind in NOISE]
 KINDS = ("eps", "x0", "v")
 
 
-@pytest.fixture(params=SCHEDULES, ids=["linear", "cosine"])
+@pytest.fixture(params=SCHEDULES, ids=NOISE)
 def sched(request):
     return request.param
 

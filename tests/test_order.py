@@ -25,6 +25,7 @@ FEW = (64, 128, 256, 512)  # beyond these the rounding of log-SNR to whole t beg
 SCHEDULES = {
     "linear": make_schedule(T, 0.1 / T, 20 / T, dtype=torch.float64),
     "cosine": make_schedule(T, kind="cosine", dtype=torch.float64),
+    "log_snr": make_schedule(T, 0.1 / T, 20 / T, kind="log_snr", dtype=torch.float64),
 }
 
 
@@ -126,6 +127,14 @@ def ode_error(sampler, num_steps, sched, spacing):
 def test_deterministic_samplers_follow_the_ode_to_their_order(kind, sampler, spacing, steps, order):
     errors = [ode_error(sampler, n, SCHEDULES[kind], spacing) for n in steps]
     assert slope(errors, steps) == pytest.approx(order, abs=0.15)
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp", "heun"])
+def test_on_the_log_snr_schedule_even_steps_in_t_are_even_in_log_snr(sampler):
+    """What this schedule is for: the second-order samplers need no spacing of their own."""
+    sched = SCHEDULES["log_snr"]
+    errors = [ode_error(sampler, n, sched, "linspace") for n in STEPS]
+    assert slope(errors, STEPS) == pytest.approx(2, abs=0.1)
 
 
 @pytest.mark.parametrize("kind", SCHEDULES)

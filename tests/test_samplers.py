@@ -26,13 +26,14 @@ from ddpm import (
     timesteps,
 )
 from ddpm.config import SAMPLERS, SPACINGS
+from ddpm.config import SCHEDULES as KINDS
 from ddpm.diffusion import seeded, to_x0_eps
 
-SCHEDULES = [make_schedule(60, 1e-3, 0.15, kind, dtype=torch.float64) for kind in ("linear", "cosine")]
+SCHEDULES = [make_schedule(60, 1e-3, 0.15, kind, dtype=torch.float64) for kind in KINDS]
 T = 20
 
 
-@pytest.fixture(params=SCHEDULES, ids=["linear", "cosine"])
+@pytest.fixture(params=SCHEDULES, ids=KINDS)
 def sched(request):
     return request.param
 
@@ -369,7 +370,7 @@ def test_the_large_variance_is_beta_and_nothing_at_the_end(sched):
     )
 
 
-@pytest.mark.parametrize("kind", ["linear", "cosine"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_other_spacings(kind):
     sched = make_schedule(1000, kind=kind)
     for n in (1, 2, 3, 10, 37, 500, 999, 1000):
@@ -453,7 +454,7 @@ def test_deterministic_samplers_converge_to_each_other(sampler):
     assert gaps[0] > 3 * gaps[1] > 9 * gaps[2] and gaps[2] < 0.02
 
 
-@pytest.mark.parametrize("kind", ["linear", "cosine"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_inverted_and_generated_again_a_picture_comes_back_the_closer_the_more_steps(kind):
     sched, x0 = make_schedule(1000, kind=kind), 0.8 * torch.tanh(torch.randn(3, 1, 4, 4, generator=seeded(1)))
 
@@ -476,7 +477,7 @@ def test_inverted_and_generated_again_a_picture_comes_back_the_closer_the_more_s
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
 def test_every_sampler_with_every_model_and_spacing_from_1_step_to_all(sampler, spacing, prediction):
-    for kind in ("linear", "cosine"):
+    for kind in KINDS:
         for steps in (1, 2, T):
             options = {"sampler": sampler, "spacing": spacing, "num_steps": steps}
             *_, last = chain(Model(prediction), make_schedule(T, kind=kind), 2, **options)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ddpm import gather, make_schedule
+from ddpm.config import SCHEDULES
 
 TABLES = (
     "betas",
@@ -64,7 +65,7 @@ def test_the_default_tables_are_within_2e_5_of_the_tutorials_float32_arithmetic(
         torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-5)
 
 
-@pytest.mark.parametrize("kind", ["linear", "cosine"])
+@pytest.mark.parametrize("kind", SCHEDULES)
 def test_identities_between_the_tables(kind):
     sched = double(300, kind=kind)
     one = torch.ones(300, dtype=torch.float64)
@@ -76,7 +77,7 @@ def test_identities_between_the_tables(kind):
     assert torch.equal(sched.alphas_bar_prev[1:], sched.alphas_bar[:-1])
 
 
-@pytest.mark.parametrize("kind", ["linear", "cosine"])
+@pytest.mark.parametrize("kind", SCHEDULES)
 def test_the_posterior_variance_is_that_of_two_observations(kind):
     """Precisions add: x_{t-1} is known from x_0 to 1 - ab_{t-1}, and from x_t to beta_t / alpha_t."""
     sched = double(300, kind=kind)
@@ -105,11 +106,21 @@ def test_cosine_is_nichol_and_dhariwals_closed_form(T):
     assert sched.alphas_bar[-1].item() == pytest.approx(0.001 * sched.alphas_bar[-2].item(), rel=1e-9)
 
 
+@pytest.mark.parametrize("T", [2, 7, 1000])
+def test_log_snr_loses_as_many_decibels_in_every_step_between_the_linear_ends(T):
+    sched, linear = double(T, kind="log_snr"), double(T)
+    decibels = 10 * torch.log10(sched.alphas_bar / (1 - sched.alphas_bar))
+    steps = decibels[:-1] - decibels[1:]
+    torch.testing.assert_close(steps, steps.mean().expand(T - 1), rtol=1e-9, atol=0)
+    torch.testing.assert_close(sched.alphas_bar[[0, -1]], linear.alphas_bar[[0, -1]], rtol=1e-9, atol=0)
+    assert steps.mean() > 0.07
+
+
 def test_cosine_ignores_the_linear_betas():
     assert torch.equal(make_schedule(30, 0.3, 0.4, "cosine").betas, make_schedule(30, kind="cosine").betas)
 
 
-@pytest.mark.parametrize("kind", ["linear", "cosine"])
+@pytest.mark.parametrize("kind", SCHEDULES)
 @pytest.mark.parametrize("T", [1, 2, 1000])
 def test_every_table_has_T_finite_float32_entries(kind, T):
     sched = make_schedule(T, kind=kind)

@@ -71,7 +71,7 @@ def test_a_question_from_the_page_is_answered_or_refused_in_words(library):
     bad += [good | {"t": v} for v in (-1, 1000, math.nan, "9", None, True)]
     bad += [good | {"seed": v} for v in (-1, 2**31, 0.5, None)]
     bad += [good | {"x0": v} for v in ("", "AAAA", "%%%", None, 7, x0 + "AAAA")]
-    bad += [good | {"schedules": v} for v in ([], ["sigmoid"], "cosine", None, ["cosine"] * 3)]
+    bad += [good | {"schedules": v} for v in ([], ["sigmoid"], "cosine", None, ["cosine"] * 4)]
     bad += [good | {"weights": v} for v in ("../mnist", None, ["mnist"])]
     for question in bad:
         refused = asyncio.run(ask(question))

@@ -34,6 +34,7 @@ EQUATION = """
 <p class="source">Ho et al. 2020, Eq. 4. The same ε is held while t moves. Signal to noise ᾱ/(1−ᾱ):
 <b data-live="snr">·</b> dB.</p>
 <p class="code">computed by <code>ddpm.diffusion.q_sample</code></p>
+<h3>Signal to noise, dB</h3><div class="ratios"></div><p class="legend"></p>
 <h3>Pixels of x<sub>t</sub> against N(0, 1)</h3>
 <canvas class="histogram" role="img" aria-label="Histogram of the pixels of x_t, the normal density over it"></canvas>
 """
@@ -111,7 +112,7 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
             t = parts.whole_number(asked.get("t"), "t", 0, T - 1)
             kinds = asked.get("schedules")
             if not isinstance(kinds, list) or not 1 <= len(kinds) <= len(SCHEDULES):
-                raise ValueError("Schedule: one or two, please.")
+                raise ValueError(f"Schedule: one to {len(SCHEDULES)}, please.")
             kinds = [parts.one_of(kind, "Schedule", SCHEDULES) for kind in kinds]
             eps = noise(seed, model.channels, model.img_size).float()[None]
             x_t = torch.cat([q_sample(x0, torch.tensor([t]), eps, schedule(kind)) for kind in kinds])
@@ -155,8 +156,9 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
                 another = gr.Button("Another digit", variant="primary", elem_id="forward-another")
                 own = gr.Button("Draw or upload", elem_id="forward-own")
             again = gr.Button("New noise ε", elem_id="forward-noise")
-            kind = gr.Radio(list(SCHEDULES), value="cosine", label="Schedule", elem_id="forward-schedule")
-            both = gr.Checkbox(False, label="Both schedules side by side", elem_id="forward-both")
+            kinds = [(name.replace("log_snr", "log-SNR"), name) for name in SCHEDULES]
+            kind = gr.Radio(kinds, value="cosine", label="Schedule", elem_id="forward-schedule")
+            every = gr.Checkbox(False, label="All three side by side", elem_id="forward-all")
             gr.HTML(
                 '<p class="hint">Drag <b>t</b> under the pictures, or use the arrow keys. '
                 "x<sub>t</sub> is computed in this page; the guess x̂<sub>0</sub> comes from the network, which is "
@@ -180,5 +182,5 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
     )
     weights.change(change_weights, weights, [view, choice], **quiet)
     kind.input(None, kind, None, js="(kind) => { DDPM.tabs.forward.receive({schedule: kind}); }")
-    both.input(None, both, None, js="(both) => { DDPM.tabs.forward.receive({both}); }")
+    every.input(None, every, None, js="(all) => { DDPM.tabs.forward.receive({all}); }")
     own.click(None, None, None, js="() => { DDPM.tabs.forward.own(); }")

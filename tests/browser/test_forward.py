@@ -127,17 +127,21 @@ def test_the_filmstrip_shows_and_sets_t(open_page):
     assert live(page, "forward", "t") == "777"
 
 
-def test_both_schedules_side_by_side_at_the_same_t_and_eps(open_page):
-    page = open_page()
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_schedules_side_by_side_at_the_same_t_and_eps(open_page, width):
+    page = open_page(width, 800)
     to_noise_level(page, 500)
-    page.get_by_label("Both schedules side by side").check()
+    page.get_by_label("All three side by side").check()
     page.wait_for_function("document.querySelectorAll('#forward-view .pane:not([hidden])').length === 6")
     captions = page.locator("#forward-view .pane:visible figcaption").all_inner_texts()
     signals = [float(re.search(r"([−\d.]+) dB", text)[1].replace("−", "-")) for text in captions if "dB" in text]
     linear = 0.078  # alphas_bar_500 of the linear schedule, by hand: exp(sum log(1 - beta))
-    assert min(signals) == pytest.approx(10 * math.log10(linear / (1 - linear)), abs=0.1)
-    assert max(signals) == pytest.approx(0, abs=0.2)  # cosine, half-way
-    assert pixels(page, "forward", "xt") != pixels(page, "forward", "xt2")
+    assert signals[0] == pytest.approx(10 * math.log10(linear / (1 - linear)), abs=0.1)
+    assert signals[1] == pytest.approx(0, abs=0.2)  # cosine, half-way
+    assert signals[2] == pytest.approx((40 - 43.9) / 2, abs=0.2)  # half-way between the linear one's ends
+    assert len({pixels(page, "forward", pane) for pane in ("xt", "xt1", "xt2")}) == 3
+    rows = [page.locator(f"#forward-view .pane-{pane}").bounding_box()["y"] for pane in ("xt", "xt1", "hat")]
+    assert (rows[0] == rows[1] != rows[2]) if width == 1280 else (rows[0] != rows[1] and rows[0] == rows[2])
     guess = pixels(page, "forward", "hat2")
     to_noise_level(page, 900)
     wait_for_change(page, "forward", "hat2", guess)
@@ -152,6 +156,16 @@ def test_signal_to_noise_and_the_histogram_follow_t(open_page):
     to_noise_level(page, 0)
     assert histogram.evaluate("c => c.toDataURL()") != at_noise
     assert float(live(page, "forward", "snr")) > 30
+
+
+def test_the_margin_draws_the_signal_to_noise_of_all_schedules_with_the_present_t(open_page):
+    page = open_page()
+    plot = page.locator("#forward-margin .ratios canvas")
+    to_noise_level(page, 100)
+    before = plot.evaluate("c => c.toDataURL()")
+    to_noise_level(page, 600)
+    assert plot.evaluate("c => c.toDataURL()") != before
+    assert page.locator("#forward-margin .legend .key").all_inner_texts() == ["linear", "cosine", "log-SNR"]
 
 
 def test_what_comes_while_the_tab_is_hidden_is_drawn_when_it_is_opened(open_page):

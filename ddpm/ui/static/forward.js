@@ -7,12 +7,16 @@ DDPM.forward = (element, props, watch, server) => {
   const panes = [
     { key: "x0", label: "x₀  the digit" }, { key: "eps", label: "ε  the noise" },
     { key: "xt", label: "xₜ" }, { key: "hat", label: "x̂₀  the network's guess" },
+    { key: "xt1", label: "xₜ" }, { key: "hat1", label: "x̂₀" },
     { key: "xt2", label: "xₜ" }, { key: "hat2", label: "x̂₀" },
   ];
+  const KINDS = ["linear", "cosine", "log_snr"]; // the schedules, each with its curve
+  const NAMES = { linear: "linear", cosine: "cosine", log_snr: "log-SNR" };
+  const CURVES = { linear: { colour: "b", dash: [8, 4] }, cosine: { colour: "a" }, log_snr: { colour: "d", dash: [2, 3] } };
   const stage = new DDPM.Stage(root, panes);
   const film = DDPM.el("div", "film", root);
   const status = new DDPM.Status(root, "");
-  const state = { x0: null, eps: null, both: false };
+  const state = { x0: null, eps: null, all: false };
   let asking = false, wanted = null, pad = null;
 
   const frames = FILM.map((t) => {
@@ -29,7 +33,9 @@ DDPM.forward = (element, props, watch, server) => {
   });
   timeline.stride = 8;
 
-  const other = () => (state.schedule === "cosine" ? "linear" : "cosine");
+  const others = () => KINDS.filter((kind) => kind !== state.schedule);
+  const noise = (signal) => signal.map((a) => Math.sqrt(1 - a * a));
+  let ratios = null; // the plot of the signal-to-noise ratios, in the margin
 
   function receive(packet) {
     if (!packet) return;
@@ -42,7 +48,7 @@ DDPM.forward = (element, props, watch, server) => {
     Object.assign(state, packet);
     if (!state.x0 || state.x0.length !== state.eps?.length) return; // nothing yet, or half of a change of weights
     stage.shape(1, state.size, state.channels);
-    stage.arrange(state.both ? ["x0", "xt", "hat", "eps", "xt2", "hat2"] : ["x0", "eps", "xt", "hat"]);
+    arrange();
     curves();
     stage.show("x0", state.x0);
     stage.show("eps", Uint8ClampedArray.from(state.eps, (v) => 127.5 * (v + 1)));
@@ -51,15 +57,39 @@ DDPM.forward = (element, props, watch, server) => {
     show(timeline.position);
   }
 
+  // Of all three: a column each where there is room, else a row each.
+  function arrange() {
+    if (!state.all) stage.arrange(["x0", "eps", "xt", "hat"]);
+    else if (root.clientWidth >= 540) stage.arrange(["xt", "xt1", "xt2", "hat", "hat1", "hat2"]);
+    else stage.arrange(["xt", "hat", "xt1", "hat1", "xt2", "hat2"]);
+  }
+
   function curves() {
-    const noise = (signal) => signal.map((a) => Math.sqrt(1 - a * a));
-    const { [state.schedule]: chosen, [other()]: faint } = state.signal;
-    timeline.setCurves([
-      { label: "√ᾱ", y: chosen, colour: "a", mark: true },
-      { label: "√(1−ᾱ)", y: noise(chosen), colour: "b", dash: [7, 4], mark: true },
-      { label: `${other()}, for comparison`, y: faint, colour: "c", width: 1.5, dash: [2, 3], mark: state.both },
-      { y: noise(faint), colour: "c", width: 1.5, dash: [2, 3], mark: state.both },
-    ]);
+    const signal = state.signal[state.schedule];
+    if (state.all) {
+      timeline.setCurves(KINDS.map((kind) => ({ label: `ᾱ ${NAMES[kind]}`, y: state.signal[kind].map((a) => a * a), mark: true, ...CURVES[kind] })));
+    } else {
+      timeline.setCurves([
+        { label: "√ᾱ signal", y: signal, colour: "a", mark: true },
+        { label: "√(1−ᾱ) noise", y: noise(signal), colour: "b", mark: true, dash: [6, 4] },
+        ...others().map((kind, i) => ({ label: i ? "" : "√ᾱ of the others", y: state.signal[kind], colour: "c", width: 1.5, dash: [2, 3] })),
+      ]);
+    }
+  }
+
+  // The margin may come after the stage.
+  function signalToNoise(t) {
+    const place = document.querySelector("#forward-margin .ratios");
+    if (!place) return;
+    if (!ratios) {
+      ratios = new DDPM.Plot(place, {
+        label: "Signal-to-noise ratio in dB over t, of the three schedules",
+        x: { min: 0, max: state.T - 1, ticks: [0, 250, 500, 750, 999] }, y: { min: -90, max: 45, ticks: [-80, -40, 0, 40] },
+      });
+      DDPM.legend(place.nextElementSibling, KINDS.map((kind) => ({ label: NAMES[kind], ...CURVES[kind] })));
+    }
+    ratios.cursor = t;
+    ratios.set(KINDS.map((kind) => ({ y: state.signal[kind].map(dB), width: kind === state.schedule ? 3 : 1.5, ...CURVES[kind] })));
   }
 
   // x_t as floats, not clamped.
@@ -82,27 +112,27 @@ DDPM.forward = (element, props, watch, server) => {
 
   function show(t) {
     if (!state.x0) return;
-    const schedules = state.both ? [state.schedule, other()] : [state.schedule];
+    const schedules = state.all ? KINDS : [state.schedule];
     schedules.forEach((schedule, i) => {
-      const x = mix(t, schedule), a = state.signal[schedule][t], b = Math.sqrt(1 - a * a), end = i ? "2" : "";
+      const x = mix(t, schedule), a = state.signal[schedule][t], b = Math.sqrt(1 - a * a), end = i || "";
       stage.show(`xt${end}`, shown(x));
-      stage.caption(`xt${end}`, state.both ? `xₜ  ${schedule}, ${decibels(a)} dB` : `xₜ = ${a.toFixed(2)} x₀ + ${b.toFixed(2)} ε`);
-      stage.caption(`hat${end}`, state.both ? `x̂₀  ${schedule}` : "x̂₀  the network's guess");
-      if (i) return;
+      stage.caption(`xt${end}`, state.all ? `xₜ  ${NAMES[schedule]}, ${decibels(a)} dB` : `xₜ = ${a.toFixed(2)} x₀ + ${b.toFixed(2)} ε`);
+      stage.caption(`hat${end}`, state.all ? `x̂₀  ${NAMES[schedule]}` : "x̂₀  the network's guess");
+      if (schedule !== state.schedule) return;
       DDPM.live("forward", "a", a.toFixed(3));
       DDPM.live("forward", "b", b.toFixed(3));
       DDPM.live("forward", "snr", decibels(a));
       histogram(x);
     });
+    signalToNoise(t);
     timeline.say(`t = ${t}`);
     DDPM.live("forward", "t", t);
     for (const frame of frames) frame.button.classList.toggle("now", Math.abs(frame.t - t) < 56);
     ask({ x0: state.x0, seed: state.seed, schedules, t, weights: state.weights });
   }
 
-  function decibels(a) {
-    return (10 * Math.log10((a * a) / (1 - a * a))).toFixed(1).replace("-", "−");
-  }
+  const dB = (a) => 10 * Math.log10((a * a) / (1 - a * a));
+  const decibels = (a) => dB(a).toFixed(1).replace("-", "−");
 
   function histogram(x) {
     const canvas = document.querySelector("#forward-margin .histogram");
@@ -147,7 +177,7 @@ DDPM.forward = (element, props, watch, server) => {
         const answer = await server.x0_hat({ ...now, x0: DDPM.base64(now.x0) });
         if (answer.error) status.say(answer.error, true);
         else if (now.x0.length === state.x0.length) {
-          answer.x0_hat.forEach((hat, i) => stage.show(i ? "hat2" : "hat", DDPM.bytes(hat)));
+          answer.x0_hat.forEach((hat, i) => stage.show(`hat${i || ""}`, DDPM.bytes(hat)));
           status.say("");
         }
       } catch {
@@ -167,7 +197,7 @@ DDPM.forward = (element, props, watch, server) => {
   watch("value", () => receive(props.value));
   timeline.seek(250);
   receive(props.value);
-  new ResizeObserver(() => show(timeline.position)).observe(root); // what came while the tab was hidden
+  new ResizeObserver(() => { arrange(); show(timeline.position); }).observe(root); // what came while the tab was hidden
 
   // The first thing anyone sees moves: t sweeps once, unless the reader prefers less motion or takes over.
   if (!window.matchMedia("(prefers-reduced-motion: reduce)").matches) {

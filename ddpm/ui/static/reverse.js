@@ -12,7 +12,7 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
     label: "step of the reverse process", ends: ["t = 999, noise", "clean"], onseek: show,
   });
   timeline.setCount(2, 0);
-  timeline.onpause = () => stopChase();
+  timeline.onarrive = () => run.finish && run.finish();
   const enlarged = new DDPM.Enlarge(stage, panes);
   const saving = ["png", "gif"].map((kind) => timeline.addButton(`Save ${kind.toUpperCase()}`, () => save(kind)));
   for (const button of saving) button.disabled = true;
@@ -38,7 +38,7 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
         status.say(packet.error ? end : `${end}: ${cost}. Play it again, or drag the playhead.`, Boolean(packet.error));
         for (const button of saving) button.disabled = !run.frames.length;
       };
-      if (!run.chase) run.finish();
+      if (!timeline.chasing) run.finish();
       fetchMissed();
     } else if (!run.frames.length) {
       status.say(packet.ahead > 0 ? `Waiting for a turn: ${packet.ahead} ahead.` : "Starting from pure noise…");
@@ -62,24 +62,8 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
   // Frames are placed by their k: Gradio may drop packets when the page is slow.
   function add(frames) {
     if (!frames.length) return;
-    const following = timeline.timer === null && (run.chase || timeline.position >= timeline.available - 1);
     for (const frame of frames) run.frames[frame.k] = { ...frame, x: DDPM.bytes(frame.x), h: DDPM.bytes(frame.h) };
-    timeline.setCount(Math.max(run.total, run.frames.length), run.frames.length);
-    if (following && !run.chase) run.chase = setInterval(chase, 25);
-  }
-
-  // A packet brings several frames: show them one after the other, and more at a time where we fall behind.
-  function chase() {
-    const last = run.frames.length - 1;
-    timeline.seek(timeline.position + Math.ceil((last - timeline.position) / 3));
-    if (timeline.position < last) return;
-    stopChase();
-    if (run.finish) run.finish();
-  }
-
-  function stopChase() {
-    clearInterval(run.chase);
-    run.chase = null;
+    timeline.grow(Math.max(run.total, run.frames.length), run.frames.length);
   }
 
   async function fetchMissed() {

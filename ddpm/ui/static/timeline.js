@@ -21,11 +21,9 @@ DDPM.Timeline = class {
     Object.assign(this.input, { type: "range", min: 0, step: 1 });
     this.input.setAttribute("aria-label", label);
     this.input.addEventListener("input", () => { this.pause(); this.seek(Number(this.input.value)); });
-    Object.assign(this, { onseek, ends, frameMs, curves: [], position: 0, available: count, timer: null, log: false });
+    Object.assign(this, { onseek, ends, frameMs, curves: [], position: 0, available: count, timer: null, chasing: null, log: false });
     this.setCount(count);
-    new ResizeObserver(() => this.draw()).observe(track);
-    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
-    new MutationObserver(() => this.draw()).observe(document.body, { attributeFilter: ["class"] });
+    DDPM.redraw(this.canvas, () => this.draw());
   }
 
   button(parent, text, label, act) {
@@ -58,15 +56,31 @@ DDPM.Timeline = class {
     this.draw();
   }
 
+  // More positions have come: if the playhead was at the last one it runs after them, one by one, and more at a time
+  // where it falls behind.  onarrive(): called when it is there, or when the reader has taken over.
+  grow(count, available) {
+    const following = !this.timer && (this.chasing || this.position >= this.available - 1);
+    this.setCount(count, available);
+    if (following && !this.chasing) this.chasing = setInterval(() => this.chase(), 16);
+  }
+
+  chase() {
+    const last = this.available - 1;
+    this.seek(this.position + Math.ceil((last - this.position) / 3));
+    if (this.position >= last) this.stopChase();
+  }
+
+  stopChase() {
+    if (!this.chasing) return;
+    clearInterval(this.chasing);
+    this.chasing = null;
+    if (this.onarrive) this.onarrive();
+  }
+
   // curves: [{label, y: [one value per position, or null], x: [positions, if not 0, 1, 2...], colour: "a".."d", dash}].
   setCurves(curves, { log = false } = {}) {
     Object.assign(this, { curves, log });
-    this.legend.replaceChildren();
-    for (const curve of curves.filter((c) => c.label)) {
-      const item = DDPM.el("span", `key ${curve.colour}${curve.dash ? " dashed" : ""}`, this.legend);
-      DDPM.el("i", "", item);
-      item.append(curve.label);
-    }
+    DDPM.legend(this.legend, curves);
     this.draw();
   }
 
@@ -105,20 +119,16 @@ DDPM.Timeline = class {
   }
 
   pause() {
-    if (this.onpause) this.onpause(); // the reader has taken over
+    this.stopChase();
     clearInterval(this.timer);
     this.timer = null;
     this.rename(this.playing, "Play");
   }
 
   draw() {
-    const ratio = window.devicePixelRatio || 1;
-    const width = this.canvas.clientWidth, height = this.canvas.clientHeight;
-    if (!width || !height) return;
-    this.canvas.width = Math.round(width * ratio);
-    this.canvas.height = Math.round(height * ratio);
-    const c = this.canvas.getContext("2d"), style = getComputedStyle(this.root);
-    const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+    const drawing = DDPM.context(this.canvas);
+    if (!drawing) return;
+    const { c, width, height, colour } = drawing;
     const { left, right, top, bottom } = DDPM.Timeline.PAD;
     const w = width - left - right, h = height - top - bottom;
     const values = this.curves.flatMap((curve) => curve.y.filter((v) => v !== null && (!this.log || v > 0)));
@@ -131,8 +141,6 @@ DDPM.Timeline = class {
     const px = (position) => left + (position / (this.count - 1)) * w;
     const py = (v) => top + ((high - scale(v)) / (high - low)) * h;
 
-    c.scale(ratio, ratio);
-    c.font = "12px system-ui, sans-serif";
     c.fillStyle = colour("plot");
     c.fillRect(left, top, w, h);
     c.fillStyle = colour("plot-done");

@@ -1,0 +1,125 @@
+// A small chart: lines and points with error bars, on linear or logarithmic axes, redrawn when its size or theme changes.
+"use strict";
+
+DDPM.Plot = class {
+  static PAD = { left: 46, right: 12, top: 8, bottom: 24 };
+
+  // label: for screen readers.  x, y: {min, max, ticks: [value, ...], log, unit, name}.
+  constructor(root, { label, x, y }) {
+    this.canvas = DDPM.el("canvas", "plot", root);
+    this.canvas.setAttribute("role", "img");
+    this.canvas.setAttribute("aria-label", label);
+    Object.assign(this, { x, y, curves: [], points: [], cursor: null }); // cursor: the x of a vertical line
+    DDPM.redraw(this.canvas, () => this.draw());
+  }
+
+  // curves: [{x: [...], y: [...], colour, dash, width, shape}], shape marks each value.
+  // points: [{x, y, low, high, colour, shape}], low to high being an error bar.
+  set(curves, points = []) {
+    Object.assign(this, { curves, points });
+    this.draw();
+  }
+
+  draw() {
+    const drawing = DDPM.context(this.canvas);
+    if (!drawing) return;
+    const { c, width, height, colour } = drawing, { left, right, top, bottom } = DDPM.Plot.PAD;
+    const w = width - left - right, h = height - top - bottom;
+    const share = ({ log, min, max }, v) => (log ? Math.log(v / min) / Math.log(max / min) : (v - min) / (max - min));
+    const px = (v) => left + share(this.x, v) * w, py = (v) => top + (1 - share(this.y, v)) * h;
+    const text = (v, unit = "") => String(v).replace("-", "−") + unit;
+    c.fillStyle = colour("plot");
+    c.fillRect(left, top, w, h);
+    c.fillStyle = colour("muted");
+    c.strokeStyle = colour("line");
+    c.lineWidth = 1;
+    c.textAlign = "right";
+    c.textBaseline = "middle";
+    for (const v of this.y.ticks) {
+      c.fillText(text(v, this.y.unit), left - 6, py(v));
+      c.beginPath();
+      c.moveTo(left, py(v));
+      c.lineTo(left + w, py(v));
+      c.stroke();
+    }
+    c.textAlign = "center";
+    c.textBaseline = "alphabetic";
+    for (const v of this.x.ticks) c.fillText(text(v, this.x.unit), px(v), height - 7);
+    c.save();
+    c.beginPath();
+    c.rect(left - 6, top - 6, w + 12, h + 12);
+    c.clip();
+    for (const curve of this.curves) {
+      c.strokeStyle = c.fillStyle = colour(`curve-${curve.colour}`);
+      c.lineWidth = curve.width || 2;
+      c.setLineDash(curve.dash || []);
+      c.beginPath();
+      curve.y.forEach((v, i) => c.lineTo(px(curve.x ? curve.x[i] : i), py(v)));
+      c.stroke();
+      c.setLineDash([]);
+      if (curve.shape) curve.y.forEach((v, i) => this.shape(c, curve.shape, px(curve.x[i]), py(v), 3.5));
+    }
+    if (this.cursor !== null) {
+      c.strokeStyle = colour("accent");
+      c.lineWidth = 2;
+      c.beginPath();
+      c.moveTo(px(this.cursor), top);
+      c.lineTo(px(this.cursor), top + h);
+      c.stroke();
+    }
+    for (const point of this.points) {
+      c.strokeStyle = c.fillStyle = colour(`curve-${point.colour}`);
+      c.lineWidth = 2;
+      c.beginPath();
+      c.moveTo(px(point.x), py(Math.max(point.low, this.y.min)));
+      c.lineTo(px(point.x), py(Math.min(point.high, this.y.max)));
+      c.stroke();
+      this.shape(c, point.shape, px(point.x), py(point.y), 7);
+      c.strokeStyle = colour("ink");
+      c.stroke();
+    }
+    c.restore();
+  }
+
+  // Leaves its outline as the path.
+  shape(c, name, x, y, r) {
+    const corners = { square: [4, Math.PI / 4], diamond: [4, 0], triangle: [3, -Math.PI / 2], down: [3, Math.PI / 2] }[name];
+    c.beginPath();
+    if (!corners) c.arc(x, y, r, 0, 2 * Math.PI);
+    else {
+      const [n, turn] = corners;
+      for (let i = 0; i < n; i++) c.lineTo(x + 1.25 * r * Math.cos(turn + (i * 2 * Math.PI) / n), y + 1.25 * r * Math.sin(turn + (i * 2 * Math.PI) / n));
+      c.closePath();
+    }
+    c.fill();
+  }
+};
+
+// What each curve is: [{label, colour, dash, shape}] as keys in `node`.
+DDPM.legend = (node, curves) => {
+  node.replaceChildren();
+  for (const { label, colour, dash } of curves.filter((curve) => curve.label)) {
+    const item = DDPM.el("span", `key ${colour}${dash ? (dash[0] < 4 ? " dotted" : " dashed") : ""}`, node);
+    DDPM.el("i", "", item);
+    item.append(label);
+  }
+};
+
+// Call draw whenever the canvas changes its size or the page its colours.
+DDPM.redraw = (canvas, draw) => {
+  new ResizeObserver(draw).observe(canvas);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  new MutationObserver(draw).observe(document.body, { attributeFilter: ["class"] });
+};
+
+// A cleared canvas in CSS pixels, with the page's colours; null while it cannot be seen.
+DDPM.context = (canvas) => {
+  const ratio = window.devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
+  if (!width || !height) return null;
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+  const c = canvas.getContext("2d"), style = getComputedStyle(canvas);
+  c.scale(ratio, ratio);
+  c.font = "12px system-ui, sans-serif";
+  return { c, width, height, colour: (name) => style.getPropertyValue(`--${name}`).trim() };
+};
