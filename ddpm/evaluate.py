@@ -70,11 +70,17 @@ class Sampler:
         return self.frames(n, y, seed, kept=lambda i: i == self.how.num_steps, **options)[0]
 
 
+@functools.lru_cache(maxsize=1)
+def real_readings() -> tuple[metrics.Readings, Tensor]:
+    """What the judge makes of real digits, and which they are.  The bundled ones, so that this needs no network."""
+    digits = load_dataset("bundled")
+    return metrics.read(digits.images), digits.labels
+
+
 @functools.lru_cache(maxsize=4)
 def real_scores(n: int) -> dict[str, float]:
-    """What n real digits score: see metrics.floor.  They are the bundled ones, so that this needs no network."""
-    digits = load_dataset("bundled")
-    return metrics.floor(digits.images, digits.labels, n)
+    """What n real digits score: see metrics.floor."""
+    return metrics.floor(*real_readings(), n)
 
 
 def evaluate(sampler: Sampler, n: int, seed: int = 0, **options: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ NEIGHBOURS = 3  # Kynkaanniemi et al. 2019, section 3
 COVERED = 0.1  # a class is covered if it is read at least this often, of an even share
 BATCH = 500
 FLOOR_DRAWS = 5
+JACKKNIFE_GROUPS = 10
 
 
 class Judge(nn.Module):
@@ -164,14 +166,31 @@ def balanced(labels: Tensor, n: int, seed: int = 0) -> Tensor:
     return torch.stack([c[:rounds] for c in by_class], dim=1).flatten()[:n]
 
 
-def floor(real: Tensor, labels: Tensor, n: int) -> dict[str, float]:
+def floor(seen: Readings, labels: Tensor, n: int) -> dict[str, float]:
     """What real digits score where samples are judged: n of them, class-balanced.  The best that a model can expect.
 
-    real: (N, 1, 32, 32) uint8 digits from the training set, labels: (N,) int64.  The mean of five such draws.
+    seen, labels: the judge's readings of N training digits, and which they are, (N,) int64.  The mean of five draws.
     """
-    seen, draws = read(real), [balanced(labels, n, seed) for seed in range(FLOOR_DRAWS)]
+    draws = [balanced(labels, n, seed) for seed in range(FLOOR_DRAWS)]
     scores = [_scores(Readings(*(part[i] for part in vars(seen).values())), labels[i]) for i in draws]
     return {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
+
+
+def fid_error(features: Tensor, groups: int = JACKKNIFE_GROUPS) -> float:
+    """The standard error of the Frechet distance of N samples to the reference: the jackknife that leaves out a group
+    at a time, sqrt((g - 1)/g sum (fid_i - mean)^2).  Efron and Tibshirani 1993, Eq. 11.5.
+
+    features: (N, 128) of samples with the classes in turn; each group holds all classes alike.
+    """
+    reference, group = load_reference(), torch.arange(len(features)) // 10 % groups
+    without = [frechet_distance(*gaussian(features[group != g]), reference.mean, reference.cov) for g in range(groups)]
+    return math.sqrt((groups - 1) * np.var(without))
+
+
+def share_interval(k: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Between which shares k of n lies with 95 %.  Wilson 1927."""
+    middle, spread = k + z**2 / 2, z * math.sqrt(k * (n - k) / n + z**2 / 4)
+    return max(0.0, (middle - spread) / (n + z**2)), min(1.0, (middle + spread) / (n + z**2))
 
 
 def _scores(readings: Readings, asked: Tensor | None) -> dict[str, float]:

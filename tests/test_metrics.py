@@ -22,7 +22,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def real(digits):
-    return floor(digits.images, digits.labels, N)
+    return floor(read(digits.images), digits.labels, N)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Protocol
 
 log = logging.getLogger(__name__)
 
@@ -154,3 +154,47 @@ class Engine:
                     (self._parked if job.paused else self._jobs).append(job)
             if not more:
                 job.finished.set_result(None)
+
+
+class Run(Protocol):
+    """Work whose results a page shows while they come: a job, and the packets made of what it yields."""
+
+    def steps(self) -> Iterator[Any]: ...
+
+    def start_packet(self) -> dict[str, Any]: ...
+
+    def packet(self, results: list[Any], **more: Any) -> dict[str, Any]: ...
+
+    def end(self) -> list[Any]:
+        """After the job has ended or was stopped: what is still to be sent."""
+        ...
+
+
+class Sessions:
+    """The one run that each browser window may have going on a tab."""
+
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self._jobs: dict[str, Job] = {}
+
+    def stop(self, session: str) -> bool:
+        """Stop what this window has running; False if that is nothing."""
+        job = self._jobs.get(session)
+        if job is None or job.finished.done():
+            return False
+        job.close()
+        return True
+
+    async def stream(self, session: str, run: Run) -> AsyncIterator[dict[str, Any]]:
+        """The packets of a run, in place of what this window had running.  Raises Busy."""
+        job = self.engine.submit(run.steps())
+        self.stop(session)
+        self._jobs = {k: j for k, j in self._jobs.items() if not j.finished.done()} | {session: job}
+        try:
+            yield run.start_packet() | {"ahead": self.engine.ahead_of(job)}
+            async for results in job.packets():
+                if results:
+                    yield run.packet(results)
+            yield run.packet([*job.take(), *run.end()], done=True, stopped=job.stopped, error=job.error)
+        finally:
+            job.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from ..config import SamplingConfig
 from ..samplers import ddim_step, ddpm_step, dpmpp_step, heun_step
@@ -98,17 +97,15 @@ def coefficients(how: SamplingConfig, times: Sequence[int], i: int, sched: Sched
     """The three numbers of step i, times[i] -> times[i + 1], by reading them off the step function itself: each is
     linear in three pictures.  Which pictures: see the equations above."""
     sched = sched.to("cpu")
-    t, s, before = (torch.tensor([times[j]]) for j in (i, i + 1, max(i - 1, 0)))
-    one, zero = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
-
-    def step(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-        if how.sampler == "ddpm":
-            return ddpm_step(b, a, t, s, sched, c, how.variance)
-        if how.sampler == "ddim":
-            return ddim_step(a, b, t, s, sched, how.eta, c)
-        if how.sampler == "dpmpp":
-            return dpmpp_step(a, b, t, s, sched, *((c, before) if i else ()))
-        euler = ddim_step(a, b, t, s, sched)
-        return heun_step(euler, b, c, t, s, sched) if times[i + 1] >= 0 else euler
-
-    return [round(step(*pictures).item(), 4) for pictures in ((one, zero, zero), (zero, one, zero), (zero, zero, one))]
+    t, s, before = (torch.full((3,), times[j]) for j in (i, i + 1, max(i - 1, 0)))
+    a, b, c = torch.eye(3).reshape(3, 3, 1, 1, 1)
+    if how.sampler == "ddpm":
+        step = ddpm_step(b, a, t, s, sched, c, how.variance)
+    elif how.sampler == "ddim":
+        step = ddim_step(a, b, t, s, sched, how.eta, c)
+    elif how.sampler == "dpmpp":
+        step = dpmpp_step(a, b, t, s, sched, *((c, before) if i else ()))
+    else:
+        step = ddim_step(a, b, t, s, sched)
+        step = heun_step(step, b, c, t, s, sched) if times[i + 1] >= 0 else step
+    return [round(number, 4) for number in step.flatten().tolist()]

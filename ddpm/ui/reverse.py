@@ -6,13 +6,14 @@ import asyncio
 import base64
 import dataclasses
 from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing
 from typing import Any
 
 import gradio as gr
 
 from ..config import PAGE_SAMPLING, SAMPLERS, VARIANCES
 from . import parts
-from .engine import Engine, Job
+from .engine import Engine, Sessions
 from .equations import EQUATIONS, NAMES, SPACING_NAMES
 from .recipe import read_recipe, save
 from .sampling import MAX_STEPS, NONE, Costs, Settings, Trajectory, choices
@@ -27,28 +28,9 @@ FIELDS += ("sampler", "steps", "guidance", "middle", "eta", "variance", "spacing
 BEFORE = {"middle": False, "variance": "small", "spacing": "linspace", "clip": True}
 
 
-class Sessions:
-    """The one Generate that each browser window may have running."""
-
-    def __init__(self):
-        self._jobs: dict[str, Job] = {}
-
-    def replace(self, session: str, job: Job) -> None:
-        self.stop(session)
-        self._jobs = {k: j for k, j in self._jobs.items() if not j.finished.done()} | {session: job}
-
-    def stop(self, session: str) -> bool:
-        """Stop what this window has running; False if that is nothing."""
-        job = self._jobs.get(session)
-        if job is None or job.finished.done():
-            return False
-        job.close()
-        return True
-
-
 def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdown) -> None:
     """The tab.  weights: whose samples are drawn."""
-    sessions, kept, costs = Sessions(), parts.Kept(KEPT_BYTES), Costs(engine)
+    sessions, kept, costs = Sessions(engine), parts.Kept(KEPT_BYTES), Costs(engine)
 
     def check(asked: Iterable[Any]) -> Settings:
         return Settings.check(library, **dict(zip(FIELDS, asked, strict=True)))
@@ -56,21 +38,13 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
     async def generate(request: gr.Request, *asked) -> AsyncIterator:
         try:
             run = Trajectory(check(asked))
-            job = engine.submit(run.steps())
+            async with aclosing(sessions.stream(request.session_hash, run)) as packets:
+                async for packet in packets:
+                    if packet.get("done"):
+                        kept.put(run.id, run, sum(len(f["x"]) + len(f["h"]) for f in run.frames))
+                    yield packet
         except ValueError as error:
             yield {"error": str(error)}
-            return
-        sessions.replace(request.session_hash, job)
-        try:
-            yield run.start_packet() | {"ahead": engine.ahead_of(job)}
-            async for frames in job.packets():
-                if frames:
-                    yield run.packet(frames)
-            last = [*job.take(), *run.end()]
-            kept.put(run.id, run, sum(len(f["x"]) + len(f["h"]) for f in run.frames))
-            yield run.packet(last, done=True, stopped=job.stopped, error=job.error)
-        finally:
-            job.close()
 
     def stop(request: gr.Request) -> dict[str, Any] | None:
         return None if sessions.stop(request.session_hash) else {"notice": "Nothing is running."}

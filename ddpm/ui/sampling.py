@@ -109,6 +109,7 @@ class Trajectory:
     """A reverse process on its way: its frames as the page shows them, by position among those that are kept."""
 
     settings: Settings
+    max_frames: int = MAX_FRAMES
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     seconds: float = 0.0
     step: int = 0
@@ -119,7 +120,7 @@ class Trajectory:
         s = self.settings
         self.sampler, self.num_steps = s.sampler(), s.how.num_steps
         self.times = self.sampler.times
-        kept = np.linspace(0, self.num_steps, min(self.num_steps + 1, MAX_FRAMES)).round().astype(int)
+        kept = np.linspace(0, self.num_steps, min(self.num_steps + 1, self.max_frames)).round().astype(int)
         self.kept = set(kept.tolist())
 
     def steps(self) -> Iterator[dict[str, Any] | None]:
@@ -144,12 +145,19 @@ class Trajectory:
             "i": moment.i,
             "t": moment.t,
             "s": then,
+            "e": self.evaluations,
             "c": None if then is None else coefficients(s.how, self.times, moment.i, s.weights.sched),
             "x": parts.b64(parts.frame(moment.x_t)),
             "h": parts.b64(parts.frame(moment.x0_hat)),
         }
         self.frames.append(frame)
         return frame
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations per digit so far."""
+        visited = self.times[: self.moment.i + 1] if self.moment else []
+        return num_evaluations(self.sampler.asked, visited, self.settings.how.sampler)
 
     def end(self) -> list[dict[str, Any]]:
         """After a stop: the moment it was stopped at, if that is not among the frames yet."""
@@ -160,7 +168,6 @@ class Trajectory:
     def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         """What the page gets: the frames not yet sent, and how far the run is."""
         s, w = self.settings, self.settings.weights
-        visited = self.times[: self.moment.i + 1] if self.moment else []
         return {
             "run": self.id,
             "frames": frames,
@@ -171,7 +178,7 @@ class Trajectory:
             "sampler": s.how.sampler,
             "step": self.step,
             "num_steps": self.num_steps,
-            "evaluations": num_evaluations(self.sampler.asked, visited, s.how.sampler),
+            "evaluations": self.evaluations,
             "seconds": round(self.seconds, 2),
         } | more
 
