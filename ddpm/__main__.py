@@ -243,7 +243,8 @@ def save_verdict(folder: Path, result: dict[str, Any]) -> None:
     """Into config.json and README.md, in place of an earlier verdict on the same samples."""
     loaded = load_checkpoint(folder)
     result = result | {"command": shlex.join(["python", "-m", "ddpm", *sys.argv[1:]])}
-    before = [dataclasses.asdict(SamplingConfig()) | verdict for verdict in loaded.info.get("metrics", [])]
+    defaults = dataclasses.asdict(SamplingConfig()) | {"fid_error": None}  # what older verdicts do not say
+    before = [defaults | verdict for verdict in loaded.info.get("metrics", [])]
     same = ("n", "seed", *vars(SamplingConfig()))
     others = [v for v in before if v.keys() == result.keys() and any(v[k] != result[k] for k in same)]
     info = loaded.info | {"metrics": [*others, result]}

@@ -176,13 +176,16 @@ def floor(seen: Readings, labels: Tensor, n: int) -> dict[str, float]:
     return {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
 
 
-def fid_error(features: Tensor, groups: int = JACKKNIFE_GROUPS) -> float:
+def fid_error(features: Tensor, groups: int = JACKKNIFE_GROUPS) -> float | None:
     """The standard error of the Frechet distance of N samples to the reference: the jackknife that leaves out a group
     at a time, sqrt((g - 1)/g sum (fid_i - mean)^2).  Efron and Tibshirani 1993, Eq. 11.5.
 
-    features: (N, 128) of samples with the classes in turn; each group holds all classes alike.
+    features: (N, 128) of samples with the classes in turn; each group holds all classes alike.  None for N < 20.
     """
-    reference, group = load_reference(), torch.arange(len(features)) // 10 % groups
+    reference, groups = load_reference(), min(groups, len(features) // 10)
+    if groups < 2:
+        return None
+    group = torch.arange(len(features)) // 10 % groups
     without = [frechet_distance(*gaussian(features[group != g]), reference.mean, reference.cov) for g in range(groups)]
     return math.sqrt((groups - 1) * np.var(without))
 
@@ -215,13 +218,16 @@ def judge(images: Tensor, asked: Tensor | None, real: dict[str, float]) -> dict[
 
     images: (N, 1, 32, 32), float in [-1, 1] or uint8.  asked: (N,) int64, the digits that were asked for, or None.
     real: what `floor` gives for as many real digits.  Frechet distances depend on n: compare like with like.
+    fid_error is the standard error of fid, if the classes come in turn.
     """
-    scores, reference = _scores(read(images), asked), load_reference()
+    readings, reference = read(images), load_reference()
+    scores = _scores(readings, asked)
     return {
         "n": len(images),
         "extractor": reference.extractor,
         "reference": f"{reference.name}, {reference.n}",
         **scores,
+        "fid_error": fid_error(readings.features),
         "fid_floor": real["fid"],
         "fid_over_floor": scores["fid"] / real["fid"],
         "recall_over_real": scores["recall"] / real["recall"],

@@ -12,15 +12,15 @@ import torch
 from pages import picture
 
 from ddpm.data import from_uint8, load_dataset
-from ddpm.ui import forward, parts
+from ddpm.ui import forward, parts, pictures
 from ddpm.ui.engine import Engine
 
 
 def test_the_page_and_the_server_speak_of_the_same_eps(library):
-    packet = forward.noise_packet(library.get("mnist"), 5)
+    packet = pictures.noise_packet(library.get("mnist"), 5)
     sent = np.frombuffer(base64.b64decode(packet["eps"]), np.float16).astype(float)
-    assert np.array_equal(sent, forward.noise(5, 1, 32).numpy().ravel())
-    assert not np.array_equal(sent, forward.noise(6, 1, 32).numpy().ravel())
+    assert np.array_equal(sent, pictures.noise(5, 1, 32).numpy().ravel())
+    assert not np.array_equal(sent, pictures.noise(6, 1, 32).numpy().ravel())
     assert abs(sent.mean()) < 4 / 32 and abs(sent.std() - 1) < 4 / 32 / math.sqrt(2)
 
 
@@ -28,12 +28,12 @@ def test_another_digit_is_of_the_class_asked_for(library):
     weights = library.get("mnist")
     images = load_dataset("bundled").images
     for choice in ("0", "9"):
-        packet = forward.another_picture(weights, choice)
+        packet = pictures.another_picture(weights, choice)
         assert packet["label"] == choice
         assert (images.reshape(len(images), -1) == torch.tensor(picture(packet["x0"]))).all(1).any()
-    assert len({forward.another_picture(weights, "random")["label"] for _ in range(60)}) > 3
+    assert len({pictures.another_picture(weights, "random")["label"] for _ in range(60)}) > 3
     with pytest.raises(ValueError, match="Digit"):
-        forward.another_picture(weights, "seven")
+        pictures.another_picture(weights, "seven")
 
 
 def test_the_guess_of_a_model_that_knows_the_answer_is_the_digit(library):
@@ -55,7 +55,7 @@ def test_a_linear_t_is_asked_at_the_models_own_noise_level(library):
     weights = library.get("mnist")
     assert forward.same_noise_level(400, "cosine", weights) == 400
     t = forward.same_noise_level(400, "linear", weights)
-    ours, theirs = forward.schedule("linear").alphas_bar[400], weights.sched.alphas_bar[t]
+    ours, theirs = pictures.schedule("linear").alphas_bar[400], weights.sched.alphas_bar[t]
     assert t != 400 and abs(ours - theirs) < 2e-3
 
 

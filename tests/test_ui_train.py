@@ -17,7 +17,7 @@ import ddpm
 from ddpm.config import PRESETS, Config, ScheduleConfig, TrainConfig
 from ddpm.data import DataError, Dataset, load_dataset, to_uint8
 from ddpm.samplers import reverse_process
-from ddpm.ui import forward, sampling, train, training
+from ddpm.ui import pictures, sampling, train, training
 from ddpm.ui import weights as weights_module
 from ddpm.ui.engine import Busy, Engine
 
@@ -309,8 +309,8 @@ def test_a_download_without_a_network_says_what_to_do(library, small, monkeypatc
 
 
 def test_colour_goes_through_training_previews_and_reverse(library, small, monkeypatch):
-    pictures = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
-    data = Dataset("cifar10", pictures, torch.arange(40) % 10, tuple("abcdefghij"))
+    coloured = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
+    data = Dataset("cifar10", coloured, torch.arange(40) % 10, tuple("abcdefghij"))
     monkeypatch.setattr(training, "dataset", lambda name: data)
     demo, _ = train_tab(library)
     packet, _ = asyncio.run(last_of(handler(demo, "train-start")("fast", "cifar10", *small[2:], None)))
@@ -323,8 +323,8 @@ def test_colour_goes_through_training_previews_and_reverse(library, small, monke
     frames = [frame for frame in sampling.Trajectory(settings).steps() if frame]
     assert len(picture(frames[-1]["x"])) == 2 * 32 * 32 * 3
     monkeypatch.setattr(weights_module, "dataset", lambda name: data)
-    assert forward.another_picture(weights, "c")["channels"] == 3
-    assert len(picture(forward.noise_packet(weights, 1)["eps"])) == 2 * 3 * 32 * 32
+    assert pictures.another_picture(weights, "c")["channels"] == 3
+    assert len(picture(pictures.noise_packet(weights, 1)["eps"])) == 2 * 3 * 32 * 32
 
 
 def test_one_knob_turns_both_learning_rates():

@@ -9,7 +9,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 
 import gradio as gr
 
-from . import forward, reverse, train
+from . import compare, forward, reverse, train
 from .engine import Engine
 from .parts import SCRIPTS, STATIC
 from .weights import Library
@@ -19,7 +19,7 @@ HEADER = "<header><h1>Denoising diffusion<span>, from scratch</span></h1><p>nois
 
 
 def build() -> gr.Blocks:
-    """The interface: three tabs around one engine and one library of weights."""
+    """The interface: its tabs around one engine and one library of weights."""
     engine = Engine()
     library = engine.call(Library)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as demo:
@@ -35,6 +35,8 @@ def build() -> gr.Blocks:
                 reverse.build(engine, library, demo, weights)
             with gr.Tab("Train", id="train"):
                 train.build(engine, library, demo, run_id, weights, tabs)
+            with gr.Tab("Compare", id="compare"):
+                compare.build(engine, library, weights)
     return demo.queue(max_size=64, api_open=False)
 
 

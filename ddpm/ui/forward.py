@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import functools
-import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,14 +13,10 @@ import torch
 
 from ..config import SCHEDULES
 from ..data import from_uint8
-from ..diffusion import q_sample, seeded, to_x0_eps
-from ..schedule import Schedule, make_schedule
-from . import parts
+from ..diffusion import q_sample, to_x0_eps
+from . import parts, pictures
 from .engine import Engine
-from .weights import Library, Weights, pictures_of
-
-T = 1000
-FIRST_DIGIT = 7  # its position among the bundled digits: the page opens on it
+from .weights import Library, Weights
 
 EQUATION = """
 <math display="block"><msub><mi>x</mi><mi>t</mi></msub><mo>=</mo>
@@ -40,43 +34,11 @@ EQUATION = """
 """
 
 
-@functools.cache
-def schedule(kind: str) -> Schedule:
-    return make_schedule(T, kind=kind)
-
-
-def noise(seed: int, channels: int, size: int) -> torch.Tensor:
-    """The eps of a seed as the page gets it: (C, S, S) float16."""
-    return torch.randn(channels, size, size, generator=seeded(seed)).half()
-
-
-def picture_packet(weights: Weights, index: int) -> dict[str, Any]:
-    data = pictures_of(weights)
-    x0 = parts.b64(data.images[index].permute(1, 2, 0).numpy())
-    shape = {"size": weights.img_size, "channels": weights.channels}
-    return {"x0": x0, "label": data.class_names[data.labels[index]] if data.labels is not None else ""} | shape
-
-
-def noise_packet(weights: Weights, seed: int) -> dict[str, Any]:
-    eps = noise(seed, weights.channels, weights.img_size).permute(1, 2, 0)
-    return {"seed": seed, "eps": parts.b64(eps.numpy())}
-
-
-def another_picture(weights: Weights, choice: Any) -> dict[str, Any]:
-    """A random picture of the chosen class: "random", or the name of one."""
-    data = pictures_of(weights)
-    choice = parts.one_of(choice, "Digit", ("random", *data.class_names))
-    if choice == "random":
-        return picture_packet(weights, random.randrange(len(data.images)))
-    members = np.flatnonzero(data.labels.numpy() == data.class_names.index(choice))
-    return picture_packet(weights, int(random.choice(members)))
-
-
 def same_noise_level(t: int, kind: str, weights: Weights) -> int:
     """The time at which the model's own schedule comes nearest to the noise level of the schedule `kind` at t."""
-    if kind == weights.kind and weights.sched.T == T:
+    if kind == weights.kind and weights.sched.T == pictures.T:
         return t
-    return int((weights.sched.sqrt_alphas_bar.cpu() - schedule(kind).sqrt_alphas_bar[t]).abs().argmin())
+    return int((weights.sched.sqrt_alphas_bar.cpu() - pictures.schedule(kind).sqrt_alphas_bar[t]).abs().argmin())
 
 
 def guess(x_t: torch.Tensor, times: list[int], weights: Weights) -> Iterator[torch.Tensor]:
@@ -109,46 +71,20 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
             model = library.get(asked.get("weights"))
             x0 = read_picture(asked.get("x0"), model)
             seed = parts.whole_number(asked.get("seed"), "Noise", 0, parts.MAX_SEED)
-            t = parts.whole_number(asked.get("t"), "t", 0, T - 1)
+            t = parts.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
             kinds = asked.get("schedules")
             if not isinstance(kinds, list) or not 1 <= len(kinds) <= len(SCHEDULES):
                 raise ValueError(f"Schedule: one to {len(SCHEDULES)}, please.")
             kinds = [parts.one_of(kind, "Schedule", SCHEDULES) for kind in kinds]
-            eps = noise(seed, model.channels, model.img_size).float()[None]
-            x_t = torch.cat([q_sample(x0, torch.tensor([t]), eps, schedule(kind)) for kind in kinds])
+            eps = pictures.noise(seed, model.channels, model.img_size).float()[None]
+            x_t = torch.cat([q_sample(x0, torch.tensor([t]), eps, pictures.schedule(kind)) for kind in kinds])
             times = [same_noise_level(t, kind, model) for kind in kinds]
             answer = await engine.submit(guess(x_t, times, model)).result()
             return {"x0_hat": [parts.b64(parts.frame(one[None])) for one in answer]}
         except ValueError as error:
             return {"error": str(error)}
 
-    def told(make):
-        """A packet, or the reason why there is none."""
-        try:
-            return make()
-        except ValueError as error:
-            return {"error": str(error)}
-
-    def change_weights(weights_id):
-        def make():
-            model = library.get(weights_id)
-            shown = {"weights": weights_id}
-            return shown | noise_packet(model, 0) | another_picture(model, "random")
-
-        packet = told(make)
-        names = () if "error" in packet else pictures_of(library.get(weights_id)).class_names
-        return packet, gr.update(choices=["random", *names], value="random")
-
-    start: dict[str, Any] = {"weights": library.default, "schedule": "cosine", "T": T}
-    start["signal"] = {k: [round(v, 6) for v in schedule(k).sqrt_alphas_bar.tolist()] for k in SCHEDULES}
-    names: tuple[str, ...] = ()
-    try:
-        first = library.get(library.default)
-        names = pictures_of(first).class_names
-        start |= picture_packet(first, FIRST_DIGIT) | noise_packet(first, 0)
-    except ValueError as error:  # the page opens all the same, and says what is wrong
-        start["error"] = str(error)
-
+    start, names = pictures.opening(library)
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             choice = gr.Dropdown(["random", *names], value="random", label="Digit", elem_id="forward-digit")
@@ -174,13 +110,7 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
                 "you have lost it, then melts into the average of all digits.",
             )
 
-    quiet = {"show_progress": "hidden", "queue": False}
-    for event in (choice.input, another.click):
-        event(lambda c, w: told(lambda: another_picture(library.get(w), c)), [choice, weights], view, **quiet)
-    again.click(
-        lambda w: told(lambda: noise_packet(library.get(w), random.randrange(parts.MAX_SEED))), weights, view, **quiet
-    )
-    weights.change(change_weights, weights, [view, choice], **quiet)
+    pictures.follow(library, weights, view, choice, another, again)
     kind.input(None, kind, None, js="(kind) => { DDPM.tabs.forward.receive({schedule: kind}); }")
     every.input(None, every, None, js="(all) => { DDPM.tabs.forward.receive({all}); }")
     own.click(None, None, None, js="() => { DDPM.tabs.forward.own(); }")

@@ -17,7 +17,9 @@ from ..data import to_uint8
 
 STATIC = Path(__file__).parent / "static"
 MAX_SEED = 2**31 - 1  # of what a page may ask for: it fits a JavaScript number and a file name
-SCRIPTS = ("stage.js", "plot.js", "timeline.js", "pad.js", "forward.js", "reverse.js", "train.js")
+SCRIPTS = ("stage.js", "plot.js", "timeline.js", "pad.js", "mixing.js")
+SCRIPTS += ("forward.js", "reverse.js", "train.js")
+SCRIPTS += ("lanes.js", "quality.js", "schedules.js")  # of Compare
 
 
 def view(name: str, value: Any, server: list[Callable]) -> gr.HTML:

@@ -5,49 +5,35 @@ from __future__ import annotations
 import asyncio
 import base64
 import dataclasses
-from collections.abc import AsyncIterator, Iterable
-from contextlib import aclosing
+from collections.abc import Iterable
 from typing import Any
 
 import gradio as gr
 
-from ..config import PAGE_SAMPLING, SAMPLERS, VARIANCES
-from . import parts
-from .engine import Engine, Sessions
-from .equations import EQUATIONS, NAMES, SPACING_NAMES
+from . import controls, parts
+from .engine import Engine
+from .equations import EQUATIONS
 from .recipe import read_recipe, save
-from .sampling import MAX_STEPS, NONE, Costs, Settings, Trajectory, choices
+from .sampling import Costs, Settings, Trajectory, choices
 from .weights import Library
 
 KEPT_BYTES = 256_000_000
 
 # What Generate sends, in this order: what Settings.check takes.
-FIELDS = ("n", "choice", "seed", "weights_id")
-FIELDS += ("sampler", "steps", "guidance", "middle", "eta", "variance", "spacing", "clip")
+FIELDS = ("n", "choice", "seed", "weights_id", *controls.HOW)
 # Files that were saved before the page offered a choice did without saying:
 BEFORE = {"middle": False, "variance": "small", "spacing": "linspace", "clip": True}
 
 
 def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdown) -> None:
     """The tab.  weights: whose samples are drawn."""
-    sessions, kept, costs = Sessions(engine), parts.Kept(KEPT_BYTES), Costs(engine)
+    kept, costs = parts.Kept(KEPT_BYTES), Costs(engine)
 
     def check(asked: Iterable[Any]) -> Settings:
         return Settings.check(library, **dict(zip(FIELDS, asked, strict=True)))
 
-    async def generate(request: gr.Request, *asked) -> AsyncIterator:
-        try:
-            run = Trajectory(check(asked))
-            async with aclosing(sessions.stream(request.session_hash, run)) as packets:
-                async for packet in packets:
-                    if packet.get("done"):
-                        kept.put(run.id, run, sum(len(f["x"]) + len(f["h"]) for f in run.frames))
-                    yield packet
-        except ValueError as error:
-            yield {"error": str(error)}
-
-    def stop(request: gr.Request) -> dict[str, Any] | None:
-        return None if sessions.stop(request.session_hash) else {"notice": "Nothing is running."}
+    def keep(run: Trajectory) -> None:
+        kept.put(run.id, run, sum(len(f["x"]) + len(f["h"]) for f in run.frames))
 
     async def cost(*asked) -> str:
         try:
@@ -90,75 +76,13 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
         found |= {"steps": s.how.num_steps, "choice": gr.update(choices=choices(s.weights), value=s.choice)}
         return [*(found[name] for name in FIELDS), {"notice": notice}]
 
-    def suit(sampler) -> list[Any]:
-        """What a sampler has a use for: eta, variance; and the spacing it does best with."""
-        suited = gr.update(value="log_snr" if sampler in ("dpmpp", "heun") else PAGE_SAMPLING.spacing)
-        return [gr.update(visible=sampler == "ddim"), gr.update(visible=sampler == "ddpm"), suited]
-
-    def classes(weights_id) -> tuple[str, ...]:
-        """What can be asked of these weights; nothing if they cannot be used."""
-        try:
-            return choices(library.get(weights_id))
-        except ValueError:
-            return ()
-
-    def offer_classes(weights_id, chosen):
-        known = classes(weights_id)
-        return gr.update(choices=known, value=chosen if chosen in known else known[0]) if known else gr.skip()
-
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
-            with gr.Row(elem_classes="pair"):
-                n = gr.Number(16, label="Digits", precision=0, elem_id="reverse-n")
-                known = classes(library.default) or (NONE,)
-                choice = gr.Dropdown(known, value=known[0], label="Class", elem_id="reverse-class")
-            sampler = gr.Dropdown(
-                [(NAMES[name], name) for name in SAMPLERS],
-                value=PAGE_SAMPLING.sampler,
-                label="Sampler",
-                filterable=False,
-                elem_id="reverse-sampler",
-            )
-            steps = gr.Slider(1, MAX_STEPS, PAGE_SAMPLING.num_steps, step=1, label="Steps", elem_id="reverse-steps")
-            guidance = gr.Slider(
-                0,
-                5,
-                PAGE_SAMPLING.guidance,
-                step=0.1,
-                label="Guidance (1: the label, above: more so)",
-                elem_id="reverse-guidance",
-            )
-            with gr.Row(elem_classes="pair"):
-                seed = gr.Number(0, label="Seed", precision=0, elem_id="reverse-seed")
-                dice = gr.Button("⚄ New seed", elem_id="reverse-dice")
-            with gr.Row(elem_classes="pair"):
-                go = gr.Button("Generate", variant="primary", elem_id="reverse-generate")
-                halt = gr.Button("Stop", elem_id="reverse-stop")
-            with gr.Accordion("More", open=False, elem_id="reverse-more"):
-                eta = gr.Slider(
-                    0, 1, PAGE_SAMPLING.eta, step=0.05, label="Eta (fresh noise in DDIM)", elem_id="reverse-eta"
-                )
-                variance = gr.Radio(
-                    list(VARIANCES),
-                    value=PAGE_SAMPLING.variance,
-                    label="Variance (fresh noise in DDPM)",
-                    visible=False,
-                    elem_id="reverse-variance",
-                )
-                spacing = gr.Dropdown(
-                    [(label, name) for name, label in SPACING_NAMES.items()],
-                    value=PAGE_SAMPLING.spacing,
-                    label="Spacing of the steps",
-                    filterable=False,
-                    elem_id="reverse-spacing",
-                )
-                clip = gr.Checkbox(PAGE_SAMPLING.clip, label="Clip the guess to [−1, 1]", elem_id="reverse-clip")
-                middle = gr.Checkbox(
-                    True,
-                    label="Guide at medium noise only",
-                    info=f"from {PAGE_SAMPLING.guide_from} T to {PAGE_SAMPLING.guide_to} T; elsewhere guidance is 1",
-                    elem_id="reverse-middle",
-                )
+            n, choice = controls.digits_and_class("reverse", library, weights, 16)
+            how = controls.how("reverse")
+            seed = controls.seed_and_dice("reverse")
+            go, halt = controls.go_and_stop("reverse", "Generate")
+            how += controls.more("reverse", how[0])
             forecast = parts.sentence("reverse-cost")
         with gr.Column(elem_classes="middle"):
             view = parts.view("reverse", None, [replay, picture])
@@ -170,13 +94,8 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
                 "rest back as noise; the digit is decided early, its edges late.",
             )
 
-    inputs = [n, choice, seed, weights, sampler, steps, guidance, middle, eta, variance, spacing, clip]
-    quiet = {"show_progress": "hidden", "queue": False}
-    go.click(generate, inputs, view, show_progress="hidden", concurrency_limit=64, trigger_mode="multiple")
-    halt.click(stop, None, view, **quiet)
-    dice.click(None, None, seed, js=f"() => Math.floor(Math.random() * {parts.MAX_SEED})")
-    sampler.input(suit, sampler, [eta, variance, spacing], **quiet)
-    weights.change(offer_classes, [weights, choice], choice, **quiet)
-    view.submit(restore, weights, [*inputs, view], **quiet)
+    inputs = [n, choice, seed, weights, *how]
+    controls.runs(engine, lambda *asked: Trajectory(check(asked)), go.click, inputs, halt, view, keep)
+    view.submit(restore, weights, [*inputs, view], **controls.QUIET)
     changes = [demo.load, *(each.change for each in inputs)]
     gr.on(changes, cost, inputs, forecast, trigger_mode="always_last", concurrency_limit=8, show_progress="hidden")

@@ -113,6 +113,7 @@ class Trajectory:
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     seconds: float = 0.0
     step: int = 0
+    evaluations: int = 0  # of the network so far, per digit
     moment: SampleStep | None = None  # the latest
     frames: list[dict[str, Any]] = field(default_factory=list)
 
@@ -134,6 +135,7 @@ class Trajectory:
                 return
             self.seconds += time.perf_counter() - start
             self.step, self.moment = moment.i, moment
+            self.evaluations = num_evaluations(self.sampler.asked, self.times[: moment.i + 1], s.how.sampler)
             yield self.keep(moment) if moment.i in self.kept else None
 
     def keep(self, moment: SampleStep) -> dict[str, Any]:
@@ -152,12 +154,6 @@ class Trajectory:
         }
         self.frames.append(frame)
         return frame
-
-    @property
-    def evaluations(self) -> int:
-        """Network evaluations per digit so far."""
-        visited = self.times[: self.moment.i + 1] if self.moment else []
-        return num_evaluations(self.sampler.asked, visited, self.settings.how.sampler)
 
     def end(self) -> list[dict[str, Any]]:
         """After a stop: the moment it was stopped at, if that is not among the frames yet."""

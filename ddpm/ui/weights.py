@@ -40,6 +40,7 @@ class Library:
     """
 
     def __init__(self, folder: Path = CHECKPOINTS):
+        self.folder = folder
         self.shipped = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
         self._trained = Kept(TRAINED_BYTES)
         self._loaded: dict[str, Weights | CheckpointError] = {}

@@ -10,9 +10,7 @@ DDPM.forward = (element, props, watch, server) => {
     { key: "xt1", label: "xₜ" }, { key: "hat1", label: "x̂₀" },
     { key: "xt2", label: "xₜ" }, { key: "hat2", label: "x̂₀" },
   ];
-  const KINDS = ["linear", "cosine", "log_snr"]; // the schedules, each with its curve
-  const NAMES = { linear: "linear", cosine: "cosine", log_snr: "log-SNR" };
-  const CURVES = { linear: { colour: "b", dash: [8, 4] }, cosine: { colour: "a" }, log_snr: { colour: "d", dash: [2, 3] } };
+  const { KINDS, NAMES, CURVES, decibels } = DDPM.SCHEDULES;
   const stage = new DDPM.Stage(root, panes);
   const film = DDPM.el("div", "film", root);
   const status = new DDPM.Status(root, "");
@@ -35,17 +33,12 @@ DDPM.forward = (element, props, watch, server) => {
 
   const others = () => KINDS.filter((kind) => kind !== state.schedule);
   const noise = (signal) => signal.map((a) => Math.sqrt(1 - a * a));
-  let ratios = null; // the plot of the signal-to-noise ratios, in the margin
+  const ratios = new DDPM.SignalToNoise("#forward-margin");
 
   function receive(packet) {
     if (!packet) return;
     if (packet.error) status.say(packet.error, true);
-    if (packet.x0) packet = { ...packet, x0: DDPM.bytes(packet.x0) };
-    if (packet.eps) {
-      const half = new DataView(DDPM.bytes(packet.eps).buffer);
-      packet = { ...packet, eps: Float32Array.from({ length: half.byteLength / 2 }, (_, i) => float16(half.getUint16(2 * i, true))) };
-    }
-    Object.assign(state, packet);
+    Object.assign(state, DDPM.unpack(packet));
     if (!state.x0 || state.x0.length !== state.eps?.length) return; // nothing yet, or half of a change of weights
     stage.shape(1, state.size, state.channels);
     arrange();
@@ -53,7 +46,7 @@ DDPM.forward = (element, props, watch, server) => {
     stage.show("x0", state.x0);
     stage.show("eps", Uint8ClampedArray.from(state.eps, (v) => 127.5 * (v + 1)));
     stage.caption("x0", state.label ? `x₀  the digit: ${state.label}` : "x₀  your own");
-    for (const { t, canvas } of frames) thumbnail(canvas, mix(t, state.schedule));
+    for (const { t, canvas } of frames) thumbnail(canvas, DDPM.mix(state, t, state.schedule));
     show(timeline.position);
   }
 
@@ -77,31 +70,8 @@ DDPM.forward = (element, props, watch, server) => {
     }
   }
 
-  // The margin may come after the stage.
-  function signalToNoise(t) {
-    const place = document.querySelector("#forward-margin .ratios");
-    if (!place) return;
-    if (!ratios) {
-      ratios = new DDPM.Plot(place, {
-        label: "Signal-to-noise ratio in dB over t, of the three schedules",
-        x: { min: 0, max: state.T - 1, ticks: [0, 250, 500, 750, 999] }, y: { min: -90, max: 45, ticks: [-80, -40, 0, 40] },
-      });
-      DDPM.legend(place.nextElementSibling, KINDS.map((kind) => ({ label: NAMES[kind], ...CURVES[kind] })));
-    }
-    ratios.cursor = t;
-    ratios.set(KINDS.map((kind) => ({ y: state.signal[kind].map(dB), width: kind === state.schedule ? 3 : 1.5, ...CURVES[kind] })));
-  }
-
-  // x_t as floats, not clamped.
-  function mix(t, schedule) {
-    const a = state.signal[schedule][t], b = Math.sqrt(1 - a * a);
-    return Float32Array.from(state.x0, (v, i) => a * (v / 127.5 - 1) + b * state.eps[i]);
-  }
-
-  const shown = (x) => Uint8ClampedArray.from(x, (v) => 127.5 * (v + 1)); // rounds and clamps
-
   function thumbnail(canvas, x) {
-    const { size, channels } = state, image = new ImageData(size, size), bytes = shown(x);
+    const { size, channels } = state, image = new ImageData(size, size), bytes = DDPM.shown(x);
     for (let i = 0; i < size * size; i++) {
       for (let c = 0; c < 3; c++) image.data[4 * i + c] = bytes[i * channels + (channels === 1 ? 0 : c)];
       image.data[4 * i + 3] = 255;
@@ -114,8 +84,8 @@ DDPM.forward = (element, props, watch, server) => {
     if (!state.x0) return;
     const schedules = state.all ? KINDS : [state.schedule];
     schedules.forEach((schedule, i) => {
-      const x = mix(t, schedule), a = state.signal[schedule][t], b = Math.sqrt(1 - a * a), end = i || "";
-      stage.show(`xt${end}`, shown(x));
+      const x = DDPM.mix(state, t, schedule), a = state.signal[schedule][t], b = Math.sqrt(1 - a * a), end = i || "";
+      stage.show(`xt${end}`, DDPM.shown(x));
       stage.caption(`xt${end}`, state.all ? `xₜ  ${NAMES[schedule]}, ${decibels(a)} dB` : `xₜ = ${a.toFixed(2)} x₀ + ${b.toFixed(2)} ε`);
       stage.caption(`hat${end}`, state.all ? `x̂₀  ${NAMES[schedule]}` : "x̂₀  the network's guess");
       if (schedule !== state.schedule) return;
@@ -124,15 +94,12 @@ DDPM.forward = (element, props, watch, server) => {
       DDPM.live("forward", "snr", decibels(a));
       histogram(x);
     });
-    signalToNoise(t);
+    ratios.draw(state, t);
     timeline.say(`t = ${t}`);
     DDPM.live("forward", "t", t);
     for (const frame of frames) frame.button.classList.toggle("now", Math.abs(frame.t - t) < 56);
     ask({ x0: state.x0, seed: state.seed, schedules, t, weights: state.weights });
   }
-
-  const dB = (a) => 10 * Math.log10((a * a) / (1 - a * a));
-  const decibels = (a) => dB(a).toFixed(1).replace("-", "−");
 
   function histogram(x) {
     const canvas = document.querySelector("#forward-margin .histogram");
@@ -203,11 +170,5 @@ DDPM.forward = (element, props, watch, server) => {
   if (!window.matchMedia("(prefers-reduced-motion: reduce)").matches) {
     timeline.seek(0);
     timeline.play(6, () => timeline.seek(350));
-  }
-
-  function float16(bits) {
-    const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
-    if (exponent === 0) return sign * 2 ** -14 * (fraction / 1024);
-    return sign * 2 ** (exponent - 15) * (1 + fraction / 1024);
   }
 };

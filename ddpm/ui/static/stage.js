@@ -36,15 +36,16 @@ DDPM.live = (name, key, text) => {
 DDPM.Stage = class {
   static GAP = 2; // CSS pixels, between tiles of a pane
   static PANE_GAP = 20; // CSS pixels, between panes
-  static CAPTION_WIDTH = 160; // CSS pixels that a pane's caption needs
 
-  // panes: [{key, label}].  empty: what to do first, said over the empty tiles.
-  constructor(root, panes, { n = 1, size = 32, channels = 1, empty = "" } = {}) {
+  // panes: [{key, label}].  empty: what to do first, said over the empty tiles.  columns: of tiles in a pane, if they
+  // are to be so many.  captionWidth, foot: CSS pixels that a caption needs across, and the text under a pane down.
+  constructor(root, panes, { n = 1, size = 32, channels = 1, empty = "", columns = null, captionWidth = 160, foot = 0 } = {}) {
     this.root = DDPM.el("div", "stage", root);
     this.field = DDPM.el("div", "panes", this.root);
     this.n = n;
     this.size = size;
     this.channels = channels;
+    Object.assign(this, { columns, captionWidth, foot });
     this.panes = new Map();
     for (const { key, label } of panes) {
       const figure = DDPM.el("figure", `pane pane-${key}`, this.field);
@@ -53,7 +54,9 @@ DDPM.Stage = class {
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", label);
       canvas.addEventListener("click", (event) => this.pick(canvas, event));
-      this.panes.set(key, { figure, caption, canvas, data: null });
+      const under = foot ? DDPM.el("p", "foot", figure) : null;
+      if (under) under.style.height = `${foot}px`;
+      this.panes.set(key, { figure, caption, canvas, under, data: null, marks: null, framed: null });
     }
     this.message = DDPM.el("p", "empty", this.field, empty);
     this.buffer = document.createElement("canvas");
@@ -75,8 +78,30 @@ DDPM.Stage = class {
   shape(n, size, channels) {
     if (n === this.n && size === this.size && channels === this.channels) return;
     Object.assign(this, { n, size, channels });
-    for (const pane of this.panes.values()) pane.data = null;
+    for (const pane of this.panes.values()) Object.assign(pane, { data: null, marks: null });
     this.layout();
+  }
+
+  // marks: [{text, wrong}], one in the corner of each picture, or null.
+  mark(key, marks) {
+    const pane = this.panes.get(key);
+    if (marks === pane.marks) return;
+    pane.marks = marks;
+    pane.canvas.setAttribute("aria-label", pane.caption.textContent + (marks ? `: read as ${marks.map((m) => m.text).join(", ")}` : ""));
+    this.draw(pane);
+  }
+
+  // Draw a frame around picture i of a pane.
+  frame(key, i) {
+    const pane = this.panes.get(key);
+    if (pane.framed === i) return;
+    pane.framed = i;
+    this.draw(pane);
+  }
+
+  // Lines of text under a pane.
+  say(key, lines) {
+    this.panes.get(key).under.textContent = lines.join("\n");
   }
 
   // bytes: n * size * size * channels uint8, or null for none.
@@ -106,23 +131,26 @@ DDPM.Stage = class {
     const narrow = window.matchMedia("(max-width: 1099px)").matches;
     const width = this.field.clientWidth, height = narrow ? Math.min(1.75 * width, 680) : this.field.clientHeight;
     if (!width || !height) return;
-    const count = [...this.panes.values()].filter((pane) => !pane.figure.hidden).length, captionHeight = 26, { GAP, PANE_GAP, CAPTION_WIDTH } = DDPM.Stage;
+    const count = [...this.panes.values()].filter((pane) => !pane.figure.hidden).length, captionHeight = 26 + this.foot, { GAP, PANE_GAP } = DDPM.Stage;
     let best = { zoom: 0 };
     const beside = width > 480 && count === 2; // two panes are there to be compared: side by side where there is room
     for (let across = beside ? 2 : 1; across <= count; across++) {
       const down = Math.ceil(count / across);
       const w = (width - (across - 1) * PANE_GAP) / across;
       const h = (height - (down - 1) * 8) / down - captionHeight;
-      for (let columns = 1; columns <= this.n; columns++) {
+      for (let columns = this.columns || 1; columns <= (this.columns || this.n); columns++) {
         const rows = Math.ceil(this.n / columns);
         const fit = Math.min((w - (columns + 1) * GAP) / columns, (h - (rows + 1) * GAP) / rows);
         const zoom = Math.floor((fit * ratio) / this.size);
-        if (across > 1 && columns * ((zoom * this.size) / ratio + GAP) < CAPTION_WIDTH) continue;
+        if (across > 1 && columns * ((zoom * this.size) / ratio + GAP) < this.captionWidth) continue;
         const waste = columns * rows - this.n + Math.abs(columns - rows) / 100 + (across * down - count) * 10;
         if (zoom > best.zoom || (zoom === best.zoom && waste < best.waste)) best = { zoom, across, columns, rows, waste };
       }
     }
-    if (!best.zoom) best = { zoom: 1, across: 1, columns: Math.ceil(Math.sqrt(this.n)), rows: Math.ceil(Math.sqrt(this.n)) };
+    if (!best.zoom) {
+      const columns = this.columns || Math.ceil(Math.sqrt(this.n));
+      best = { zoom: 1, across: 1, columns, rows: Math.ceil(this.n / columns) };
+    }
     this.grid = { ...best, tile: best.zoom * this.size, gap: Math.round(GAP * ratio) };
     const paneHeight = captionHeight + (best.rows * (this.grid.tile + this.grid.gap) + this.grid.gap) / ratio;
     const down = Math.ceil(count / best.across);
@@ -164,7 +192,48 @@ DDPM.Stage = class {
       context.fillStyle = "#0c0e12";
       if (pane.data) context.drawImage(this.buffer, 0, i * size, size, size, x, y, tile, tile);
       else context.fillRect(x, y, tile, tile);
+      if (pane.framed === i) {
+        context.strokeStyle = "#22b8cf";
+        context.lineWidth = Math.max(2, gap);
+        context.strokeRect(x, y, tile, tile);
+      }
+      if (pane.marks) this.label(context, pane.marks[i], x, y, tile);
     }
+  }
+
+  label(context, { text, wrong }, x, y, tile) {
+    const size = Math.max(11 * (window.devicePixelRatio || 1), Math.round(tile / 6)), said = wrong ? `✗ ${text}` : text;
+    context.font = `600 ${size}px system-ui, sans-serif`;
+    context.textBaseline = "bottom";
+    const width = context.measureText(said).width + size * 0.5;
+    context.fillStyle = "rgb(0 0 0 / 0.75)";
+    context.fillRect(x, y + tile - size * 1.25, width, size * 1.25);
+    context.fillStyle = wrong ? "#ffb4a8" : "#9be8c8";
+    context.fillText(said, x + size * 0.25, y + tile - size * 0.05);
+  }
+
+  // What the panes show, with their captions and the text under them, as a PNG.
+  async png() {
+    const shown = [...this.panes.values()].filter((pane) => !pane.figure.hidden);
+    const scale = window.devicePixelRatio || 1, head = 26 * scale, gap = 20 * scale, foot = this.foot * scale;
+    const width = shown[0].canvas.width, height = shown[0].canvas.height, { across } = this.grid;
+    const sheet = document.createElement("canvas");
+    sheet.width = gap + across * (width + gap);
+    sheet.height = gap + Math.ceil(shown.length / across) * (head + height + foot + gap);
+    const c = sheet.getContext("2d");
+    c.fillStyle = "#fff";
+    c.fillRect(0, 0, sheet.width, sheet.height);
+    c.fillStyle = "#1b2430";
+    shown.forEach(({ canvas, caption, under }, i) => {
+      const x = gap + (i % across) * (width + gap), y = gap + Math.floor(i / across) * (head + height + foot + gap);
+      c.font = `600 ${15 * scale}px system-ui, sans-serif`;
+      c.fillText(caption.textContent, x, y + 17 * scale);
+      c.drawImage(canvas, x, y + head);
+      c.font = `${12.5 * scale}px system-ui, sans-serif`;
+      (under ? under.textContent.split("\n") : []).forEach((line, k) => c.fillText(line, x, y + head + height + (16 + 17 * k) * scale));
+    });
+    const blob = await new Promise((done) => sheet.toBlob(done, "image/png"));
+    return new Uint8Array(await blob.arrayBuffer());
   }
 };
 

@@ -1,0 +1,233 @@
+"""The Compare tab: samplers in a race, one knob at a time, quality against cost, and the schedules side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import gradio as gr
+
+from . import controls, parts, pictures
+from .engine import Engine
+from .lanes import Race, References
+from .quality import SIZES, Measurement, load_curve
+from .sampling import ALL, NONE, Settings
+from .weights import Library
+
+MIN_LANES, MAX_LANES = 2, 4
+KEPT_BYTES = 128_000_000
+KNOBS: dict[str, tuple[float, ...]] = {
+    "steps": (2, 5, 10, 20, 50, 100),
+    "eta": (0, 0.2, 0.4, 0.6, 0.8, 1),
+    "guidance": (0, 1, 1.5, 2.5, 4, 8),
+    "seed": (0, 1, 2, 3, 4, 5),  # added to the seed
+}
+LABELS = {"steps": "{:g} steps", "eta": "η = {:g}", "guidance": "w = {:g}", "seed": "seed {:g}"}
+
+RACE_MARGIN = """
+<math display="block"><mi>d</mi><mo>=</mo><msqrt><mrow><mtext>mean</mtext><mo>(</mo><msub><mi>x</mi><mn>0</mn></msub>
+<mo>−</mo><msubsup><mi>x</mi><mn>0</mn><mo>∞</mo></msubsup><msup><mo>)</mo><mn>2</mn></msup></mrow></msqrt></math>
+<p class="source">How far a deterministic lane ends from where the ODE itself leads from the same noise, DDIM with 1000
+steps: root mean square over pixels, which go from −1 to 1.</p>
+<math display="block"><mi>d</mi><mo>∝</mo><msup><mi>N</mi><mrow><mo>−</mo><mi>p</mi></mrow></msup></math>
+<p class="source">With N steps. DDIM: p = 1. DPM-Solver++ and Heun: p = 2.</p>
+<p class="code">computed by <code>ddpm.samplers.reverse_process</code></p>
+"""
+KNOB_MARGIN = """
+<math display="block"><msub><mi>x</mi><mi>T</mi></msub><mo>⟶</mo><msub><mi>x</mi><mn>0</mn></msub></math>
+<p class="source">Every column starts from the same x<sub>T</sub> (but for the seed, which is what draws it), and only
+one thing differs.</p><p class="code">computed by <code>ddpm.samplers.reverse_process</code></p>
+"""
+QUALITY_MARGIN = """
+<math display="block"><mtext>FID</mtext><mo>=</mo><msup><mrow><mo>|</mo><msub><mi>μ</mi><mn>1</mn></msub><mo>−</mo>
+<msub><mi>μ</mi><mn>2</mn></msub><mo>|</mo></mrow><mn>2</mn></msup><mo>+</mo></math>
+<math display="block"><mtext>tr</mtext><mo>(</mo><msub><mi>Σ</mi><mn>1</mn></msub><mo>+</mo>
+<msub><mi>Σ</mi><mn>2</mn></msub><mo>−</mo><mn>2</mn><msqrt><mrow><msub><mi>Σ</mi><mn>1</mn></msub><msub><mi>Σ</mi><mn>2</mn></msub></mrow></msqrt>
+<mo>)</mo></math>
+<p class="source">Heusel et al. 2017, Eq. 6: means and covariances of what a digit reader sees in the samples and in the
+MNIST test digits. 1 is what as many real digits score.</p>
+<p class="code">computed by <code>ddpm.metrics.frechet_distance</code></p>
+"""
+SCHEDULE_MARGIN = """
+<math display="block"><mtext>SNR</mtext><mo>=</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub><mo>/</mo>
+<mo>(</mo><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub><mo>)</mo></math>
+<p class="source">linear: Ho et al. 2020. cosine: Nichol and Dhariwal 2021, Eq. 17. log-SNR: a straight line in decibels
+between the ends of the linear one.</p>
+<p class="code">computed by <code>ddpm.schedule.make_schedule</code></p>
+<h3>Signal to noise, dB</h3><div class="ratios"></div><p class="legend"></p>
+"""
+
+
+def race_lanes(library: Library, lanes: Any, n, choice, seed, weights_id) -> dict[str, Settings]:
+    """The lanes of a race as the page sends them, [{sampler, steps, eta, guidance, spacing}, ...], checked.
+
+    Raises ValueError with one clear sentence.
+    """
+    if not isinstance(lanes, list) or not MIN_LANES <= len(lanes) <= MAX_LANES:
+        raise ValueError(f"Lanes: from {MIN_LANES} to {MAX_LANES}, please.")
+    checked = {}
+    for letter, lane in zip("ABCD", lanes, strict=False):
+        lane = lane if isinstance(lane, dict) else {}
+        how = {name: lane.get(name) for name in ("sampler", "steps", "eta", "guidance", "spacing")}
+        try:
+            checked[letter] = Settings.check(library, n, choice, seed, weights_id, middle=True, **how)
+        except ValueError as error:
+            raise ValueError(f"Lane {letter}. {error}") from None
+    return checked
+
+
+def knob_lanes(library: Library, knob, n, choice, seed, weights_id, **how) -> dict[str, Settings]:
+    """The same settings with one of them at several values.  Raises ValueError with one clear sentence."""
+    base = Settings.check(library, n, choice, seed, weights_id, **how)
+    knob = parts.one_of(knob, "Knob", KNOBS)
+    values = KNOBS[knob]
+    if knob == "eta" and base.how.sampler != "ddim":
+        raise ValueError("Eta is DDIM's knob, and no other sampler's. Choose DDIM under More.")
+    if knob == "guidance" and (base.choice == NONE or not base.weights.num_classes):
+        raise ValueError("Without a class there is nothing to be guided by. Choose a class, or other weights.")
+    if knob == "steps":
+        values = tuple(v for v in values if v <= base.weights.sched.T)
+    lanes = {}
+    for value in values:
+        if knob == "seed":
+            lane = dataclasses.replace(base, seed=(base.seed + int(value)) % (parts.MAX_SEED + 1))
+            value = lane.seed
+        else:
+            field = "num_steps" if knob == "steps" else knob
+            lane = dataclasses.replace(base, how=dataclasses.replace(base.how, **{field: value}))
+        lanes[LABELS[knob].format(value)] = lane
+    return lanes
+
+
+def measurement(library: Library, n, seed, weights_id, **how) -> Measurement:
+    """A point for the chart: n samples, all classes alike.  Raises ValueError with one clear sentence."""
+    choice = ALL if library.get(weights_id).num_classes else NONE
+    settings = Settings.check(library, 1, choice, seed, weights_id, **how)
+    return Measurement(dataclasses.replace(settings, n=parts.one_of(n, "Samples", SIZES)))
+
+
+def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
+    """The tab.  weights: whose samples are compared."""
+    kept = parts.Kept(KEPT_BYTES)
+
+    def keep(run: Race) -> None:
+        kept.put(run.id, run, sum(len(f["x"]) for f in run.frames()))
+
+    def replay(asked: Any) -> dict[str, Any]:
+        """All frames of a run, for a page that has missed some: {run} -> {frames}."""
+        run = kept.get(asked.get("run")) if isinstance(asked, dict) else None
+        return {"frames": run.frames() if run else []}
+
+    with gr.Tabs(elem_id="compare-tabs"):
+        with gr.Tab("Race", id="race"):
+            race(engine, library, weights, keep, replay)
+        with gr.Tab("One knob", id="knob"):
+            one_knob(engine, library, weights, keep, replay)
+        with gr.Tab("Quality against cost", id="quality"):
+            quality(engine, library, weights)
+        with gr.Tab("Schedules", id="schedules"):
+            schedules(library, weights)
+
+
+def race(engine: Engine, library: Library, weights: gr.Dropdown, keep, replay) -> None:
+    references = References()
+
+    with gr.Row(elem_classes="tab-row"):
+        with gr.Column(elem_classes="controls"):
+            n, choice = controls.digits_and_class("race", library, weights, 6)
+            gr.HTML(
+                html_template='<div class="lanes"></div>',
+                js_on_load="DDPM.laneEditor(element.querySelector('.lanes'))",
+                apply_default_css=False,
+                elem_id="race-lanes",
+            )
+            lanes = gr.JSON(visible=False)  # what the page's own controls say, filled in as Race is pressed
+            seed = controls.seed_and_dice("race")
+            go, halt = controls.go_and_stop("race", "Race")
+        with gr.Column(elem_classes="middle"):
+            view = parts.view("race", None, [replay])
+        with gr.Column(elem_classes="side"):
+            parts.margin(
+                "race",
+                RACE_MARGIN,
+                "All lanes spend network evaluations at the same rate. Which is first at a digit, and is it the digit "
+                "that the others come to? Fresh noise (DDPM, or eta above 0) leads elsewhere.",
+            )
+
+    def make(*asked) -> Race:
+        return Race(race_lanes(library, *asked), references)
+
+    read = "(lanes, ...others) => [DDPM.tabs.race.lanes(), ...others]"
+    controls.runs(engine, make, go.click, [lanes, n, choice, seed, weights], halt, view, keep, js=read)
+
+
+def one_knob(engine: Engine, library: Library, weights: gr.Dropdown, keep, replay) -> None:
+    with gr.Row(elem_classes="tab-row"):
+        with gr.Column(elem_classes="controls"):
+            knob = gr.Radio(list(KNOBS), value="guidance", label="Knob", elem_id="knob-knob")
+            n, choice = controls.digits_and_class("knob", library, weights, 5)
+            seed = controls.seed_and_dice("knob")
+            go, halt = controls.go_and_stop("knob", "Turn it")
+            with gr.Accordion("All else", open=False, elem_id="knob-else"):
+                how = controls.how("knob")
+                how += controls.more("knob", how[0])
+        with gr.Column(elem_classes="middle"):
+            view = parts.view("knob", None, [replay])
+        with gr.Column(elem_classes="side"):
+            parts.margin(
+                "knob",
+                KNOB_MARGIN,
+                "Too few steps leave digits half-made; more guidance makes them plainer and more alike; more eta lets "
+                "them wander from what their noise began as; another seed is another digit altogether.",
+            )
+
+    def make(knob, n, choice, seed, weights_id, *how) -> Race:
+        return Race(knob_lanes(library, knob, n, choice, seed, weights_id, **controls.named(how)))
+
+    controls.runs(engine, make, go.click, [knob, n, choice, seed, weights, *how], halt, view, keep)
+
+
+def quality(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
+    with gr.Row(elem_classes="tab-row"):
+        with gr.Column(elem_classes="controls"):
+            how = controls.how("quality")
+            n = gr.Radio(list(SIZES), value=SIZES[1], label="Samples", elem_id="quality-n")
+            seed = controls.seed_and_dice("quality")
+            go, halt = controls.go_and_stop("quality", "Measure this")
+            how += controls.more("quality", how[0])
+        with gr.Column(elem_classes="middle"):
+            view = parts.view("quality", load_curve(library, library.default), [])
+        with gr.Column(elem_classes="side"):
+            parts.margin(
+                "quality",
+                QUALITY_MARGIN,
+                "Twenty evaluations are as good as a thousand, if the sampler is right; and a digit can be read as "
+                "asked long before its stroke is as real digits' are.",
+            )
+
+    def make(n, seed, weights_id, *how) -> Measurement:
+        return measurement(library, n, seed, weights_id, **controls.named(how))
+
+    controls.runs(engine, make, go.click, [n, seed, weights, *how], halt, view)
+    weights.change(lambda chosen: load_curve(library, chosen), weights, view, **controls.QUIET)
+
+
+def schedules(library: Library, weights: gr.Dropdown) -> None:
+    start, names = pictures.opening(library)
+    with gr.Row(elem_classes="tab-row"):
+        with gr.Column(elem_classes="controls"):
+            choice = gr.Dropdown(["random", *names], value="random", label="Digit", elem_id="schedules-digit")
+            with gr.Row(elem_classes="pair"):
+                another = gr.Button("Another digit", variant="primary", elem_id="schedules-another")
+                again = gr.Button("New noise ε", elem_id="schedules-noise")
+            gr.HTML('<p class="hint">One digit and one ε, along each schedule. Drag <b>t</b> under the pictures.</p>')
+        with gr.Column(elem_classes="middle"):
+            view = parts.view("schedules", start, [])
+        with gr.Column(elem_classes="side"):
+            parts.margin(
+                "schedules",
+                SCHEDULE_MARGIN,
+                "The linear schedule spends half its steps on pictures that are noise already; the cosine one spends "
+                "them evenly; the straight one loses as many decibels in every step.",
+            )
+    pictures.follow(library, weights, view, choice, another, again)

@@ -1,0 +1,144 @@
+"""The controls that several tabs share, so that whoever knows one tab knows the others."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import gradio as gr
+
+from ..config import PAGE_SAMPLING, SAMPLERS, VARIANCES
+from . import parts
+from .engine import Engine, Run, Sessions
+from .equations import NAMES, SPACING_NAMES
+from .sampling import MAX_STEPS, NONE, choices
+from .weights import Library
+
+HOW = ("sampler", "steps", "guidance", "middle", "eta", "variance", "spacing", "clip")  # as check_how names them
+QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False}
+STREAM: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 64, "trigger_mode": "multiple"}
+
+
+def named(how: Sequence[Any]) -> dict[str, Any]:
+    return dict(zip(HOW, how, strict=True))
+
+
+def digits_and_class(name: str, library: Library, weights: gr.Dropdown, n: int) -> tuple[gr.Number, gr.Dropdown]:
+    """How many, and which: whatever the chosen weights know."""
+
+    def known(weights_id) -> tuple[str, ...]:
+        try:
+            return choices(library.get(weights_id))
+        except ValueError:
+            return ()
+
+    def follow(weights_id, chosen):
+        offered = known(weights_id)
+        return gr.update(choices=offered, value=chosen if chosen in offered else offered[0]) if offered else gr.skip()
+
+    with gr.Row(elem_classes="pair"):
+        digits = gr.Number(n, label="Digits", precision=0, elem_id=f"{name}-n")
+        offered = known(library.default) or (NONE,)
+        choice = gr.Dropdown(offered, value=offered[0], label="Class", elem_id=f"{name}-class")
+    weights.change(follow, [weights, choice], choice, **QUIET)
+    return digits, choice
+
+
+def seed_and_dice(name: str) -> gr.Number:
+    with gr.Row(elem_classes="pair"):
+        seed = gr.Number(0, label="Seed", precision=0, elem_id=f"{name}-seed")
+        dice = gr.Button("⚄ New seed", elem_id=f"{name}-dice")
+    dice.click(None, None, seed, js=f"() => Math.floor(Math.random() * {parts.MAX_SEED})")
+    return seed
+
+
+def go_and_stop(name: str, label: str) -> tuple[gr.Button, gr.Button]:
+    with gr.Row(elem_classes="pair"):
+        go = gr.Button(label, variant="primary", elem_id=f"{name}-{label.split()[0].lower()}")
+        halt = gr.Button("Stop", elem_id=f"{name}-stop")
+    return go, halt
+
+
+def runs(
+    engine: Engine,
+    make: Callable[..., Run],
+    start: Callable[..., Any],
+    inputs: Sequence[Any],
+    halt: gr.Button,
+    view: gr.HTML,
+    done: Callable[[Any], None] = lambda run: None,
+    **options: Any,
+) -> None:
+    """On the event `start` the run that `make` makes of the inputs streams into the view, until it ends or is stopped.
+
+    What make raises as ValueError is said there instead.  done(run): when it has ended, before the last packet.
+    """
+    sessions = Sessions(engine)
+
+    async def begin(request: gr.Request, *asked) -> AsyncIterator[dict[str, Any]]:
+        try:
+            run = make(*asked)
+            async with aclosing(sessions.stream(request.session_hash, run)) as packets:
+                async for packet in packets:
+                    if packet.get("done"):
+                        done(run)
+                    yield packet
+        except ValueError as error:
+            yield {"error": str(error)}
+
+    def stop(request: gr.Request) -> dict[str, Any] | None:
+        return None if sessions.stop(request.session_hash) else {"notice": "Nothing is running."}
+
+    start(begin, inputs, view, **STREAM, **options)
+    halt.click(stop, None, view, **QUIET)
+
+
+def how(name: str) -> list[Any]:
+    """Sampler, steps and guidance."""
+    page = PAGE_SAMPLING
+    sampler = gr.Dropdown(
+        [(NAMES[each], each) for each in SAMPLERS],
+        value=page.sampler,
+        label="Sampler",
+        filterable=False,
+        elem_id=f"{name}-sampler",
+    )
+    steps = gr.Slider(1, MAX_STEPS, page.num_steps, step=1, label="Steps", elem_id=f"{name}-steps")
+    label = "Guidance (1: the label, above: more so)"
+    guidance = gr.Slider(0, 5, page.guidance, step=0.1, label=label, elem_id=f"{name}-guidance")
+    return [sampler, steps, guidance]
+
+
+def more(name: str, sampler: gr.Dropdown) -> list[Any]:
+    """The rest of HOW, folded away.  A sampler shows the knob it has a use for, and takes the spacing that suits it."""
+    page = PAGE_SAMPLING
+    with gr.Accordion("More", open=False, elem_id=f"{name}-more"):
+        label = "Eta (fresh noise in DDIM)"
+        eta = gr.Slider(0, 1, page.eta, step=0.05, label=label, elem_id=f"{name}-eta")
+        label = "Variance (fresh noise in DDPM)"
+        variance = gr.Radio(
+            list(VARIANCES), value=page.variance, label=label, visible=False, elem_id=f"{name}-variance"
+        )
+        spacing = gr.Dropdown(
+            [(label, each) for each, label in SPACING_NAMES.items()],
+            value=page.spacing,
+            label="Spacing of the steps",
+            filterable=False,
+            elem_id=f"{name}-spacing",
+        )
+        clip = gr.Checkbox(page.clip, label="Clip the guess to [−1, 1]", elem_id=f"{name}-clip")
+        middle = gr.Checkbox(
+            True,
+            label="Guide at medium noise only",
+            info=f"from {page.guide_from} T to {page.guide_to} T; elsewhere guidance is 1",
+            elem_id=f"{name}-middle",
+        )
+
+    def offer(chosen) -> list[Any]:
+        return [gr.update(visible=chosen == "ddim"), gr.update(visible=chosen == "ddpm")]
+
+    sampler.change(offer, sampler, [eta, variance], **QUIET)
+    suited = "(sampler) => ['dpmpp', 'heun'].includes(sampler) ? 'log_snr' : 'linspace'"
+    sampler.input(None, sampler, spacing, js=suited)  # of a person's choice; a restored file brings its own
+    return [middle, eta, variance, spacing, clip]

@@ -1,0 +1,158 @@
+"""Ways of drawing the same digits from the same noise, side by side, at equal network evaluations per second."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import metrics
+from ..evaluate import Sampler
+from ..samplers import num_evaluations
+from . import parts
+from .sampling import MAX_STEPS, Settings, Trajectory
+
+MAX_FRAMES = 50  # of each lane
+REFERENCE_BYTES = 64_000_000
+EVERY = 20  # steps of the reference between two words about it
+
+
+class References:
+    """Where the ODE ends from a given noise: DDIM's finished samples of MAX_STEPS steps, the latest kept."""
+
+    def __init__(self):
+        self._kept = parts.Kept(REFERENCE_BYTES)
+
+    def find(self, s: Settings, labels: Tensor | None) -> Iterator[tuple[int, int] | Tensor]:
+        """Yields (steps done, all steps) now and then, and at last the samples, (n, C, S, S)."""
+        how = dataclasses.replace(s.how, sampler="ddim", num_steps=min(MAX_STEPS, s.weights.sched.T), eta=0.0)
+        how = dataclasses.replace(how, spacing="linspace")
+        key = repr((s.weights_id, s.n, s.labels, s.seed, how))
+        if (known := self._kept.get(key)) is None:
+            for moment in dataclasses.replace(s, how=how).sampler().steps(s.n, labels, s.seed):
+                yield moment.i, how.num_steps
+            known = moment.x_t.cpu()
+            self._kept.put(key, known, known.numel() * 4)
+        yield known
+
+
+def deterministic(s: Settings) -> bool:
+    return s.how.sampler in ("dpmpp", "heun") or (s.how.sampler == "ddim" and s.how.eta == 0)
+
+
+def is_judged(s: Settings) -> bool:
+    """Whether the judge, who knows nothing but MNIST's digits, can read what these weights draw."""
+    return s.weights.dataset in ("mnist", "bundled") and (s.weights.channels, s.weights.img_size) == (1, 32)
+
+
+class Race:
+    """Lanes on their way.  Of those still running, whichever has used fewest network evaluations takes the next step.
+
+    lanes: their names and settings, which differ in how and seed only.  references: where the deterministic lanes'
+    distances are measured from; None for no distances.
+    """
+
+    def __init__(self, lanes: dict[str, Settings], references: References | None = None):
+        self.names, self.references = list(lanes), references
+        self.lanes = [Trajectory(s, MAX_FRAMES) for s in lanes.values()]
+        self.id = secrets.token_urlsafe(16)
+        self.first = self.lanes[0].settings
+        self.results: list[dict[str, Any]] = [{} for _ in self.lanes]
+        self.reference: tuple[int, int] | None = None
+
+    @property
+    def labels(self) -> Tensor | None:
+        """(n,) int64: what is asked for; None of weights without classes."""
+        s = self.first
+        return parts.digit_labels(list(s.labels), s.n) if s.weights.num_classes else None
+
+    def steps(self) -> Iterator[dict[str, Any]]:
+        """The engine's job: the lanes, then what the judge reads, then the distances."""
+        running = {i: lane.steps() for i, lane in enumerate(self.lanes)}
+        while running:
+            i = min(running, key=lambda i: self.lanes[i].evaluations)
+            try:
+                yield self.of_lane(i, next(running[i]))
+            except StopIteration:
+                del running[i]
+        if is_judged(self.first):
+            for lane, result in zip(self.lanes, self.results, strict=True):
+                readings = metrics.read(lane.moment.x_t)
+                result |= {"digits": readings.digits.tolist(), "confidence": readings.confidence.tolist()}
+                yield {}
+        if self.references is not None:
+            for lane, result in zip(self.lanes, self.results, strict=True):
+                if deterministic(lane.settings):
+                    yield from self.measure(lane, result)
+            self.reference = None
+
+    def of_lane(self, i: int, frame: dict[str, Any] | None) -> dict[str, Any]:
+        """A frame as the page gets it: the sample alone, in its lane."""
+        return {"lane": i} | {k: frame[k] for k in ("k", "t", "e", "x")} if frame else {}
+
+    def measure(self, lane: Trajectory, result: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The distance of each digit to the reference: root mean square over its pixels, which are in [-1, 1]."""
+        for found in self.references.find(lane.settings, self.labels):
+            if isinstance(found, tuple):
+                self.reference = found
+                yield {}
+            else:
+                squares = (lane.moment.x_t.cpu() - found).square().mean(dim=(1, 2, 3))
+                result["distance"] = squares.sqrt().mean().item()
+
+    def end(self) -> list[dict[str, Any]]:
+        return [self.of_lane(i, frame) for i, lane in enumerate(self.lanes) for frame in lane.end()]
+
+    def frames(self) -> list[dict[str, Any]]:
+        """All that are kept, for a page that has missed some."""
+        return [self.of_lane(i, frame) for i, lane in enumerate(self.lanes) for frame in lane.frames]
+
+    def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        """What the page gets: the frames not yet sent, and how far each lane is."""
+        lanes = [
+            {
+                "evaluations": lane.evaluations,
+                "seconds": round(lane.seconds, 2),
+                "finished": lane.moment is not None and lane.moment.t < 0,
+                "frames": len(lane.frames),
+            }
+            | {k: round(v, 4) if isinstance(v, float) else v for k, v in result.items() if k != "confidence"}
+            for lane, result in zip(self.lanes, self.results, strict=True)
+        ]
+        return {
+            "run": self.id,
+            "frames": [frame for frame in frames if frame],
+            "lanes": lanes,
+            "reference": self.reference,
+        } | more
+
+    def start_packet(self) -> dict[str, Any]:
+        """The first packet: also what the lanes are, and the noise level along each, sqrt(1 - alphas_bar)."""
+        s, w = self.first, self.first.weights
+        noise = w.sched.sqrt_one_minus_alphas_bar.tolist()
+        about = []
+        for name, lane in zip(self.names, self.lanes, strict=True):
+            along = curve(lane.sampler)
+            about.append(
+                {
+                    "name": name,
+                    "total": lane.sampler.evaluations,
+                    "at": [e for e, _ in along],
+                    "noise": [round(noise[t], 4) if t >= 0 else 0.0 for _, t in along],
+                    "deterministic": deterministic(lane.settings),
+                }
+            )
+        asked = self.labels
+        shape = {"n": s.n, "size": w.img_size, "channels": w.channels, "about": about}
+        return self.packet([], asked=None if asked is None else asked.tolist(), **shape)
+
+
+def curve(sampler: Sampler) -> list[tuple[int, int]]:
+    """(network evaluations used, t reached) along a lane, at most 100 of its moments."""
+    times, asked, name = sampler.times, sampler.asked, sampler.how.sampler
+    shown = torch.linspace(0, len(times) - 1, min(len(times), 100)).round().long().tolist()
+    return [(num_evaluations(asked, times[: i + 1], name), times[i]) for i in shown]

@@ -1,0 +1,99 @@
+"""Quality against cost: the curve of weights that `python -m ddpm bench --curve` measured, and one point more, live."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import metrics
+from ..evaluate import BATCH, class_labels, real_readings, real_scores
+from .equations import NAMES, SPACING_NAMES
+from .lanes import is_judged
+from .sampling import Settings
+from .weights import Library
+
+CURVE = "curve.json"
+CURVE_N = 2000  # samples behind a point of the curve
+SIZES = (200, 500, 1000)  # samples behind a live one
+FIGURES = ("sampler", "steps", "evaluations", "n", "fid_over_floor", "fid_error", "fid_floor", "accuracy")
+
+
+def load_curve(library: Library, weights_id: str) -> dict[str, Any]:
+    """The chart's lines: {weights, file, command, points: [{each of FIGURES}]}.
+
+    No points, and a sentence, for weights that nobody has measured.
+    """
+    name = weights_id if weights_id in library.shipped else "NAME"
+    file = f"checkpoints/{name}/{CURVE}"
+    command = f"python -m ddpm bench --curve checkpoints/{name} --out {file}"
+    found: dict[str, Any] = {"weights": weights_id, "file": file, "command": command, "points": []}
+    try:
+        points = json.loads((library.folder / Path(name) / CURVE).read_text(encoding="utf-8"))["points"]
+        return found | {"points": [{key: point[key] for key in FIGURES} for point in points]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return found | {"notice": "Nobody has measured a curve of these weights yet. Measure points of your own."}
+
+
+class Measurement:
+    """One point, measured live: samples drawn and judged, a network evaluation or a reading at a time."""
+
+    def __init__(self, settings: Settings):
+        """settings.n: how many.  Raises ValueError for weights whose pictures the judge cannot read."""
+        if not is_judged(settings):
+            raise ValueError("The judge reads MNIST's digits only; these weights draw something else.")
+        self.settings, self.sampler = settings, settings.sampler()
+        self.id = secrets.token_urlsafe(16)
+        self.step, self.total = 0, -(-settings.n // BATCH) * (settings.how.num_steps + 1)
+        self.point: dict[str, Any] | None = None
+
+    def steps(self) -> Iterator[bool]:
+        """The engine's job."""
+        n, images = self.settings.n, []
+        asked = class_labels(self.sampler.config.num_classes, n)
+        for first in range(0, n, BATCH):
+            for moment in self.sampler.steps(min(BATCH, n - first), seed=self.settings.seed, first=first):
+                finished, self.step = moment, self.step + 1
+                yield True
+            images.append(finished.x_t.cpu())
+        real_readings()  # two seconds, once in the life of a server
+        yield True
+        readings, floors = metrics.read(torch.cat(images)), [real_scores(size)["fid"] for size in (n, CURVE_N)]
+        yield True
+        self.point = self.judged(readings, asked, *floors)
+        yield True
+
+    def judged(self, readings: metrics.Readings, asked: torch.Tensor | None, floor: float, curve: float) -> dict:
+        """The point on the curve's scale.
+
+        A Frechet distance of few samples is too large, by about as much as that of as many real digits: what exceeds
+        their floor is added to the floor of the curve's n.  The error is twice the jackknife's.
+        """
+        n, reference = len(readings.digits), metrics.load_reference()
+        fid = metrics.frechet_distance(*metrics.gaussian(readings.features), reference.mean, reference.cov)
+        how = self.settings.how
+        right = None if asked is None else int((readings.digits == asked).sum())
+        return {
+            "sampler": how.sampler,
+            "label": f"{NAMES[how.sampler]}, {how.num_steps} steps, eta {how.eta:g}, guidance {how.guidance:g}, "
+            f"{SPACING_NAMES[how.spacing]}",
+            "evaluations": self.sampler.evaluations,
+            "n": n,
+            "fid_over_floor": 1 + (fid - floor) / curve,
+            "fid_error": 2 * metrics.fid_error(readings.features) / curve,
+            "accuracy": None if right is None else right / n,
+            "accuracy_between": None if right is None else metrics.share_interval(right, n),
+        }
+
+    def start_packet(self) -> dict[str, Any]:
+        return self.packet([])
+
+    def packet(self, results: list[bool], **more: Any) -> dict[str, Any]:
+        return {"run": self.id, "step": self.step, "total": self.total, "point": self.point} | more
+
+    def end(self) -> list[bool]:
+        return []

@@ -1,0 +1,60 @@
+// The forward process in the page: x_t = sqrt(alphas_bar) x0 + sqrt(1 - alphas_bar) eps, for each schedule.
+"use strict";
+
+DDPM.SCHEDULES = (() => {
+  const dB = (a) => 10 * Math.log10((a * a) / (1 - a * a)); // of sqrt(alphas_bar)
+  return {
+    KINDS: ["linear", "cosine", "log_snr"],
+    NAMES: { linear: "linear", cosine: "cosine", log_snr: "log-SNR" },
+    CURVES: { linear: { colour: "b", dash: [8, 4] }, cosine: { colour: "a" }, log_snr: { colour: "d", dash: [2, 3] } },
+    dB,
+    decibels: (a) => dB(a).toFixed(1).replace("-", "−"),
+  };
+})();
+
+// What the server sent, with the picture as bytes and the noise as floats.
+DDPM.unpack = (packet) => {
+  const { x0, eps, ...rest } = packet;
+  if (x0) rest.x0 = DDPM.bytes(x0);
+  if (eps) {
+    const half = new DataView(DDPM.bytes(eps).buffer);
+    rest.eps = Float32Array.from({ length: half.byteLength / 2 }, (_, i) => DDPM.float16(half.getUint16(2 * i, true)));
+  }
+  return rest;
+};
+
+DDPM.float16 = (bits) => {
+  const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
+  if (exponent === 0) return sign * 2 ** -14 * (fraction / 1024);
+  return sign * 2 ** (exponent - 15) * (1 + fraction / 1024);
+};
+
+// x_t as floats, not clamped.  state: {x0, eps, signal: {kind: sqrt(alphas_bar) by t}}.
+DDPM.mix = ({ x0, eps, signal }, t, kind) => {
+  const a = signal[kind][t], b = Math.sqrt(1 - a * a);
+  return Float32Array.from(x0, (v, i) => a * (v / 127.5 - 1) + b * eps[i]);
+};
+
+DDPM.shown = (x) => Uint8ClampedArray.from(x, (v) => 127.5 * (v + 1)); // rounds and clamps
+
+// The schedules' signal-to-noise ratios, in the margin, which may come after the stage.
+DDPM.SignalToNoise = class {
+  constructor(margin) {
+    this.margin = margin;
+    this.plot = null;
+  }
+
+  draw({ signal, schedule }, t) {
+    const place = document.querySelector(`${this.margin} .ratios`), { KINDS, NAMES, CURVES, dB } = DDPM.SCHEDULES;
+    if (!place || !signal) return;
+    if (!this.plot) {
+      this.plot = new DDPM.Plot(place, {
+        label: "Signal-to-noise ratio in dB over t, of the three schedules",
+        x: { min: 0, max: signal.linear.length - 1, ticks: [0, 250, 500, 750, 999] }, y: { min: -90, max: 45, ticks: [-80, -40, 0, 40] },
+      });
+      DDPM.legend(place.nextElementSibling, KINDS.map((kind) => ({ label: NAMES[kind], ...CURVES[kind] })));
+    }
+    this.plot.cursor = t;
+    this.plot.set(KINDS.map((kind) => ({ y: signal[kind].map(dB), width: kind === schedule ? 3 : 1.5, ...CURVES[kind] })));
+  }
+};
