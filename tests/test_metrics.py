@@ -175,3 +175,22 @@ def test_without_labels_there_is_no_accuracy(others, real):
 def test_a_verdict_on_too_few_is_refused(others, real):
     with pytest.raises(ValueError, match="at least 5"):
         verdict(others[0][:4], None, real)
+
+
+def test_the_error_of_a_distance_is_its_spread_over_draws():
+    """Of features drawn anew each time, the distance scatters by what the jackknife says of a single draw."""
+    reference = load_reference()
+    root = torch.linalg.cholesky(reference.cov + 1e-6 * torch.eye(128))
+    g = torch.Generator().manual_seed(0)
+    draws = [reference.mean + 0.1 + torch.randn(300, 128, generator=g, dtype=torch.float64) @ root.T for _ in range(30)]
+    scatter = torch.tensor([frechet_distance(*gaussian(x), reference.mean, reference.cov) for x in draws]).std().item()
+    said = [metrics.fid_error(x) for x in draws[:8]]
+    assert sum(said) / len(said) == pytest.approx(scatter, rel=0.35)
+    assert metrics.fid_error(draws[0][:19]) is None
+
+
+def test_the_interval_of_a_share_is_wilsons():
+    low, high = metrics.share_interval(0, 10)
+    assert (low, high) == (pytest.approx(0, abs=1e-12), pytest.approx(0.2775, abs=1e-3))
+    assert metrics.share_interval(81, 263) == (pytest.approx(0.2553, abs=1e-3), pytest.approx(0.3662, abs=1e-3))
+    assert metrics.share_interval(10, 10)[1] == 1

@@ -22,7 +22,7 @@ KNOBS: dict[str, tuple[float, ...]] = {
     "guidance": (0, 1, 1.5, 2.5, 4, 8),
     "seed": (0, 1, 2, 3, 4, 5),  # added to the seed
 }
-LABELS = {"steps": "{:g} steps", "eta": "η = {:g}", "guidance": "w = {:g}", "seed": "seed {:g}"}
+LABELS = {"steps": "{:g} steps", "eta": "η = {:g}", "guidance": "w = {:g}", "seed": "seed {}"}
 
 RACE_MARGIN = """
 <math display="block"><mi>d</mi><mo>=</mo><msqrt><mrow><mtext>mean</mtext><mo>(</mo><msub><mi>x</mi><mn>0</mn></msub>
@@ -123,7 +123,7 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
             race(engine, library, weights, keep, replay)
         with gr.Tab("One knob", id="knob"):
             one_knob(engine, library, weights, keep, replay)
-        with gr.Tab("Quality against cost", id="quality"):
+        with gr.Tab("Quality", id="quality"):
             quality(engine, library, weights)
         with gr.Tab("Schedules", id="schedules"):
             schedules(library, weights)
@@ -164,7 +164,7 @@ def race(engine: Engine, library: Library, weights: gr.Dropdown, keep, replay) -
 def one_knob(engine: Engine, library: Library, weights: gr.Dropdown, keep, replay) -> None:
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
-            knob = gr.Radio(list(KNOBS), value="guidance", label="Knob", elem_id="knob-knob")
+            knob = gr.Radio(list(KNOBS), value="steps", label="Knob", elem_id="knob-knob")
             n, choice = controls.digits_and_class("knob", library, weights, 5)
             seed = controls.seed_and_dice("knob")
             go, halt = controls.go_and_stop("knob", "Turn it")

@@ -14,6 +14,7 @@ from .. import metrics
 from ..evaluate import Sampler
 from ..samplers import num_evaluations
 from . import parts
+from .equations import NAMES
 from .sampling import MAX_STEPS, Settings, Trajectory
 
 MAX_FRAMES = 50  # of each lane
@@ -140,6 +141,7 @@ class Race:
             about.append(
                 {
                     "name": name,
+                    "how": f"{NAMES[lane.settings.how.sampler]}, {lane.num_steps} step{'s' * (lane.num_steps > 1)}",
                     "total": lane.sampler.evaluations,
                     "at": [e for e, _ in along],
                     "noise": [round(noise[t], 4) if t >= 0 else 0.0 for _, t in along],

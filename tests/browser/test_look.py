@@ -6,7 +6,7 @@ from steps import generate, tab, wait_for_status
 pytestmark = pytest.mark.browser
 
 
-@pytest.mark.parametrize("name", ["Forward", "Reverse", "Train"])
+@pytest.mark.parametrize("name", ["Forward", "Reverse", "Train", "Compare"])
 def test_each_tab_fits_a_laptop_without_scrolling(open_page, name):
     page = open_page(1280, 800)
     tab(page, name)
@@ -18,7 +18,7 @@ def test_each_tab_fits_a_laptop_without_scrolling(open_page, name):
 @pytest.mark.parametrize("width", [390, 768, 1920])
 def test_nothing_is_wider_than_the_window(open_page, width):
     page = open_page(width, 844)
-    for name in ("Forward", "Reverse", "Train"):
+    for name in ("Forward", "Reverse", "Train", "Compare", "One knob", "Quality", "Schedules"):
         tab(page, name)
         page.wait_for_timeout(200)
         assert page.evaluate("document.documentElement.scrollWidth") <= width

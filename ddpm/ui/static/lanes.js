@@ -4,11 +4,9 @@
 DDPM.LANES = [{ colour: "b", dash: [8, 4] }, { colour: "a" }, { colour: "d", dash: [2, 3] }, { colour: "e", dash: [10, 3] }];
 
 DDPM.LaneView = class {
-  // count: of panes there may be.  stage: see DDPM.Stage.  lines: whether each lane's noise is drawn on the timeline.
-  constructor(root, server, { count, stage, empty, idle, lines, file }) {
-    this.server = server;
-    this.file = file;
-    this.lines = lines;
+  // count: of panes there may be.  stage: see DDPM.Stage.  race: whether lanes differ in kind, with a legend and words.
+  constructor(root, server, { count, stage, empty, idle, race, file }) {
+    Object.assign(this, { server, file, race });
     this.keys = Array.from({ length: count }, (_, i) => `lane${i}`);
     this.stage = new DDPM.Stage(root, this.keys.map((key) => ({ key, label: "" })), { ...stage, empty });
     this.status = new DDPM.Status(root, idle);
@@ -52,12 +50,14 @@ DDPM.LaneView = class {
     about.forEach((lane, i) => {
       this.stage.show(this.keys[i], null);
       this.stage.mark(this.keys[i], null);
-      this.stage.caption(this.keys[i], lane.name);
+      this.stage.caption(this.keys[i], this.race ? `${lane.name}  ${lane.how}` : lane.name);
     });
-    this.timeline.ends = ["0 evaluations", `${this.run.total}`];
+    this.timeline.ends = ["0 evaluations, noise √(1−ᾱ) = 1", `${this.run.total}`];
     this.timeline.setCount(this.run.total + 1, 0);
     this.timeline.frameMs = Math.max(25, Math.min(200, 4000 / this.run.total));
-    if (this.lines) this.timeline.setCurves(about.map((lane, i) => ({ label: `${lane.name}: √(1−ᾱ)`, x: lane.at, y: lane.noise, ...DDPM.LANES[i] })));
+    this.timeline.setCurves(about.map((lane, i) => ({
+      label: this.race ? lane.name : "", x: lane.at, y: lane.noise, ...(this.race ? DDPM.LANES[i] : { colour: "a", width: 1.5 }),
+    })));
   }
 
   add(frames) {
@@ -66,11 +66,13 @@ DDPM.LaneView = class {
 
   // Under a lane: what it has cost, and at the end how it did.
   describe(i, { evaluations, seconds, finished, digits, distance }) {
-    const { about, asked } = this.run, lines = [`${evaluations} evaluations, ${seconds.toFixed(1)} s`], how = [];
-    if (digits && asked && asked[0] >= 0) how.push(`${digits.filter((d, k) => d === asked[k]).length} of ${digits.length} read as asked`);
+    const { about, asked } = this.run, how = [];
+    const right = digits && asked && asked[0] >= 0 ? digits.filter((d, k) => d === asked[k]).length : null;
+    if (!this.race) return this.stage.say(this.keys[i], [`${evaluations} evals`, right === null ? "" : `${right}/${digits.length} read`]);
+    if (right !== null) how.push(`${right} of ${digits.length} read as asked`);
     if (distance !== undefined) how.push(`d = ${distance.toFixed(3)}`);
-    else if (finished && this.lines && digits && !about[i].deterministic) how.push("random");
-    this.stage.say(this.keys[i], [...lines, how.join(", ")]);
+    else if (finished && !about[i].deterministic) how.push("stochastic");
+    this.stage.say(this.keys[i], [`${evaluations} of ${about[i].total} evaluations, ${seconds.toFixed(1)} s`, how.join(", ")]);
   }
 
   // Only once the animation has arrived, so that nothing is told before it is seen.
@@ -104,13 +106,13 @@ DDPM.LaneView = class {
       const marks = digits ? digits.map((d, k) => ({ text: String(d), wrong: Boolean(asked) && asked[k] >= 0 && asked[k] !== d })) : null;
       if (JSON.stringify(marks) !== JSON.stringify(this.stage.panes.get(this.keys[i]).marks)) this.stage.mark(this.keys[i], marks);
     });
-    this.timeline.say(`${evaluations} evaluations`);
+    this.timeline.say(`${evaluations} evaluation${evaluations === 1 ? "" : "s"}`);
   }
 };
 
 DDPM.race = (element, props, watch, server) => {
   const view = new DDPM.LaneView(element.querySelector(".view"), server, {
-    count: 4, lines: true, stage: { n: 6, foot: 40, captionWidth: 150 }, idle: "Nothing raced yet.",
+    count: 4, race: true, stage: { n: 6, foot: 40, captionWidth: 150 }, idle: "Nothing raced yet.",
     empty: "Press Race: each lane turns the same noise into digits, in its own way.",
     file: () => `race-${view.run.id.slice(0, 6)}.png`,
   });
@@ -121,7 +123,7 @@ DDPM.race = (element, props, watch, server) => {
 
 DDPM.knob = (element, props, watch, server) => {
   const view = new DDPM.LaneView(element.querySelector(".view"), server, {
-    count: 6, lines: false, stage: { n: 5, columns: 1, foot: 40, captionWidth: 40 }, idle: "Nothing turned yet.",
+    count: 6, race: false, stage: { n: 5, columns: 1, foot: 40, captionWidth: 60, tall: 2.5 }, idle: "Nothing turned yet.",
     empty: "Choose a knob and press Turn it: the same noise, with the knob at six values.",
     file: () => `knob-${view.run.id.slice(0, 6)}.png`,
   });

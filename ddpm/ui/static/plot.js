@@ -13,7 +13,8 @@ DDPM.Plot = class {
     DDPM.redraw(this.canvas, () => this.draw());
   }
 
-  // curves: [{x: [...], y: [...], colour, dash, width, shape}], shape marks each value.
+  // curves: [{x: [...], y: [...], colour, dash, width, shape, error: [...]}], shape marks each value, y +- error is
+  // drawn as a bar.
   // points: [{x, y, low, high, colour, shape}], low to high being an error bar.
   set(curves, points = []) {
     Object.assign(this, { curves, points });
@@ -57,6 +58,10 @@ DDPM.Plot = class {
       curve.y.forEach((v, i) => c.lineTo(px(curve.x ? curve.x[i] : i), py(v)));
       c.stroke();
       c.setLineDash([]);
+      (curve.error || []).forEach((error, i) => {
+        c.lineWidth = 1;
+        this.bar(c, px(curve.x[i]), py(this.inside(curve.y[i] - error)), py(this.inside(curve.y[i] + error)));
+      });
       if (curve.shape) curve.y.forEach((v, i) => this.shape(c, curve.shape, px(curve.x[i]), py(v), 3.5));
     }
     if (this.cursor !== null) {
@@ -70,15 +75,23 @@ DDPM.Plot = class {
     for (const point of this.points) {
       c.strokeStyle = c.fillStyle = colour(`curve-${point.colour}`);
       c.lineWidth = 2;
-      c.beginPath();
-      c.moveTo(px(point.x), py(Math.max(point.low, this.y.min)));
-      c.lineTo(px(point.x), py(Math.min(point.high, this.y.max)));
-      c.stroke();
+      this.bar(c, px(point.x), py(this.inside(point.low)), py(this.inside(point.high)));
       this.shape(c, point.shape, px(point.x), py(point.y), 7);
       c.strokeStyle = colour("ink");
       c.stroke();
     }
     c.restore();
+  }
+
+  inside(v) {
+    return Math.max(this.y.min, Math.min(this.y.max, v));
+  }
+
+  bar(c, x, low, high) {
+    c.beginPath();
+    c.moveTo(x, low);
+    c.lineTo(x, high);
+    c.stroke();
   }
 
   // Leaves its outline as the path.

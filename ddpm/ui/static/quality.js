@@ -17,12 +17,12 @@ DDPM.quality = (element, props, watch) => {
     DDPM.el("h3", "", part, title);
     return new DDPM.Plot(part, { label: `${title} against network evaluations a digit`, x: evaluations, y });
   };
-  const fid = chart("FID, as a multiple of real digits'", { min: 0.7, max: 100, log: true, ticks: [1, 2, 5, 10, 20, 50, 100] });
+  const fid = chart("FID, as a multiple of real digits'", { min: 0.6, max: 100, log: true, ticks: [1, 2, 5, 10, 20, 50, 100] });
   const read = chart("Read as asked, %", { min: 80, max: 100, ticks: [80, 85, 90, 95, 100] });
   DDPM.el("p", "axis", charts, "network evaluations a digit, a guided pair counting two");
   const source = DDPM.el("p", "hint source", root);
   const status = new DDPM.Status(root, "Choose a sampler and press Measure this: a point of your own on this chart.");
-  const live = new Map(), table = DDPM.el("table", "points", root);
+  const live = new Map(), table = DDPM.el("table", "points", DDPM.el("div", "scroll", root));
   let curve = { points: [] };
 
   function receive(packet) {
@@ -55,14 +55,14 @@ DDPM.quality = (element, props, watch) => {
       const known = LINES[name] || { ...NOISY, label: name.replace("ddim", "DDIM") };
       return { ...known, points: curve.points.filter((p) => p.sampler === name) };
     });
-    const line = (value) => (one) => {
+    const line = (value, error = () => 0) => (one) => {
       const known = one.points.filter((p) => value(p) !== null);
-      return { ...one, x: known.map((p) => p.evaluations), y: known.map(value) };
+      return { ...one, x: known.map((p) => p.evaluations), y: known.map(value), error: known.map(error) };
     };
     const points = [...live.values()];
     const look = (p) => ({ x: p.evaluations, colour: LINES[p.sampler].colour, shape: LINES[p.sampler].shape });
-    fid.set(lines.map(line((p) => p.fid_over_floor)), points.map((p) => ({
-      ...look(p), y: Math.max(p.fid_over_floor, 0.7), low: p.fid_over_floor - p.fid_error, high: p.fid_over_floor + p.fid_error,
+    fid.set(lines.map(line((p) => p.fid_over_floor, (p) => (2 * p.fid_error) / p.fid_floor)), points.map((p) => ({
+      ...look(p), y: Math.max(p.fid_over_floor, 0.6), low: p.fid_over_floor - p.fid_error, high: p.fid_over_floor + p.fid_error,
     })));
     read.set(lines.map(line((p) => p.accuracy === null ? null : 100 * p.accuracy)), points.filter((p) => p.accuracy !== null).map((p) => ({
       ...look(p), y: 100 * p.accuracy, low: 100 * p.accuracy_between[0], high: 100 * p.accuracy_between[1],

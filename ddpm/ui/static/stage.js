@@ -39,13 +39,14 @@ DDPM.Stage = class {
 
   // panes: [{key, label}].  empty: what to do first, said over the empty tiles.  columns: of tiles in a pane, if they
   // are to be so many.  captionWidth, foot: CSS pixels that a caption needs across, and the text under a pane down.
-  constructor(root, panes, { n = 1, size = 32, channels = 1, empty = "", columns = null, captionWidth = 160, foot = 0 } = {}) {
+  // tall: its height where it has a column of its own, in widths.
+  constructor(root, panes, { n = 1, size = 32, channels = 1, empty = "", columns = null, captionWidth = 160, foot = 0, tall = 1.75 } = {}) {
     this.root = DDPM.el("div", "stage", root);
     this.field = DDPM.el("div", "panes", this.root);
     this.n = n;
     this.size = size;
     this.channels = channels;
-    Object.assign(this, { columns, captionWidth, foot });
+    Object.assign(this, { columns, captionWidth, foot, tall });
     this.panes = new Map();
     for (const { key, label } of panes) {
       const figure = DDPM.el("figure", `pane pane-${key}`, this.field);
@@ -129,7 +130,7 @@ DDPM.Stage = class {
     const ratio = window.devicePixelRatio || 1;
     // In one column the stage is as high as its pictures need; beside other columns it has the height of the window.
     const narrow = window.matchMedia("(max-width: 1099px)").matches;
-    const width = this.field.clientWidth, height = narrow ? Math.min(1.75 * width, 680) : this.field.clientHeight;
+    const width = this.field.clientWidth, height = narrow ? this.tall * Math.min(width, 390) : this.field.clientHeight;
     if (!width || !height) return;
     const count = [...this.panes.values()].filter((pane) => !pane.figure.hidden).length, captionHeight = 26 + this.foot, { GAP, PANE_GAP } = DDPM.Stage;
     let best = { zoom: 0 };
@@ -202,7 +203,7 @@ DDPM.Stage = class {
   }
 
   label(context, { text, wrong }, x, y, tile) {
-    const size = Math.max(11 * (window.devicePixelRatio || 1), Math.round(tile / 6)), said = wrong ? `✗ ${text}` : text;
+    const ratio = window.devicePixelRatio || 1, size = Math.min(16 * ratio, Math.max(11 * ratio, Math.round(tile / 6))), said = wrong ? `✗ ${text}` : text;
     context.font = `600 ${size}px system-ui, sans-serif`;
     context.textBaseline = "bottom";
     const width = context.measureText(said).width + size * 0.5;

@@ -1,0 +1,249 @@
+"""What the Compare tab computes, without a browser."""
+
+import asyncio
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from pages import Window, handler, picture
+
+from ddpm import make_schedule, metrics
+from ddpm.config import ModelConfig
+from ddpm.data import to_uint8
+from ddpm.evaluate import evaluate, real_scores
+from ddpm.samplers import reverse_process
+from ddpm.train import build_model
+from ddpm.ui import build, compare, lanes, parts, quality, sampling
+from ddpm.ui.weights import wrap
+
+HOW = {"sampler": "ddim", "steps": 4, "guidance": 1, "middle": False, "eta": 0}
+
+
+def settings(library, n=2, choice="all in turn", seed=3, weights_id="mnist", **how):
+    return sampling.Settings.check(library, n, choice, seed, weights_id, **HOW | how)
+
+
+def run(race):
+    frames = [frame for frame in race.steps() if frame]
+    return frames, race.packet([])["lanes"]
+
+
+def last(frames, lane):
+    return picture([frame for frame in frames if frame["lane"] == lane][-1]["x"])
+
+
+def test_each_lane_is_its_own_reverse_process_from_the_same_noise(library):
+    how = [{"sampler": "ddpm"}, {"eta": 0.5}, {"sampler": "dpmpp", "spacing": "log_snr"}, {"sampler": "heun"}]
+    frames, _ = run(lanes.Race({letter: settings(library, **h) for letter, h in zip("ABCD", how, strict=True)}))
+    firsts = [next(f["x"] for f in frames if f["lane"] == i) for i in range(4)]
+    assert len(set(firsts)) == 1, "the same x_T"
+    w = library.get("mnist")
+    for i, h in enumerate(how):
+        *_, end = reverse_process(w.model, w.sched, 2, y=torch.tensor([0, 1]), seed=3, num_steps=4, **h)
+        assert np.array_equal(last(frames, i), to_uint8(end.x_t).numpy().ravel())
+
+
+def test_lanes_spend_evaluations_at_the_same_rate(library):
+    asked = {
+        "A": settings(library, steps=40),
+        "B": settings(library, steps=15, guidance=2),
+        "C": settings(library, steps=5),
+    }
+    race, spent = lanes.Race(asked), []
+    for _ in race.steps():
+        now = [lane.evaluations for lane in race.lanes]
+        if now != (spent or [None])[-1]:
+            spent.append(now)
+    for now in spent:
+        running = [e for e, lane in zip(now, race.lanes, strict=True) if e < lane.sampler.evaluations]
+        assert not running or max(now) - min(running) <= 2, "a guided pair is two at once"
+    assert spent[-1] == [40, 30, 5] and len(spent) == 60
+
+
+def test_the_packet_says_what_each_lane_costs_and_where_it_is(library):
+    asked = {"A": settings(library, steps=200), "B": settings(library, sampler="heun", steps=3, spacing="log_snr")}
+    race = lanes.Race(asked)
+    start = race.start_packet()
+    assert [lane["total"] for lane in start["about"]] == [200, 5] and start["asked"] == [0, 1]
+    assert [lane["how"] for lane in start["about"]] == ["DDIM, 200 steps", "Heun, 3 steps"]
+    for lane in start["about"]:
+        assert lane["at"][-1] == lane["total"] and lane["noise"][0] > 0.99 and lane["noise"][-1] == 0
+        assert lane["at"] == sorted(lane["at"]) and len(lane["at"]) == len(lane["noise"]) <= 100
+    frames, state = run(race)
+    assert [lane["evaluations"] for lane in state] == [200, 5] and all(lane["finished"] for lane in state)
+    assert [lane["frames"] for lane in state] == [lanes.MAX_FRAMES, 4]
+    assert len(json.dumps(race.packet([]))) < 20_000
+    assert race.frames() == sorted(frames, key=lambda f: (f["lane"], f["k"]))
+
+
+def test_the_judge_reads_each_digit_of_each_lane(library):
+    race = lanes.Race({"A": settings(library, n=3), "B": settings(library, n=3, steps=2)})
+    frames, state = run(race)
+    for i, lane in enumerate(state):
+        shown = torch.from_numpy(last(frames, i).reshape(3, 1, 32, 32).copy())
+        assert lane["digits"] == metrics.read(shown).digits.tolist()
+
+
+def test_deterministic_lanes_are_measured_against_ddim_with_a_thousand_steps(library):
+    asked = {"A": settings(library, steps=50), "B": settings(library, eta=0.5), "C": settings(library, sampler="ddpm")}
+    references = lanes.References()
+    _, state = run(lanes.Race(asked, references))
+    w, y = library.get("mnist"), torch.tensor([0, 1])
+    ends = {n: list(reverse_process(w.model, w.sched, 2, y=y, num_steps=n, seed=3))[-1].x_t for n in (50, 1000)}
+    by_hand = (ends[50] - ends[1000]).square().mean(dim=(1, 2, 3)).sqrt().mean().item()
+    assert state[0]["distance"] == pytest.approx(by_hand, abs=1e-4) and by_hand > 0
+    assert "distance" not in state[1] and "distance" not in state[2]
+
+
+def test_a_reference_is_computed_once_for_lanes_that_share_it(library):
+    references, w, calls = lanes.References(), library.get("mnist"), []
+    hook = w.model.model.register_forward_pre_hook(lambda module, args: calls.append(1))
+    asked = {"A": settings(library, steps=2), "B": settings(library, sampler="dpmpp", steps=2)}
+    run(lanes.Race(asked, references))
+    assert len(calls) == 1000 + 2 + 2
+    run(lanes.Race({k: dataclasses.replace(s, seed=4) for k, s in asked.items()}, references))
+    assert len(calls) == 2 * 1004, "other noise leads elsewhere"
+    run(lanes.Race({k: settings(library, steps=3) for k in asked}, references))
+    hook.remove()
+    assert len(calls) == 2 * 1004 + 6
+
+
+def test_what_the_judge_does_not_know_he_does_not_read(library):
+    config = ModelConfig(base=8, mults=(1,), patch_size=4)
+    library.put("secret", wrap(build_model(config), make_schedule(), "linear", "mine", "fashion"))
+    asked = {k: settings(library, choice="none", weights_id="secret", steps=n) for k, n in (("A", 2), ("B", 3))}
+    race = lanes.Race(asked)
+    _, state = run(race)
+    assert all("digits" not in lane for lane in state)
+    assert race.start_packet()["asked"] is None
+    with pytest.raises(ValueError, match="MNIST"):
+        compare.measurement(library, 200, 0, "secret", **HOW)
+
+
+LANE = {"sampler": "ddim", "steps": 5, "eta": 0, "guidance": 1, "spacing": "linspace"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (None, "Lanes: from 2 to 4"),
+        ([LANE], "Lanes: from 2 to 4"),
+        ([LANE] * 5, "Lanes: from 2 to 4"),
+        ([LANE, LANE | {"steps": 0}], "Lane B. Steps"),
+        ([LANE | {"steps": None}, LANE], "Lane A. Steps"),
+        ([LANE, LANE, LANE | {"sampler": "euler"}], "Lane C. Sampler"),
+        ([LANE, LANE, LANE, LANE | {"spacing": ["linspace"]}], "Lane D. Spacing"),
+        ([LANE, "ddim"], "Lane B. Sampler"),
+        ([LANE | {"eta": math.nan}, LANE], "Lane A. Eta"),
+    ],
+)
+def test_bad_lanes_get_one_sentence(library, sent, words):
+    with pytest.raises(ValueError, match=words) as error:
+        compare.race_lanes(library, sent, 4, "all in turn", 0, "mnist")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("knob", "field", "values"),
+    [
+        ("steps", "num_steps", (2, 5, 10, 20, 50, 100)),
+        ("eta", "eta", (0, 0.2, 0.4, 0.6, 0.8, 1)),
+        ("guidance", "guidance", (0, 1, 1.5, 2.5, 4, 8)),
+    ],
+)
+def test_one_knob_turns_and_all_else_stays(library, knob, field, values):
+    turned = list(compare.knob_lanes(library, knob, 4, "all in turn", 7, "mnist", **HOW).values())
+    assert tuple(getattr(s.how, field) for s in turned) == values
+    rest = {dataclasses.replace(s, how=dataclasses.replace(s.how, **{field: values[1]})) for s in turned}
+    assert len(rest) == 1
+
+
+def test_the_seed_is_a_knob_too(library):
+    turned = compare.knob_lanes(library, "seed", 4, "all in turn", parts.MAX_SEED - 1, "mnist", **HOW)
+    assert [s.seed for s in turned.values()] == [parts.MAX_SEED - 1, parts.MAX_SEED, 0, 1, 2, 3]
+    firsts = {lane["x"] for lane in run(lanes.Race(turned))[0] if lane["k"] == 0}
+    assert len(firsts) == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"knob": "eta", "sampler": "heun"}, "DDIM's knob"),
+        ({"knob": "guidance", "choice": "none"}, "nothing to be guided by"),
+        ({"knob": "volume"}, "Knob"),
+        ({"knob": "steps", "n": 0}, "Digits"),
+    ],
+)
+def test_a_knob_that_does_nothing_says_so(library, changes, words):
+    asked = {"knob": "steps", "n": 4, "choice": "all in turn", "seed": 0, "weights_id": "mnist"} | HOW | changes
+    with pytest.raises(ValueError, match=words):
+        compare.knob_lanes(library, **asked)
+
+
+def test_a_race_streams_stops_and_can_be_asked_again(library, monkeypatch):
+    monkeypatch.setattr("ddpm.ui.Library", lambda: library)
+    demo = build()
+    go = handler(demo, "race-race")
+    named = {b.elem_id: b for b in demo.blocks.values() if getattr(b, "elem_id", None)}
+
+    async def race(*asked):
+        return [packet async for packet in go(Window("a"), *asked)]
+
+    packets = asyncio.run(race([LANE, LANE | {"steps": 3}], 2, "all in turn", 0, "mnist"))
+    assert packets[-1]["done"] and not packets[-1]["error"] and packets[-1]["lanes"][0]["evaluations"] == 5
+    sent = [frame for packet in packets for frame in packet["frames"]]
+    again = named["race-view"].replay({"run": packets[0]["run"]})["frames"]
+    assert sorted(sent, key=lambda f: (f["lane"], f["k"])) == again and len(again) == 6 + 4
+    assert named["race-view"].replay(None) == named["race-view"].replay({"run": "guess"}) == {"frames": []}
+    assert asyncio.run(race([LANE], 2, "all in turn", 0, "mnist")) == [{"error": "Lanes: from 2 to 4, please."}]
+
+    async def stopped():
+        stream = go(Window("b"), [LANE | {"steps": 1000}, LANE | {"steps": 900}], 2, "none", 0, "mnist")
+        await anext(stream)
+        handler(demo, "race-stop")(Window("b"))
+        return [packet async for packet in stream][-1]
+
+    end = asyncio.run(stopped())
+    assert end["stopped"] and not any(lane["finished"] for lane in end["lanes"])
+
+
+def test_the_curve_of_weights_that_nobody_measured_is_empty_and_says_so(library):
+    found = quality.load_curve(library, "mnist")
+    assert found["points"] == [] and "Nobody" in found["notice"]
+    path = library.folder / "mnist" / quality.CURVE
+    for text in ("", "[]", '{"points": [{}]}', '{"points": 3}'):
+        path.write_text(text)
+        assert quality.load_curve(library, "mnist")["points"] == []
+    for name in ("../mnist", "a-run-of-somebody", None):
+        assert quality.load_curve(library, name)["points"] == []
+
+
+def test_the_curve_is_the_file_that_the_benchmark_wrote(library):
+    point = dict.fromkeys(quality.FIGURES, 1.5) | {"peak_mb": 3}
+    (library.folder / "mnist" / quality.CURVE).write_text(json.dumps({"points": [point]}))
+    found = quality.load_curve(library, "mnist")
+    assert found["points"] == [dict.fromkeys(quality.FIGURES, 1.5)] and "notice" not in found
+    assert found["command"] == f"python -m ddpm bench --curve checkpoints/mnist --out {found['file']}"
+
+
+def test_a_live_point_is_what_evaluate_says_on_the_curves_scale(library):
+    measured = compare.measurement(library, 200, 5, "mnist", **HOW)
+    steps = sum(1 for _ in measured.steps())
+    point = measured.packet([])["point"]
+    verdict = evaluate(measured.sampler, 200, 5)
+    assert point["accuracy"] == verdict["accuracy"] and point["evaluations"] == 4 and point["n"] == 200
+    by_hand = 1 + (verdict["fid"] - verdict["fid_floor"]) / real_scores(quality.CURVE_N)["fid"]
+    assert point["fid_over_floor"] == pytest.approx(by_hand)
+    assert point["fid_error"] == pytest.approx(2 * verdict["fid_error"] / real_scores(quality.CURVE_N)["fid"])
+    low, high = point["accuracy_between"]
+    assert 0 <= low < point["accuracy"] < high < 1
+    assert steps == measured.total + 3
+
+
+@pytest.mark.parametrize("n", [0, 100, 10**9, None, "500", True])
+def test_a_point_of_another_size_is_refused(library, n):
+    with pytest.raises(ValueError, match="Samples"):
+        compare.measurement(library, n, 0, "mnist", **HOW)
