@@ -71,7 +71,7 @@ def test_the_packet_says_what_each_lane_costs_and_where_it_is(library):
     assert [lane["how"] for lane in start["about"]] == ["DDIM, 200 steps", "Heun, 3 steps"]
     for lane in start["about"]:
         assert lane["at"][-1] == lane["total"] and lane["noise"][0] > 0.99 and lane["noise"][-1] == 0
-        assert lane["at"] == sorted(lane["at"]) and len(lane["at"]) == len(lane["noise"]) <= 100
+        assert lane["at"] == sorted(lane["at"]) and len(lane["at"]) == len(lane["noise"]) <= lanes.CURVE_POINTS
     frames, state = run(race)
     assert [lane["evaluations"] for lane in state] == [200, 5] and all(lane["finished"] for lane in state)
     assert [lane["frames"] for lane in state] == [lanes.MAX_FRAMES, 4]

@@ -19,7 +19,7 @@ from .sampling import MAX_STEPS, Settings, Trajectory
 
 MAX_FRAMES = 50  # of each lane
 REFERENCE_BYTES = 64_000_000
-EVERY = 20  # steps of the reference between two words about it
+CURVE_POINTS = 40  # of the noise level along a lane
 
 
 class References:
@@ -64,6 +64,7 @@ class Race:
         self.first = self.lanes[0].settings
         self.results: list[dict[str, Any]] = [{} for _ in self.lanes]
         self.reference: tuple[int, int] | None = None
+        self.described = self.about()
 
     @property
     def labels(self) -> Tensor | None:
@@ -83,7 +84,7 @@ class Race:
         if is_judged(self.first):
             for lane, result in zip(self.lanes, self.results, strict=True):
                 readings = metrics.read(lane.moment.x_t)
-                result |= {"digits": readings.digits.tolist(), "confidence": readings.confidence.tolist()}
+                result["digits"] = readings.digits.tolist()
                 yield {}
         if self.references is not None:
             for lane, result in zip(self.lanes, self.results, strict=True):
@@ -103,7 +104,7 @@ class Race:
                 yield {}
             else:
                 squares = (lane.moment.x_t.cpu() - found).square().mean(dim=(1, 2, 3))
-                result["distance"] = squares.sqrt().mean().item()
+                result["distance"] = round(squares.sqrt().mean().item(), 4)
 
     def end(self) -> list[dict[str, Any]]:
         return [self.of_lane(i, frame) for i, lane in enumerate(self.lanes) for frame in lane.end()]
@@ -112,33 +113,12 @@ class Race:
         """All that are kept, for a page that has missed some."""
         return [self.of_lane(i, frame) for i, lane in enumerate(self.lanes) for frame in lane.frames]
 
-    def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-        """What the page gets: the frames not yet sent, and how far each lane is."""
-        lanes = [
-            {
-                "evaluations": lane.evaluations,
-                "seconds": round(lane.seconds, 2),
-                "finished": lane.moment is not None and lane.moment.t < 0,
-                "frames": len(lane.frames),
-            }
-            | {k: round(v, 4) if isinstance(v, float) else v for k, v in result.items() if k != "confidence"}
-            for lane, result in zip(self.lanes, self.results, strict=True)
-        ]
-        return {
-            "run": self.id,
-            "frames": [frame for frame in frames if frame],
-            "lanes": lanes,
-            "reference": self.reference,
-        } | more
-
-    def start_packet(self) -> dict[str, Any]:
-        """The first packet: also what the lanes are, and the noise level along each, sqrt(1 - alphas_bar)."""
-        s, w = self.first, self.first.weights
-        noise = w.sched.sqrt_one_minus_alphas_bar.tolist()
-        about = []
+    def about(self) -> list[dict[str, Any]]:
+        """What the lanes are, and the noise level along each, sqrt(1 - alphas_bar), against network evaluations."""
+        noise, lanes = self.first.weights.sched.sqrt_one_minus_alphas_bar.tolist(), []
         for name, lane in zip(self.names, self.lanes, strict=True):
             along = curve(lane.sampler)
-            about.append(
+            lanes.append(
                 {
                     "name": name,
                     "how": f"{NAMES[lane.settings.how.sampler]}, {lane.num_steps} step{'s' * (lane.num_steps > 1)}",
@@ -148,13 +128,39 @@ class Race:
                     "deterministic": deterministic(lane.settings),
                 }
             )
-        asked = self.labels
-        shape = {"n": s.n, "size": w.img_size, "channels": w.channels, "about": about}
-        return self.packet([], asked=None if asked is None else asked.tolist(), **shape)
+        return lanes
+
+    def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        """What the page gets: the frames not yet sent, and all else as it stands, for pages that miss packets."""
+        lanes = [
+            {
+                "evaluations": lane.evaluations,
+                "seconds": round(lane.seconds, 2),
+                "finished": lane.moment is not None and lane.moment.t < 0,
+                "frames": len(lane.frames),
+            }
+            | result
+            for lane, result in zip(self.lanes, self.results, strict=True)
+        ]
+        s, w = self.first, self.first.weights
+        return {
+            "run": self.id,
+            "frames": [frame for frame in frames if frame],
+            "n": s.n,
+            "size": w.img_size,
+            "channels": w.channels,
+            "asked": None if self.labels is None else self.labels.tolist(),
+            "about": self.described,
+            "lanes": lanes,
+            "reference": self.reference,
+        } | more
+
+    def start_packet(self) -> dict[str, Any]:
+        return self.packet([])
 
 
 def curve(sampler: Sampler) -> list[tuple[int, int]]:
-    """(network evaluations used, t reached) along a lane, at most 100 of its moments."""
+    """(network evaluations used, t reached) along a lane, at some of its moments."""
     times, asked, name = sampler.times, sampler.asked, sampler.how.sampler
-    shown = torch.linspace(0, len(times) - 1, min(len(times), 100)).round().long().tolist()
+    shown = torch.linspace(0, len(times) - 1, min(len(times), CURVE_POINTS)).round().long().tolist()
     return [(num_evaluations(asked, times[: i + 1], name), times[i]) for i in shown]

@@ -162,8 +162,10 @@ class Trajectory:
         return [self.keep(self.moment)]
 
     def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-        """What the page gets: the frames not yet sent, and how far the run is."""
+        """What the page gets: the frames not yet sent, how far the run is, and sqrt(alphas_bar) along it."""
         s, w = self.settings, self.settings.weights
+        times = [self.times[i] for i in sorted(self.kept)]
+        signal = w.sched.sqrt_alphas_bar[times].tolist()
         return {
             "run": self.id,
             "frames": frames,
@@ -176,13 +178,12 @@ class Trajectory:
             "num_steps": self.num_steps,
             "evaluations": self.evaluations,
             "seconds": round(self.seconds, 2),
+            "times": times,
+            "signal": [1.0 if t < 0 else round(a, 4) for a, t in zip(signal, times, strict=True)],
         } | more
 
     def start_packet(self) -> dict[str, Any]:
-        """The first packet: also the curves under the timeline, alphas_bar along the run."""
-        signal = self.settings.weights.sched.sqrt_alphas_bar.tolist()
-        times = [self.times[i] for i in sorted(self.kept)]
-        return self.packet([], signal=[1.0 if t < 0 else round(signal[t], 4) for t in times], times=times)
+        return self.packet([])
 
 
 class Costs:

@@ -23,13 +23,6 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
     if (packet.error && !packet.run) return status.say(packet.error, true);
     if (packet.notice) return status.say(packet.notice);
     if (packet.run !== run.id) begin(packet);
-    if (packet.signal) {
-      timeline.ends = [`t = ${packet.times[0]}, noise`, "clean"];
-      timeline.setCurves([
-        { label: "√ᾱ", y: packet.signal, colour: "a", mark: true },
-        { label: "√(1−ᾱ)", y: packet.signal.map((a) => Math.sqrt(1 - a * a)), colour: "b", mark: true, dash: [6, 4] },
-      ]);
-    }
     add(packet.frames);
     const cost = `${packet.evaluations} network evaluations, ${packet.seconds.toFixed(1)} s`;
     if (packet.done) {
@@ -54,7 +47,12 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
     root.dataset.run = packet.run;
     run = { id: packet.run, frames: [], total: packet.total, sampler: packet.sampler };
     stage.shape(packet.n, packet.size, packet.channels);
+    timeline.ends = [`t = ${packet.times[0]}, noise`, "clean"];
     timeline.setCount(packet.total, 0);
+    timeline.setCurves([
+      { label: "√ᾱ", y: packet.signal, colour: "a", mark: true },
+      { label: "√(1−ᾱ)", y: packet.signal.map((a) => Math.sqrt(1 - a * a)), colour: "b", mark: true, dash: [6, 4] },
+    ]);
     timeline.frameMs = Math.max(40, Math.min(200, 3000 / packet.total));
     for (const node of document.querySelectorAll("#reverse-margin [data-sampler]")) node.hidden = node.dataset.sampler !== packet.sampler;
   }
