@@ -355,7 +355,7 @@ def test_stop_when_nothing_runs_says_so(library):
     assert handler(demo, "reverse-stop")(Window("nobody")) == {"notice": "Nothing is running."}
 
 
-def test_what_it_costs_is_measured(library):
+def test_what_it_costs_is_measured(library, monkeypatch):
     costs = sampling.Costs(Engine())
     s = settings(library, steps=50)
     sentence = asyncio.run(costs.sentence(s))
@@ -368,5 +368,7 @@ def test_what_it_costs_is_measured(library):
     assert partly.startswith("15 steps, 5 of them guided: 20 network evaluations, about ")
     twice = asyncio.run(costs.sentence(settings(library, steps=10, sampler="heun", guidance=1)))
     assert twice.startswith("10 steps, all but the last asking twice: 19 network evaluations, about ")
+    monkeypatch.setitem(costs._seconds, ("mnist", 2), 1.0)
+    assert "about 19.0 s here" in asyncio.run(costs.sentence(settings(library, steps=10, sampler="heun", guidance=1)))
     alone = asyncio.run(costs.sentence(settings(library, steps=1, sampler="heun", guidance=1)))
     assert alone.startswith("1 step: 1 network evaluation,")
