@@ -56,17 +56,20 @@ DDPM.Timeline = class {
     this.draw();
   }
 
-  // More positions have come: if the playhead was at the last one it runs after them, one by one, and more at a time
-  // where it falls behind.  onarrive(): called when it is there, or when the reader has taken over.
+  // More positions have come: if the playhead was at the last one it runs after them, half of what is left at a time.
+  // Often enough to be smooth, and no more: what the page draws, the sampler beside it does not compute.
+  // onarrive(): called when it is there, or when the reader has taken over.
   grow(count, available) {
     const following = !this.timer && (this.chasing || this.position >= this.available - 1);
     this.setCount(count, available);
-    if (following && !this.chasing) this.chasing = setInterval(() => this.chase(), 16);
+    if (!following || this.chasing) return;
+    this.chasing = setInterval(() => this.chase(), 35);
+    this.chase();
   }
 
   chase() {
     const last = this.available - 1;
-    this.seek(this.position + Math.ceil((last - this.position) / 3));
+    this.seek(this.position + Math.ceil((last - this.position) / 2));
     if (this.position >= last) this.stopChase();
   }
 
@@ -107,11 +110,12 @@ DDPM.Timeline = class {
     this.play();
   }
 
-  // Advance by `stride` positions a frame until the end of what is there.
+  // Advance by `stride` positions a frame until the end of what is there, or until nobody can see it.
   play(stride = this.stride || 1, onend = null) {
     this.pause();
     this.rename(this.playing, "Pause");
     this.timer = setInterval(() => {
+      if (!this.canvas.clientWidth) return this.pause();
       if (this.position < this.available - 1) return this.seek(this.position + stride);
       this.pause();
       if (onend) onend();
