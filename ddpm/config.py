@@ -197,14 +197,17 @@ _MIDDLE = {"t_sampling": "logit_normal", "t_mean": 0.4, "t_std": 1.0}
 
 # What Reverse opens with: 20 network evaluations a digit, five of the fifteen steps being guided pairs.
 PAGE_SAMPLING = SamplingConfig("ddim", 15, eta=0.7, guidance=1.5, guide_from=0.3, guide_to=0.65)
-# What Train draws with, at the same cost.  The less a network has seen, the more noise and guidance mend what it draws.
-YOUNG, YOUNG_IMAGES = SamplingConfig("ddpm", 10, guidance=1.5), 50_000
+# What Train draws with, at the same cost, below so many images seen: the less a network has seen, the more noise and
+# guidance mend what it draws, at the price of variety.
+YOUNG = SamplingConfig("ddpm", 10, guidance=1.5)
+GROWING = SamplingConfig("ddim", 14, eta=0.9, guidance=1.75, guide_from=0.27, guide_to=0.7)
 TRAINED = dataclasses.replace(PAGE_SAMPLING, eta=0.8, guidance=1.75)
+STAGES = ((50_000, YOUNG), (120_000, GROWING))
 
 
 def training_sampling(images_seen: int, T: int) -> SamplingConfig:
     """How a network is asked for pictures after so many images of its training."""
-    how = YOUNG if images_seen < YOUNG_IMAGES else TRAINED
+    how = next((how for below, how in STAGES if images_seen < below), TRAINED)
     return dataclasses.replace(how, num_steps=min(how.num_steps, T))
 
 

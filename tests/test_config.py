@@ -169,11 +169,12 @@ def test_for_dataset_takes_channels_and_seed_and_classes_only_where_there_are_cl
 
 
 def test_a_young_network_is_asked_otherwise_and_at_the_same_cost():
-    young, trained = training_sampling(49_999, 1000), training_sampling(50_000, 1000)
+    young, growing, trained = (training_sampling(seen, 1000) for seen in (49_999, 50_000, 120_000))
     assert (young.sampler, young.num_steps, young.interval(1000)) == ("ddpm", 10, (0, 1000))
+    assert growing == training_sampling(119_999, 1000) and growing.num_steps == 14
     assert (trained.sampler, trained.num_steps, trained.interval(1000)) == ("ddim", 15, (300, 650))
     assert training_sampling(0, 4).num_steps == training_sampling(10**6, 4).num_steps == 4
-    for how in (young, trained, PAGE_SAMPLING):
+    for how in (young, growing, trained, PAGE_SAMPLING):
         guided = Guided(SimpleNamespace(prediction="v"), how.guidance, how.interval(1000))
         assert num_evaluations(guided, timesteps(make_schedule(), how.num_steps)) == 20
 

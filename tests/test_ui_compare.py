@@ -114,8 +114,11 @@ def test_a_reference_is_computed_once_for_lanes_that_share_it(library):
     run(lanes.Race({k: dataclasses.replace(s, seed=4) for k, s in asked.items()}, references))
     assert len(calls) == 2 * 1004, "other noise leads elsewhere"
     run(lanes.Race({k: settings(library, steps=3) for k in asked}, references))
-    hook.remove()
     assert len(calls) == 2 * 1004 + 6
+    later = dataclasses.replace(w)  # the same run, after more training
+    run(lanes.Race({k: dataclasses.replace(settings(library, steps=3), weights=later) for k in asked}, references))
+    hook.remove()
+    assert len(calls) == 2 * 1004 + 6 + 1006
 
 
 def test_what_the_judge_does_not_know_he_does_not_read(library):
