@@ -20,7 +20,17 @@ from tqdm import tqdm
 from . import data
 from .card import model_card
 from .checkpoint import TRAINING, load_checkpoint, load_training, save_info, write_atomic
-from .config import PRECISIONS, PRESETS, SAMPLERS, SPACINGS, VARIANCES, SamplingConfig, for_dataset, from_dict
+from .config import (
+    PRECISIONS,
+    PRESETS,
+    SAMPLERS,
+    SPACINGS,
+    VARIANCES,
+    SamplingConfig,
+    for_dataset,
+    from_dict,
+    suited_spacing,
+)
 from .device import Inference, pick_device
 from .evaluate import Sampler, class_labels
 from .evaluate import evaluate as judged
@@ -148,7 +158,10 @@ def add_sampling(p: argparse.ArgumentParser, n: int) -> None:
     )
     p.add_argument("--variance", choices=VARIANCES, default="small", help="of ddpm")
     p.add_argument(
-        "--spacing", choices=SPACINGS, default="linspace", help="of the times visited; log_snr suits dpmpp and heun"
+        "--spacing",
+        choices=SPACINGS,
+        default=argparse.SUPPRESS,
+        help="of the times visited (default: log_snr for dpmpp and heun, else linspace)",
     )
     p.add_argument("--n", type=whole(1, 100_000), default=n, metavar="N", help="how many pictures")
     p.add_argument("--seed", type=whole(0), default=0, metavar="S", help="the same seed, the same pictures")
@@ -165,7 +178,7 @@ def add_sampling(p: argparse.ArgumentParser, n: int) -> None:
 
 def load_sampler(args: argparse.Namespace, precision: str = "float32") -> Sampler:
     loaded = load_checkpoint(args.checkpoint, pick_device())
-    rest = {"variance": args.variance, "spacing": args.spacing}
+    rest = {"variance": args.variance, "spacing": vars(args).get("spacing", suited_spacing(args.sampler))}
     how = SamplingConfig(args.sampler, args.steps, args.eta, args.guidance, *args.guide_between, **rest)
     return Sampler(Inference(loaded.model, precision), loaded.sched, how)
 

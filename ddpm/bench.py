@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from . import baseline
 from .checkpoint import Checkpoint, load_checkpoint
-from .config import PAGE_SAMPLING, PRESETS, SamplingConfig, training_sampling
+from .config import PAGE_SAMPLING, PRESETS, SamplingConfig, suited_spacing, training_sampling
 from .data import Loader, load_dataset
 from .device import Inference, bfloat16_is_faster, pick_device, resolve_precision
 from .evaluate import Sampler, evaluate
@@ -37,8 +37,8 @@ CURVE_WAYS = {
     "ddpm": {"sampler": "ddpm"},
     "ddim": {"sampler": "ddim"},
     f"ddim, eta {PAGE_SAMPLING.eta}": {"sampler": "ddim", "eta": PAGE_SAMPLING.eta},
-    "dpmpp": {"sampler": "dpmpp", "spacing": "log_snr"},
-    "heun": {"sampler": "heun", "spacing": "log_snr"},
+    "dpmpp": {"sampler": "dpmpp", "spacing": suited_spacing("dpmpp")},
+    "heun": {"sampler": "heun", "spacing": suited_spacing("heun")},
 }
 Row = dict[str, Any]
 

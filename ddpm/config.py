@@ -164,6 +164,12 @@ class SamplingConfig:
         return self.guide_from * T, self.guide_to * T
 
 
+def suited_spacing(sampler: str) -> str:
+    """The spacing that a sampler does well with.  The second-order ones need it: evenly in t their first step on the
+    cosine schedule is from sigma = 2e4, and Heun's method then draws nothing at all."""
+    return "log_snr" if sampler in ("dpmpp", "heun") else "linspace"
+
+
 def to_dict(config: Config) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 

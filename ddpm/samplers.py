@@ -182,7 +182,8 @@ def reverse_process(
     """From noise to n samples, as a generator of num_steps + 1 SampleSteps, the last of which is finished.
 
     model(x, t) or, with labels y: (n,) int64, model(x, t, y); what its output means is its attribute `prediction`.
-    sampler: ddpm (variance: small or large), ddim (0 <= eta <= 1), dpmpp or heun.  spacing: see `timesteps`.
+    sampler: ddpm (variance: small or large), ddim (0 <= eta <= 1), dpmpp or heun.  spacing: see `timesteps`; dpmpp and
+    heun do well with log_snr.
     clip: x0_hat is clipped to [-1, 1] and eps_hat recomputed from it.
     The noise of sample i comes from a generator of its own, made from (seed, first + i): the same whatever n is.
     Raises ValueError for a sampler, number of steps, eta, variance or spacing that does not exist.

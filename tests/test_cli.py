@@ -105,6 +105,10 @@ def test_guidance_sampler_and_eta_reach_the_reverse_process(sample, models):
         (("--guidance", 0), {"scale": 0.0}),
         (("--sampler", "ddpm"), {"sampler": "ddpm"}),
         (("--eta", 0.5), {"eta": 0.5}),
+        (("--sampler", "dpmpp"), {"sampler": "dpmpp", "spacing": "log_snr"}),
+        (("--sampler", "heun"), {"sampler": "heun", "spacing": "log_snr"}),
+        (("--sampler", "heun", "--spacing", "linspace"), {"sampler": "heun", "spacing": "linspace"}),
+        (("--spacing", "trailing"), {"spacing": "trailing"}),
         (("--steps", 20), {"steps": 20}),
     ):
         images, _ = sample("--n", 3, *options)

@@ -7,14 +7,21 @@ from typing import Any
 
 import gradio as gr
 
+from ..config import PAGE_SAMPLING, SAMPLERS, suited_spacing
 from . import controls, parts, pictures
 from .engine import Engine
+from .equations import NAMES, SPACING_NAMES
 from .lanes import Race, References
 from .quality import SIZES, Measurement, load_curve
 from .sampling import ALL, NONE, Settings
 from .weights import Library
 
 MIN_LANES, MAX_LANES = 2, 4
+SUITED = {sampler: suited_spacing(sampler) for sampler in SAMPLERS}
+FIRST_LANES = [
+    {"sampler": sampler, "steps": steps, "eta": 0, "guidance": PAGE_SAMPLING.guidance, "spacing": SUITED[sampler]}
+    for sampler, steps in (("ddpm", 50), ("ddim", 20), ("dpmpp", 10), ("heun", 10))
+]
 KEPT_BYTES = 128_000_000
 KNOBS: dict[str, tuple[float, ...]] = {
     "steps": (2, 5, 10, 20, 50, 100),
@@ -136,8 +143,9 @@ def race(engine: Engine, library: Library, weights: gr.Dropdown, keep, replay) -
         with gr.Column(elem_classes="controls"):
             n, choice = controls.digits_and_class("race", library, weights, 6)
             gr.HTML(
+                value={"samplers": NAMES, "spacings": SPACING_NAMES, "suited": SUITED, "lanes": FIRST_LANES},
                 html_template='<div class="lanes"></div>',
-                js_on_load="DDPM.laneEditor(element.querySelector('.lanes'))",
+                js_on_load="DDPM.laneEditor(element.querySelector('.lanes'), props.value)",
                 apply_default_css=False,
                 elem_id="race-lanes",
             )

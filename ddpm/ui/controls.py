@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import gradio as gr
 
-from ..config import PAGE_SAMPLING, SAMPLERS, VARIANCES
+from ..config import PAGE_SAMPLING, SAMPLERS, VARIANCES, suited_spacing
 from . import parts
 from .engine import Engine, Run, Sessions
 from .equations import NAMES, SPACING_NAMES
@@ -139,6 +140,6 @@ def more(name: str, sampler: gr.Dropdown) -> list[Any]:
         return [gr.update(visible=chosen == "ddim"), gr.update(visible=chosen == "ddpm")]
 
     sampler.change(offer, sampler, [eta, variance], **QUIET)
-    suited = "(sampler) => ['dpmpp', 'heun'].includes(sampler) ? 'log_snr' : 'linspace'"
-    sampler.input(None, sampler, spacing, js=suited)  # of a person's choice; a restored file brings its own
+    suited = json.dumps({each: suited_spacing(each) for each in SAMPLERS})
+    sampler.input(None, sampler, spacing, js=f"(sampler) => ({suited})[sampler]")  # of a person's choice; a restored file brings its own
     return [middle, eta, variance, spacing, clip]

@@ -131,15 +131,7 @@ DDPM.knob = (element, props, watch, server) => {
 };
 
 // The lanes of a race, each with its own controls.
-DDPM.laneEditor = (root) => {
-  const SAMPLERS = { ddpm: "DDPM", ddim: "DDIM", dpmpp: "DPM-Solver++", heun: "Heun" };
-  const SPACINGS = { linspace: "evenly in t", trailing: "trailing", log_snr: "in log-SNR" };
-  const start = [
-    { sampler: "ddpm", steps: 50, eta: 0, guidance: 1.5, spacing: "linspace" },
-    { sampler: "ddim", steps: 20, eta: 0, guidance: 1.5, spacing: "linspace" },
-    { sampler: "dpmpp", steps: 10, eta: 0, guidance: 1.5, spacing: "log_snr" },
-    { sampler: "heun", steps: 10, eta: 0, guidance: 1.5, spacing: "log_snr" },
-  ];
+DDPM.laneEditor = (root, { samplers, spacings, suited, lanes: start }) => {
   const lanes = [];
 
   function choice(parent, options, value, label) {
@@ -160,18 +152,18 @@ DDPM.laneEditor = (root) => {
   start.forEach((lane, i) => {
     const letter = "ABCD"[i], card = DDPM.el("fieldset", `lane ${DDPM.LANES[i].colour}`, root), row = DDPM.el("div", "row", card);
     DDPM.el("b", "", row, letter);
-    const sampler = choice(row, SAMPLERS, lane.sampler, `Lane ${letter}: sampler`);
+    const sampler = choice(row, samplers, lane.sampler, `Lane ${letter}: sampler`);
     const steps = number(row, "steps", lane.steps, 1, `Lane ${letter}: steps`);
     const rest = DDPM.el("details", "", card), summary = DDPM.el("summary", "", rest), second = DDPM.el("div", "row", rest);
     const guidance = number(second, "guidance", lane.guidance, 0.1, `Lane ${letter}: guidance`);
     const eta = number(second, "eta", lane.eta, 0.1, `Lane ${letter}: eta`);
-    const spacing = choice(second, SPACINGS, lane.spacing, `Lane ${letter}: spacing`);
+    const spacing = choice(second, spacings, lane.spacing, `Lane ${letter}: spacing`);
     const say = () => {
       eta.parentElement.hidden = sampler.value !== "ddim";
       const noise = sampler.value === "ddim" ? `, η ${eta.value}` : "";
-      summary.textContent = `guidance ${guidance.value}${noise}, ${SPACINGS[spacing.value]}`;
+      summary.textContent = `guidance ${guidance.value}${noise}, ${spacings[spacing.value]}`;
     };
-    sampler.addEventListener("change", () => { spacing.value = ["dpmpp", "heun"].includes(sampler.value) ? "log_snr" : "linspace"; });
+    sampler.addEventListener("change", () => { spacing.value = suited[sampler.value]; });
     card.addEventListener("input", say);
     card.addEventListener("change", say);
     say();
