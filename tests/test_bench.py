@@ -149,7 +149,7 @@ def test_a_folder_that_is_not_there_is_said_before_half_an_hour_is_spent(tmp_pat
 
 @pytest.fixture
 def small(monkeypatch):
-    config = Config(SMALL, ScheduleConfig(kind="cosine"), TrainConfig(batch_size=8, precision="float32"))
+    config = Config(SMALL, ScheduleConfig(kind="cosine"), TrainConfig(batch_size=8, muon_lr=1e-3, precision="float32"))
     monkeypatch.setitem(PRESETS, "fast", config)
     return config
 
