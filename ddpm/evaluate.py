@@ -36,13 +36,15 @@ class Sampler:
         self.times = timesteps(sched, how.num_steps, how.spacing)
         self.evaluations = num_evaluations(self.asked, self.times, how.sampler)
 
-    def steps(self, n: int, y: Tensor | None = None, seed: int = 0, first: int = 0) -> Iterator[SampleStep]:
+    def steps(
+        self, n: int, y: Tensor | None = None, seed: int = 0, first: int = 0, start: tuple[int, Tensor] | None = None
+    ) -> Iterator[SampleStep]:
         """`reverse_process` for samples first .. first + n - 1 in one batch.  y: (n,); None: the classes in turn."""
         m, how = self.config, self.how
         if y is None and m.num_classes:
             y = class_labels(m.num_classes, first + n)[first:]
         options = {name: getattr(how, name) for name in ("sampler", "num_steps", "eta", "variance", "spacing", "clip")}
-        options |= {"seed": seed, "first": first}
+        options |= {"seed": seed, "first": first, "start": start}
         options |= {"img_size": m.img_size, "channels": m.in_ch, "device": self.device}
         return reverse_process(self.asked, self.sched, n, y=None if y is None else y.to(self.device), **options)
 

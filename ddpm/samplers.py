@@ -175,6 +175,7 @@ def reverse_process(
     clip: bool = True,
     seed: int = 0,
     first: int = 0,
+    start: tuple[int, Tensor] | None = None,
     img_size: int = 32,
     channels: int = 1,
     device: torch.device | str = "cpu",
@@ -186,6 +187,8 @@ def reverse_process(
     heun do well with log_snr.
     clip: x0_hat is clipped to [-1, 1] and eps_hat recomputed from it.
     The noise of sample i comes from a generator of its own, made from (seed, first + i): the same whatever n is.
+    start: (i, x_t) goes on from step i, where x_t: (n, C, S, S) has come to.  With all else the same, so is what
+    follows, but for dpmpp, which begins anew at first order.
     Raises ValueError for a sampler, number of steps, eta, variance or spacing that does not exist.
     """
     times = timesteps(sched, num_steps, spacing)
@@ -198,8 +201,12 @@ def reverse_process(
     def at(time: int) -> Tensor:
         return torch.full((n,), time, dtype=torch.int64, device=device)
 
-    x_t, before = noise(), ()
-    for i, (now, then) in enumerate(pairwise(times)):
+    x_t, before, begin = noise(), (), 0
+    if start is not None:
+        begin, x_t = start[0], start[1].to(device)
+        for _ in range(begin if sampler == "ddpm" or (sampler == "ddim" and eta > 0) else 0):
+            noise()  # what has been used on the way
+    for i, (now, then) in enumerate(pairwise(times[begin:]), begin):
         t, s = at(now), at(then)
         x0_hat, eps_hat = ask(model, x_t, t, y, sched, clip)
         yield SampleStep(i, now, x_t, x0_hat, eps_hat)

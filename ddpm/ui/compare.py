@@ -9,7 +9,7 @@ import gradio as gr
 
 from ..config import PAGE_SAMPLING, SAMPLERS, suited_spacing
 from . import controls, parts, pictures
-from .engine import Engine
+from .engine import Engine, Sessions
 from .equations import NAMES, SPACING_NAMES
 from .lanes import Race, References
 from .quality import SIZES, Measurement, load_curve
@@ -118,7 +118,7 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
     kept = parts.Kept(KEPT_BYTES)
 
     def keep(run: Race) -> None:
-        kept.put(run.id, run, sum(len(f["x"]) for f in run.frames()))
+        kept.put(run.id, run, sum(lane.size for lane in run.lanes))
 
     def replay(asked: Any) -> dict[str, Any]:
         """All frames of a run, for a page that has missed some: {run} -> {frames}."""
@@ -166,7 +166,9 @@ def race(engine: Engine, library: Library, weights: gr.Dropdown, keep, replay) -
         return Race(race_lanes(library, *asked), references)
 
     read = "(lanes, ...others) => [DDPM.tabs.race.lanes(), ...others]"
-    controls.runs(engine, make, go.click, [lanes, n, choice, seed, weights], halt, view, keep, js=read)
+    sessions = Sessions(engine)
+    controls.runs(sessions, make, go.click, [lanes, n, choice, seed, weights], view, keep, js=read)
+    controls.stops(sessions, halt, view)
 
 
 def one_knob(engine: Engine, library: Library, weights: gr.Dropdown, keep, replay) -> None:
@@ -192,7 +194,9 @@ def one_knob(engine: Engine, library: Library, weights: gr.Dropdown, keep, repla
     def make(knob, n, choice, seed, weights_id, *how) -> Race:
         return Race(knob_lanes(library, knob, n, choice, seed, weights_id, **controls.named(how)))
 
-    controls.runs(engine, make, go.click, [knob, n, choice, seed, weights, *how], halt, view, keep)
+    sessions = Sessions(engine)
+    controls.runs(sessions, make, go.click, [knob, n, choice, seed, weights, *how], view, keep)
+    controls.stops(sessions, halt, view)
 
 
 def quality(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
@@ -216,7 +220,9 @@ def quality(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
     def make(n, seed, weights_id, *how) -> Measurement:
         return measurement(library, n, seed, weights_id, **controls.named(how))
 
-    controls.runs(engine, make, go.click, [n, seed, weights, *how], halt, view)
+    sessions = Sessions(engine)
+    controls.runs(sessions, make, go.click, [n, seed, weights, *how], view)
+    controls.stops(sessions, halt, view)
     weights.change(lambda chosen: load_curve(library, chosen), weights, view, **controls.QUIET)
 
 

@@ -11,7 +11,7 @@ import gradio as gr
 
 from ..config import PAGE_SAMPLING, SAMPLERS, VARIANCES, suited_spacing
 from . import parts
-from .engine import Engine, Run, Sessions
+from .engine import Run, Sessions
 from .equations import NAMES, SPACING_NAMES
 from .sampling import MAX_STEPS, NONE, choices
 from .weights import Library
@@ -62,11 +62,10 @@ def go_and_stop(name: str, label: str) -> tuple[gr.Button, gr.Button]:
 
 
 def runs(
-    engine: Engine,
+    sessions: Sessions,
     make: Callable[..., Run],
     start: Callable[..., Any],
     inputs: Sequence[Any],
-    halt: gr.Button,
     view: gr.HTML,
     done: Callable[[Any], None] = lambda run: None,
     **options: Any,
@@ -75,7 +74,6 @@ def runs(
 
     What make raises as ValueError is said there instead.  done(run): when it has ended, before the last packet.
     """
-    sessions = Sessions(engine)
 
     async def begin(request: gr.Request, *asked) -> AsyncIterator[dict[str, Any]]:
         try:
@@ -88,10 +86,15 @@ def runs(
         except ValueError as error:
             yield {"error": str(error)}
 
+    start(begin, inputs, view, **STREAM, **options)
+
+
+def stops(sessions: Sessions, halt: gr.Button, view: gr.HTML) -> None:
+    """The button ends what this window has running."""
+
     def stop(request: gr.Request) -> dict[str, Any] | None:
         return None if sessions.stop(request.session_hash) else {"notice": "Nothing is running."}
 
-    start(begin, inputs, view, **STREAM, **options)
     halt.click(stop, None, view, **QUIET)
 
 
@@ -141,5 +144,7 @@ def more(name: str, sampler: gr.Dropdown) -> list[Any]:
 
     sampler.change(offer, sampler, [eta, variance], **QUIET)
     suited = json.dumps({each: suited_spacing(each) for each in SAMPLERS})
-    sampler.input(None, sampler, spacing, js=f"(sampler) => ({suited})[sampler]")  # of a person's choice; a restored file brings its own
+    sampler.input(
+        None, sampler, spacing, js=f"(sampler) => ({suited})[sampler]"
+    )  # of a person's choice; a restored file brings its own
     return [middle, eta, variance, spacing, clip]

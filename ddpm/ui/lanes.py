@@ -15,7 +15,7 @@ from ..evaluate import Sampler
 from ..samplers import num_evaluations
 from . import parts
 from .equations import NAMES
-from .sampling import MAX_STEPS, Settings, Trajectory
+from .sampling import MAX_STEPS, Settings, Trajectory, is_judged
 
 MAX_FRAMES = 50  # of each lane
 REFERENCE_BYTES = 64_000_000
@@ -46,11 +46,6 @@ def deterministic(s: Settings) -> bool:
     return s.how.sampler in ("dpmpp", "heun") or (s.how.sampler == "ddim" and s.how.eta == 0)
 
 
-def is_judged(s: Settings) -> bool:
-    """Whether the judge, who knows nothing but MNIST's digits, can read what these weights draw."""
-    return s.weights.dataset in ("mnist", "bundled") and (s.weights.channels, s.weights.img_size) == (1, 32)
-
-
 class Race:
     """Lanes on their way.  Of those still running, whichever has used fewest network evaluations takes the next step.
 
@@ -60,7 +55,7 @@ class Race:
 
     def __init__(self, lanes: dict[str, Settings], references: References | None = None):
         self.names, self.references = list(lanes), references
-        self.lanes = [Trajectory(s, MAX_FRAMES) for s in lanes.values()]
+        self.lanes = [Trajectory(s, MAX_FRAMES, branches=False) for s in lanes.values()]
         self.id = secrets.token_urlsafe(16)
         self.first = self.lanes[0].settings
         self.results: list[dict[str, Any]] = [{} for _ in self.lanes]

@@ -13,8 +13,7 @@ import torch
 from .. import metrics
 from ..evaluate import BATCH, class_labels, real_readings, real_scores
 from .equations import NAMES, SPACING_NAMES
-from .lanes import is_judged
-from .sampling import Settings
+from .sampling import Settings, is_judged
 from .weights import Library
 
 CURVE = "curve.json"

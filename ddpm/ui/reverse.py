@@ -10,11 +10,12 @@ from typing import Any
 
 import gradio as gr
 
+from .. import metrics
 from . import controls, parts
-from .engine import Engine
+from .engine import Engine, Sessions, once
 from .equations import EQUATIONS
 from .recipe import read_recipe, save
-from .sampling import Costs, Settings, Trajectory, choices
+from .sampling import Costs, Settings, Trajectory, choices, is_judged
 from .weights import Library
 
 KEPT_BYTES = 256_000_000
@@ -27,13 +28,20 @@ BEFORE = {"middle": False, "variance": "small", "spacing": "linspace", "clip": T
 
 def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdown) -> None:
     """The tab.  weights: whose samples are drawn."""
-    kept, costs = parts.Kept(KEPT_BYTES), Costs(engine)
+    sessions, kept, costs = Sessions(engine), parts.Kept(KEPT_BYTES), Costs(engine)
 
     def check(asked: Iterable[Any]) -> Settings:
         return Settings.check(library, **dict(zip(FIELDS, asked, strict=True)))
 
     def keep(run: Trajectory) -> None:
-        kept.put(run.id, run, sum(len(f["x"]) + len(f["h"]) for f in run.frames))
+        kept.put(run.id, run, run.size)
+
+    def branch(at, *asked) -> Trajectory:
+        """at: where the page's playhead is, {run, k}."""
+        parent = kept.get(at.get("run")) if isinstance(at, dict) else None
+        if parent is None or not parent.frames:
+            raise ValueError("There is nothing to branch from. Press Generate, and let it finish or stop it.")
+        return Trajectory.branch(parent, at.get("k"), check(asked))
 
     async def cost(*asked) -> str:
         try:
@@ -46,6 +54,22 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
         asked = asked if isinstance(asked, dict) else {}
         have, run = asked.get("have"), kept.get(asked.get("run"))
         return {"frames": [f for f in (run.frames if run else []) if not isinstance(have, list) or f["k"] not in have]}
+
+    async def readings(asked: Any) -> dict[str, Any]:
+        """What the judge makes of one digit along a run: {run, i} -> {digits, confidence: of each frame} or {error}."""
+        asked = asked if isinstance(asked, dict) else {}
+        run = kept.get(asked.get("run"))
+        try:
+            if run is None or not run.frames:
+                raise ValueError("Let the run finish, or stop it: then the judge reads this digit along the way.")
+            if not is_judged(run.settings):
+                raise ValueError("The judge reads MNIST's digits only; these weights draw something else.")
+            i = parts.whole_number(asked.get("i"), "Digit", 0, run.settings.n - 1)
+            found = await engine.submit(once(metrics.read, run.guesses(i))).result()
+            confidence = [round(share, 3) for share in found.confidence.tolist()]
+            return {"digits": found.digits.tolist(), "confidence": confidence}
+        except ValueError as error:
+            return {"error": str(error)}
 
     async def picture(asked: Any) -> dict[str, Any]:
         """A run as a file: {run, kind: png or gif} -> {name, data} or {error}."""
@@ -82,10 +106,12 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
             how = controls.how("reverse")
             seed = controls.seed_and_dice("reverse")
             go, halt = controls.go_and_stop("reverse", "Generate")
+            at = gr.JSON(visible=False)  # where the playhead is, filled in as Branch is pressed
+            fork = gr.Button("Branch from here, as set above", elem_id="reverse-branch")
             how += controls.more("reverse", how[0])
             forecast = parts.sentence("reverse-cost")
         with gr.Column(elem_classes="middle"):
-            view = parts.view("reverse", None, [replay, picture])
+            view = parts.view("reverse", None, [replay, picture, readings])
         with gr.Column(elem_classes="side"):
             parts.margin(
                 "reverse",
@@ -95,7 +121,10 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
             )
 
     inputs = [n, choice, seed, weights, *how]
-    controls.runs(engine, lambda *asked: Trajectory(check(asked)), go.click, inputs, halt, view, keep)
+    controls.runs(sessions, lambda *asked: Trajectory(check(asked)), go.click, inputs, view, keep)
+    here = "(at, ...others) => [DDPM.tabs.reverse.at(), ...others]"
+    controls.runs(sessions, branch, fork.click, [at, *inputs], view, keep, js=here)
+    controls.stops(sessions, halt, view)
     view.submit(restore, weights, [*inputs, view], **controls.QUIET)
     changes = [demo.load, *(each.change for each in inputs)]
     gr.on(changes, cost, inputs, forecast, trigger_mode="always_last", concurrency_limit=8, show_progress="hidden")

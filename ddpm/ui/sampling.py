@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import math
 import secrets
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .. import __version__
 from ..config import PAGE_SAMPLING, SAMPLERS, SPACINGS, VARIANCES, SamplingConfig
@@ -20,7 +22,7 @@ from ..evaluate import Sampler
 from ..samplers import SampleStep, asked_at, num_evaluations
 from . import parts
 from .engine import Engine
-from .equations import coefficients
+from .equations import NAMES, coefficients
 from .weights import Library, Weights
 
 MAX_DIGITS = 64
@@ -104,18 +106,30 @@ def choices(weights: Weights) -> tuple[str, ...]:
     return (ALL, NONE, *weights.class_names) if weights.num_classes else (NONE,)
 
 
+def is_judged(s: Settings) -> bool:
+    """Whether the judge, who knows nothing but MNIST's digits, can read what these weights draw."""
+    return s.weights.dataset in ("mnist", "bundled") and (s.weights.channels, s.weights.img_size) == (1, 32)
+
+
 @dataclass
 class Trajectory:
-    """A reverse process on its way: its frames as the page shows them, by position among those that are kept."""
+    """A reverse process on its way: its frames as the page shows them, by position among those that are kept.
+
+    parent, at: for a branch, the trajectory whose past it shares up to the frame `at`.  It keeps to the same times.
+    """
 
     settings: Settings
     max_frames: int = MAX_FRAMES
+    branches: bool = True  # whether it may be branched from: that takes memory
+    parent: Trajectory | None = None
+    at: int = 0
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     seconds: float = 0.0
     step: int = 0
     evaluations: int = 0  # of the network so far, per digit
     moment: SampleStep | None = None  # the latest
     frames: list[dict[str, Any]] = field(default_factory=list)
+    states: list[Tensor] = field(default_factory=list)  # x_t of each frame, as it was
 
     def __post_init__(self):
         s = self.settings
@@ -123,11 +137,32 @@ class Trajectory:
         self.times = self.sampler.times
         kept = np.linspace(0, self.num_steps, min(self.num_steps + 1, self.max_frames)).round().astype(int)
         self.kept = set(kept.tolist())
+        self.start: tuple[int, Tensor] | None = None
+        if self.parent is not None:
+            self.start = self.parent.frames[self.at]["i"], self.parent.states[self.at]
+            self.kept = self.parent.kept | {self.start[0]}
+            self.frames, self.states = self.parent.frames[: self.at], self.parent.states[: self.at]
+
+    @classmethod
+    def branch(cls, parent: Trajectory, at: Any, s: Settings) -> Trajectory:
+        """Another future from a frame of `parent`: of s it takes all but the number of digits, steps and their spacing.
+
+        Raises ValueError with one clear sentence.
+        """
+        at, old = parts.whole_number(at, "Frame", 0, len(parent.frames) - 1), parent.settings
+        if parent.frames[at]["t"] < 0:
+            raise ValueError("These digits are finished. Drag the playhead back, then branch.")
+        if s.weights is not old.weights:
+            raise ValueError("Branch with the weights that these digits are from, or Generate anew.")
+        how = dataclasses.replace(s.how, num_steps=old.how.num_steps, spacing=old.how.spacing)
+        return cls(dataclasses.replace(s, n=old.n, how=how), parent=parent, at=at)
 
     def steps(self) -> Iterator[dict[str, Any] | None]:
         """The engine's job: one network evaluation a step, yielding the frames that are kept."""
         s, w = self.settings, self.settings.weights
-        process = self.sampler.steps(s.n, parts.digit_labels(list(s.labels), s.n) if w.num_classes else None, s.seed)
+        labels = parts.digit_labels(list(s.labels), s.n) if w.num_classes else None
+        process = self.sampler.steps(s.n, labels, s.seed, start=self.start)
+        begin = self.start[0] if self.start else 0
         while True:
             start = time.perf_counter()
             moment = next(process, None)
@@ -135,7 +170,7 @@ class Trajectory:
                 return
             self.seconds += time.perf_counter() - start
             self.step, self.moment = moment.i, moment
-            self.evaluations = num_evaluations(self.sampler.asked, self.times[: moment.i + 1], s.how.sampler)
+            self.evaluations = num_evaluations(self.sampler.asked, self.times[begin : moment.i + 1], s.how.sampler)
             yield self.keep(moment) if moment.i in self.kept else None
 
     def keep(self, moment: SampleStep) -> dict[str, Any]:
@@ -153,7 +188,21 @@ class Trajectory:
             "h": parts.b64(parts.frame(moment.x0_hat)),
         }
         self.frames.append(frame)
+        if self.branches:
+            self.states.append(moment.x_t.cpu())
         return frame
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return sum(len(f["x"]) + len(f["h"]) for f in self.frames) + sum(4 * x.numel() for x in self.states)
+
+    def guesses(self, i: int) -> Tensor:
+        """x0_hat of digit i in all frames, as shown: (frames, C, S, S) uint8."""
+        w, n = self.settings.weights, self.settings.n
+        shape = (n, w.img_size, w.img_size, w.channels)
+        pictures = [np.frombuffer(base64.b64decode(f["h"]), np.uint8).reshape(shape)[i] for f in self.frames]
+        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
     def end(self) -> list[dict[str, Any]]:
         """After a stop: the moment it was stopped at, if that is not among the frames yet."""
@@ -178,6 +227,9 @@ class Trajectory:
             "num_steps": self.num_steps,
             "evaluations": self.evaluations,
             "seconds": round(self.seconds, 2),
+            "parent": self.parent and self.parent.id,
+            "from": self.at,
+            "what": f"{s.choice}, {NAMES[s.how.sampler]}, seed {s.seed}",
             "times": times,
             "signal": [1.0 if t < 0 else round(a, 4) for a, t in zip(signal, times, strict=True)],
         } | more

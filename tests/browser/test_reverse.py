@@ -227,3 +227,110 @@ def test_a_window_closed_in_the_middle_leaves_the_server_well(open_page):
     tab(other, "Reverse")
     generate(other, steps=2)
     wait_for_status(other, "reverse", "^2 steps")
+
+
+def test_space_plays_and_pauses_and_arrows_move_wherever_the_focus_is(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    generate(page, steps=40)
+    wait_for_status(page, "reverse", "^40 steps")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Home")
+    assert playhead(page, "reverse").input_value() == "0"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    assert playhead(page, "reverse").input_value() == "1"
+    page.keyboard.press(" ")
+    assert page.locator("#reverse-view .play").inner_text() == "Pause"
+    page.wait_for_function("Number(document.querySelector('#reverse-view input[type=range]').value) > 3")
+    page.keyboard.press(" ")
+    assert page.locator("#reverse-view .play").inner_text() == "Play"
+    page.keyboard.press("End")
+    assert playhead(page, "reverse").input_value() == "40"
+    page.locator("#reverse-seed input").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowLeft")
+    assert playhead(page, "reverse").input_value() == "40", "who types a number does not move the playhead"
+
+
+def test_loop_starts_again_and_speed_changes(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    generate(page, steps=4, n=1)
+    wait_for_status(page, "reverse", "^4 steps")
+    view = page.locator("#reverse-view")
+    view.get_by_role("button", name="Speed").click()
+    assert view.get_by_role("button", name="Speed: 2×").is_visible()
+    view.get_by_role("button", name="Loop").click()
+    page.evaluate(
+        """() => { window.seen = []; const r = document.querySelector('#reverse-view input[type=range]');
+            window.timer = setInterval(() => window.seen.push(Number(r.value)), 20); }"""
+    )
+    playhead(page, "reverse").press("Home")
+    view.locator(".play").click()
+    page.wait_for_function("window.seen.filter((v, i) => v === 0 && window.seen[i - 1] === 4).length >= 2")
+    view.locator(".play").click()
+    assert view.locator(".play").inner_text() == "Play"
+
+
+def test_a_branch_shares_the_past_and_runs_beside_the_future_that_was(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    page.click("#reverse-branch")
+    wait_for_status(page, "reverse", "nothing to branch from")
+    generate(page, steps=20, n=4)
+    wait_for_status(page, "reverse", "^20 steps")
+    finished = pixels(page, "reverse", "x")
+    page.click("#reverse-branch")
+    wait_for_status(page, "reverse", "Drag the playhead back")
+    playhead(page, "reverse").press("Home")
+    for _ in range(6):
+        playhead(page, "reverse").press("ArrowRight")
+    choose(page, "reverse-class", "7")
+    page.click("#reverse-branch")
+    wait_for_status(page, "reverse", "^Two futures")
+    assert pixels(page, "reverse", "x") == finished != pixels(page, "reverse", "b")
+    assert "7, DDIM" in page.locator("#reverse-view .pane-b figcaption").inner_text()
+    for _ in range(14):
+        playhead(page, "reverse").press("ArrowLeft")
+    assert playhead(page, "reverse").input_value() == "6"
+    assert pixels(page, "reverse", "x") == pixels(page, "reverse", "b"), "where they part"
+    playhead(page, "reverse").press("Home")
+    assert "the same past" in page.locator("#reverse-view .pane-b figcaption").inner_text()
+    generate(page, steps=2)
+    wait_for_status(page, "reverse", "^2 steps")
+    assert not page.locator("#reverse-view .pane-b").is_visible() and page.locator("#reverse-view .pane-h").is_visible()
+
+
+def test_stop_stops_a_branch(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    generate(page, steps=600)
+    wait_for_status(page, "reverse", "^600 steps|Step 1[0-9][0-9]")
+    page.click("#reverse-stop")
+    wait_for_status(page, "reverse", "^Stopped")
+    playhead(page, "reverse").press("Home")
+    playhead(page, "reverse").press("ArrowRight")
+    page.click("#reverse-branch")
+    wait_for_status(page, "reverse", "^Branch: step")
+    page.click("#reverse-stop")
+    wait_for_status(page, "reverse", "^Branch stopped")
+
+
+def test_one_digits_life_with_the_judges_reading(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    generate(page, steps=12, n=4)
+    wait_for_status(page, "reverse", "^12 steps")
+    page.locator("#reverse-view .pane-x canvas").click(position={"x": 20, "y": 20})
+    dialog = page.locator(".ddpm-dialog[open]")
+    page.wait_for_function("document.querySelector('.ddpm-dialog[open] .hint').textContent.match(/read as \\d/i)")
+    film = dialog.locator(".film button")
+    assert film.count() == 10
+    assert all(re.fullmatch(r"\d", text) for text in dialog.locator(".film span").all_inner_texts())
+    film.nth(3).click()
+    assert playhead(page, "reverse").input_value() == "4"
+    first = dialog.locator(".film canvas").last.evaluate("c => c.toDataURL()")
+    page.keyboard.press("ArrowRight")
+    assert dialog.locator(".film canvas").last.evaluate("c => c.toDataURL()") != first

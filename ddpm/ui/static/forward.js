@@ -46,7 +46,7 @@ DDPM.forward = (element, props, watch, server) => {
     stage.show("x0", state.x0);
     stage.show("eps", Uint8ClampedArray.from(state.eps, (v) => 127.5 * (v + 1)));
     stage.caption("x0", state.label ? `x₀  the digit: ${state.label}` : "x₀  your own");
-    for (const { t, canvas } of frames) thumbnail(canvas, DDPM.mix(state, t, state.schedule));
+    for (const { t, canvas } of frames) DDPM.thumbnail(canvas, DDPM.shown(DDPM.mix(state, t, state.schedule)), state.size, state.channels);
     show(timeline.position);
   }
 
@@ -68,16 +68,6 @@ DDPM.forward = (element, props, watch, server) => {
         ...others().map((kind, i) => ({ label: i ? "" : "√ᾱ of the others", y: state.signal[kind], colour: "c", width: 1.5, dash: [2, 3] })),
       ]);
     }
-  }
-
-  function thumbnail(canvas, x) {
-    const { size, channels } = state, image = new ImageData(size, size), bytes = DDPM.shown(x);
-    for (let i = 0; i < size * size; i++) {
-      for (let c = 0; c < 3; c++) image.data[4 * i + c] = bytes[i * channels + (channels === 1 ? 0 : c)];
-      image.data[4 * i + 3] = 255;
-    }
-    canvas.width = canvas.height = size;
-    canvas.getContext("2d").putImageData(image, 0, 0);
   }
 
   function show(t) {

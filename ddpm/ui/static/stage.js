@@ -37,6 +37,17 @@ DDPM.live = (name, key, text) => {
   for (const node of document.querySelectorAll(`#${name}-margin [data-live="${key}"]`)) node.textContent = text;
 };
 
+// One picture, (size, size, channels) bytes, as it is; CSS enlarges it.
+DDPM.thumbnail = (canvas, bytes, size, channels) => {
+  const image = new ImageData(size, size);
+  for (let i = 0; i < size * size; i++) {
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = bytes[i * channels + (channels === 1 ? 0 : c)];
+    image.data[4 * i + 3] = 255;
+  }
+  canvas.width = canvas.height = size;
+  canvas.getContext("2d").putImageData(image, 0, 0);
+};
+
 DDPM.Stage = class {
   static GAP = 2; // CSS pixels, between tiles of a pane
   static PANE_GAP = 20; // CSS pixels, between panes
@@ -249,13 +260,19 @@ DDPM.Enlarge = class {
     this.dialog = DDPM.dialog("Enlarged");
     this.big = new DDPM.Stage(this.dialog.body, panes);
     this.i = 0;
-    stage.onpick = (i) => { this.i = i; this.dialog.showModal(); this.update(); };
+    this.onpicture = null; // (i) => ...: another picture is looked at
+    stage.onpick = (i) => { this.dialog.showModal(); this.look(i); };
     this.dialog.addEventListener("keydown", (event) => {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (!by) return;
-      this.i = (this.i + by + stage.n) % stage.n;
-      this.update();
+      this.look((this.i + by + stage.n) % stage.n);
     });
+  }
+
+  look(i) {
+    this.i = i;
+    this.update();
+    if (this.onpicture) this.onpicture(i);
   }
 
   update() {
@@ -263,11 +280,12 @@ DDPM.Enlarge = class {
     const { n, size, channels } = this.stage, length = size * size * channels;
     this.dialog.title_.textContent = `Digit ${this.i + 1} of ${n}  (arrow keys: the others)`;
     this.big.shape(1, size, channels);
-    for (const [key, pane] of this.stage.panes) {
+    const seen = [...this.stage.panes].filter(([, pane]) => !pane.figure.hidden);
+    for (const [key, pane] of seen) {
       this.big.show(key, pane.data && pane.data.slice(this.i * length, (this.i + 1) * length));
       this.big.caption(key, pane.caption.textContent);
     }
-    this.big.layout();
+    this.big.arrange(seen.map(([key]) => key));
   }
 };
 

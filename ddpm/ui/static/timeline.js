@@ -3,6 +3,7 @@
 
 DDPM.Timeline = class {
   static PAD = { left: 44, right: 14, top: 10, bottom: 22 };
+  static SPEEDS = [1, 2, 0.25, 0.5];
 
   // label: for screen readers.  onseek(position): called whenever the playhead moves.  Positions are 0..count-1.
   constructor(root, { label, onseek, count = 2, ends = ["", ""], frameMs = 60 }) {
@@ -12,6 +13,9 @@ DDPM.Timeline = class {
     this.playing = this.button(transport, "Play", "Play", () => this.toggle());
     this.playing.classList.add("play");
     this.forth = this.button(transport, "▶", "One step forward", () => this.move(1));
+    this.rate = this.button(transport, "1×", "Speed: 1×", () => this.faster());
+    this.looping = this.button(transport, "Loop", "Loop", () => this.looping.setAttribute("aria-pressed", this.looping.ariaPressed !== "true"));
+    this.looping.setAttribute("aria-pressed", "false");
     this.legend = DDPM.el("span", "legend", transport);
     this.readout = DDPM.el("output", "readout", transport);
     const track = DDPM.el("div", "track", this.root);
@@ -21,9 +25,34 @@ DDPM.Timeline = class {
     Object.assign(this.input, { type: "range", min: 0, step: 1 });
     this.input.setAttribute("aria-label", label);
     this.input.addEventListener("input", () => { this.pause(); this.seek(Number(this.input.value)); });
-    Object.assign(this, { onseek, ends, frameMs, curves: [], position: 0, available: count, timer: null, chasing: null, log: false });
+    Object.assign(this, { onseek, ends, frameMs, curves: [], position: 0, available: count, timer: null, chasing: null, log: false, speed: 1 });
     this.setCount(count);
     DDPM.redraw(this.canvas, () => this.draw());
+    document.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  // Space plays and pauses wherever nothing else wants it; arrows, Home and End move.  On the slider all but the space
+  // are the browser's own.
+  key(event) {
+    const { target } = event, slider = target === this.input;
+    if (!this.canvas.clientWidth || this.available < 2 || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!slider && target.closest("input, textarea, select, button, summary, dialog, [role], [contenteditable]")) return;
+    const act = {
+      " ": () => this.toggle(),
+      ArrowLeft: () => this.move(-1), ArrowRight: () => this.move(1), Home: () => this.move(-this.count), End: () => this.move(this.count),
+    }[event.key];
+    if (!act || (slider && event.key !== " ")) return;
+    event.preventDefault();
+    act();
+  }
+
+  faster() {
+    const { SPEEDS } = DDPM.Timeline;
+    this.speed = SPEEDS[(SPEEDS.indexOf(this.speed) + 1) % SPEEDS.length];
+    this.rate.textContent = `${this.speed}×`;
+    this.rate.title = `Speed: ${this.speed}×`;
+    this.rate.setAttribute("aria-label", this.rate.title);
+    if (this.timer) this.play(this.stride || 1);
   }
 
   button(parent, text, label, act) {
@@ -51,7 +80,7 @@ DDPM.Timeline = class {
     this.count = Math.max(count, 2);
     this.available = available;
     this.input.max = this.count - 1;
-    for (const button of [this.back, this.playing, this.forth]) button.disabled = available < 2;
+    for (const button of [this.back, this.playing, this.forth, this.rate, this.looping]) button.disabled = available < 2;
     this.input.disabled = available < 1;
     this.draw();
   }
@@ -117,9 +146,10 @@ DDPM.Timeline = class {
     this.timer = setInterval(() => {
       if (!this.canvas.clientWidth) return this.pause();
       if (this.position < this.available - 1) return this.seek(this.position + stride);
+      if (!onend && this.looping.ariaPressed === "true") return this.seek(0);
       this.pause();
       if (onend) onend();
-    }, this.frameMs);
+    }, this.frameMs / this.speed);
   }
 
   pause() {
