@@ -63,9 +63,9 @@ DDPM.forward = (element, props, watch, server) => {
       timeline.setCurves(KINDS.map((kind) => ({ label: `ᾱ ${NAMES[kind]}`, y: state.signal[kind].map((a) => a * a), mark: true, ...CURVES[kind] })));
     } else {
       timeline.setCurves([
-        { label: "√ᾱ signal", y: signal, colour: "a", mark: true },
-        { label: "√(1−ᾱ) noise", y: noise(signal), colour: "b", mark: true, dash: [6, 4] },
-        ...others().map((kind, i) => ({ label: i ? "" : "√ᾱ of the others", y: state.signal[kind], colour: "c", width: 1.5, dash: [2, 3] })),
+        { label: "√ᾱ", y: signal, colour: "a", mark: true },
+        { label: "√(1−ᾱ)", y: noise(signal), colour: "b", mark: true, dash: [6, 4] },
+        ...others().map((kind, i) => ({ label: i ? "" : "other schedules", y: state.signal[kind], colour: "c", width: 1.5, dash: [2, 3] })),
       ]);
     }
   }
