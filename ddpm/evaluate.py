@@ -48,6 +48,16 @@ class Sampler:
         options |= {"img_size": m.img_size, "channels": m.in_ch, "device": self.device}
         return reverse_process(self.asked, self.sched, n, y=None if y is None else y.to(self.device), **options)
 
+    def batches(self, n: int, y: Tensor | None = None, seed: int = 0) -> Iterator[SampleStep]:
+        """The moments of n samples, batch after batch of them."""
+        for first in range(0, n, BATCH):
+            size = min(BATCH, n - first)
+            yield from self.steps(size, None if y is None else y[first : first + size], seed, first)
+
+    def num_moments(self, n: int) -> int:
+        """How many `batches` yields."""
+        return -(-n // BATCH) * len(self.times)
+
     def frames(
         self,
         n: int,
@@ -59,12 +69,10 @@ class Sampler:
     ) -> list[Tensor]:
         """The moments i with kept(i), (n, C, H, W) each, batch by batch.  progress: told the images of each step."""
         found: dict[int, list[Tensor]] = {}
-        for first in range(0, n, BATCH):
-            size = min(BATCH, n - first)
-            for moment in self.steps(size, None if y is None else y[first : first + size], seed, first):
-                progress(size)
-                if kept(moment.i):
-                    found.setdefault(moment.i, []).append(moment.x_t.cpu())
+        for moment in self.batches(n, y, seed):
+            progress(len(moment.x_t))
+            if kept(moment.i):
+                found.setdefault(moment.i, []).append(moment.x_t.cpu())
         return [torch.cat(found[i]) for i in sorted(found)]
 
     def draw(self, n: int, y: Tensor | None = None, seed: int = 0, **options: Any) -> Tensor:

@@ -66,7 +66,7 @@ def test_lanes_spend_evaluations_at_the_same_rate(library):
 def test_the_packet_says_what_each_lane_costs_and_where_it_is(library):
     asked = {"A": settings(library, steps=200), "B": settings(library, sampler="heun", steps=3, spacing="log_snr")}
     race = lanes.Race(asked)
-    start = race.start_packet()
+    start = race.packet([])
     assert [lane["total"] for lane in start["about"]] == [200, 5] and start["asked"] == [0, 1]
     assert [lane["how"] for lane in start["about"]] == ["DDIM, 200 steps", "Heun, 3 steps"]
     for lane in start["about"]:
@@ -128,7 +128,7 @@ def test_what_the_judge_does_not_know_he_does_not_read(library):
     race = lanes.Race(asked)
     _, state = run(race)
     assert all("digits" not in lane for lane in state)
-    assert race.start_packet()["asked"] is None
+    assert race.packet([])["asked"] is None
     with pytest.raises(ValueError, match="MNIST"):
         compare.measurement(library, 200, 0, "secret", **HOW)
 
@@ -240,9 +240,10 @@ def test_the_curve_is_the_file_that_the_benchmark_wrote(library):
 
 
 def test_a_live_point_is_what_evaluate_says_on_the_curves_scale(library, monkeypatch):
-    monkeypatch.setattr(quality, "BATCH", 80)  # evaluate draws them in one batch
-    measured = compare.measurement(library, 200, 5, "mnist", **HOW)
-    steps = sum(1 for _ in measured.steps())
+    with monkeypatch.context() as parts_of_80:  # evaluate draws them in one batch
+        parts_of_80.setattr("ddpm.evaluate.BATCH", 80)
+        measured = compare.measurement(library, 200, 5, "mnist", **HOW)
+        steps = sum(1 for _ in measured.steps())
     point = measured.packet([])["point"]
     verdict = evaluate(measured.sampler, 200, 5)
     assert point["accuracy"] == verdict["accuracy"] and point["evaluations"] == 4 and point["n"] == 200

@@ -9,7 +9,7 @@ import gradio as gr
 
 from ..config import PAGE_SAMPLING, SAMPLERS, suited_spacing
 from . import controls, parts, pictures
-from .engine import Engine, Sessions
+from .engine import Engine
 from .equations import NAMES, SPACING_NAMES
 from .lanes import Race, References
 from .quality import SIZES, Measurement, load_curve
@@ -17,10 +17,9 @@ from .sampling import ALL, NONE, Settings
 from .weights import Library
 
 MIN_LANES, MAX_LANES = 2, 4
-SUITED = {sampler: suited_spacing(sampler) for sampler in SAMPLERS}
 FIRST_LANES = [
-    {"sampler": sampler, "steps": steps, "eta": 0, "guidance": PAGE_SAMPLING.guidance, "spacing": SUITED[sampler]}
-    for sampler, steps in (("ddpm", 50), ("ddim", 20), ("dpmpp", 10), ("heun", 10))
+    {"sampler": name, "steps": steps, "eta": 0, "guidance": PAGE_SAMPLING.guidance, "spacing": suited_spacing(name)}
+    for name, steps in (("ddpm", 50), ("ddim", 20), ("dpmpp", 10), ("heun", 10))
 ]
 KEPT_BYTES = 128_000_000
 KNOBS: dict[str, tuple[float, ...]] = {
@@ -89,7 +88,7 @@ def knob_lanes(library: Library, knob, n, choice, seed, weights_id, **how) -> di
     knob = parts.one_of(knob, "Knob", KNOBS)
     values = KNOBS[knob]
     if knob == "eta" and base.how.sampler != "ddim":
-        raise ValueError("Eta is DDIM's knob, and no other sampler's. Choose DDIM under More.")
+        raise ValueError("Eta is DDIM's knob, and no other sampler's. Choose DDIM under All else.")
     if knob == "guidance" and (base.choice == NONE or not base.weights.num_classes):
         raise ValueError("Without a class there is nothing to be guided by. Choose a class, or other weights.")
     if knob == "steps":
@@ -143,7 +142,13 @@ def race(engine: Engine, library: Library, weights: gr.Dropdown, keep, replay) -
         with gr.Column(elem_classes="controls"):
             n, choice = controls.digits_and_class("race", library, weights, 6)
             gr.HTML(
-                value={"samplers": NAMES, "spacings": SPACING_NAMES, "suited": SUITED, "lanes": FIRST_LANES},
+                value={
+                    "samplers": NAMES,
+                    "spacings": SPACING_NAMES,
+                    "suited": {sampler: suited_spacing(sampler) for sampler in SAMPLERS},
+                    "lanes": FIRST_LANES,
+                    "fewest": MIN_LANES,
+                },
                 html_template='<div class="lanes"></div>',
                 js_on_load="DDPM.laneEditor(element.querySelector('.lanes'), props.value)",
                 apply_default_css=False,
@@ -152,23 +157,21 @@ def race(engine: Engine, library: Library, weights: gr.Dropdown, keep, replay) -
             lanes = gr.JSON(visible=False)  # what the page's own controls say, filled in as Race is pressed
             seed = controls.seed_and_dice("race")
             go, halt = controls.go_and_stop("race", "Race")
-        with gr.Column(elem_classes="middle"):
-            view = parts.view("race", None, [replay])
-        with gr.Column(elem_classes="side"):
-            parts.margin(
-                "race",
-                RACE_MARGIN,
-                "All lanes spend network evaluations at the same rate. Which is first at a digit, and is it the digit "
-                "that the others come to? Fresh noise (DDPM, or eta above 0) leads elsewhere.",
-            )
+        view = parts.stage_and_margin(
+            "race",
+            None,
+            [replay],
+            RACE_MARGIN,
+            "All lanes spend network evaluations at the same rate. Which is first at a digit, and is it the digit "
+            "that the others come to? Fresh noise (DDPM, or eta above 0) leads elsewhere.",
+        )
 
     def make(*asked) -> Race:
         return Race(race_lanes(library, *asked), references)
 
     read = "(lanes, ...others) => [DDPM.tabs.race.lanes(), ...others]"
-    sessions = Sessions(engine)
+    sessions = controls.stoppable(engine, halt, view)
     controls.runs(sessions, make, go.click, [lanes, n, choice, seed, weights], view, keep, js=read)
-    controls.stops(sessions, halt, view)
 
 
 def one_knob(engine: Engine, library: Library, weights: gr.Dropdown, keep, replay) -> None:
@@ -181,22 +184,20 @@ def one_knob(engine: Engine, library: Library, weights: gr.Dropdown, keep, repla
             with gr.Accordion("All else", open=False, elem_id="knob-else"):
                 how = controls.how("knob")
                 how += controls.more("knob", how[0])
-        with gr.Column(elem_classes="middle"):
-            view = parts.view("knob", None, [replay])
-        with gr.Column(elem_classes="side"):
-            parts.margin(
-                "knob",
-                KNOB_MARGIN,
-                "Too few steps leave digits half-made; more guidance makes them plainer and more alike; more eta lets "
-                "them wander from what their noise began as; another seed is another digit altogether.",
-            )
+        view = parts.stage_and_margin(
+            "knob",
+            None,
+            [replay],
+            KNOB_MARGIN,
+            "Too few steps leave digits half-made; more guidance makes them plainer and more alike; more eta lets "
+            "them wander from what their noise began as; another seed is another digit altogether.",
+        )
 
     def make(knob, n, choice, seed, weights_id, *how) -> Race:
         return Race(knob_lanes(library, knob, n, choice, seed, weights_id, **controls.named(how)))
 
-    sessions = Sessions(engine)
+    sessions = controls.stoppable(engine, halt, view)
     controls.runs(sessions, make, go.click, [knob, n, choice, seed, weights, *how], view, keep)
-    controls.stops(sessions, halt, view)
 
 
 def quality(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
@@ -207,22 +208,20 @@ def quality(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
             seed = controls.seed_and_dice("quality")
             go, halt = controls.go_and_stop("quality", "Measure this")
             how += controls.more("quality", how[0])
-        with gr.Column(elem_classes="middle"):
-            view = parts.view("quality", load_curve(library, library.default), [])
-        with gr.Column(elem_classes="side"):
-            parts.margin(
-                "quality",
-                QUALITY_MARGIN,
-                "Twenty evaluations are as good as a thousand, if the sampler is right; and a digit can be read as "
-                "asked long before its stroke is as real digits' are.",
-            )
+        view = parts.stage_and_margin(
+            "quality",
+            load_curve(library, library.default),
+            [],
+            QUALITY_MARGIN,
+            "Twenty evaluations are as good as a thousand, if the sampler is right; and a digit can be read as "
+            "asked long before its stroke is as real digits' are.",
+        )
 
     def make(n, seed, weights_id, *how) -> Measurement:
         return measurement(library, n, seed, weights_id, **controls.named(how))
 
-    sessions = Sessions(engine)
+    sessions = controls.stoppable(engine, halt, view)
     controls.runs(sessions, make, go.click, [n, seed, weights, *how], view)
-    controls.stops(sessions, halt, view)
     weights.change(lambda chosen: load_curve(library, chosen), weights, view, **controls.QUIET)
 
 
@@ -235,13 +234,12 @@ def schedules(library: Library, weights: gr.Dropdown) -> None:
                 another = gr.Button("Another digit", variant="primary", elem_id="schedules-another")
                 again = gr.Button("New noise ε", elem_id="schedules-noise")
             gr.HTML('<p class="hint">One digit and one ε, along each schedule. Drag <b>t</b> under the pictures.</p>')
-        with gr.Column(elem_classes="middle"):
-            view = parts.view("schedules", start, [])
-        with gr.Column(elem_classes="side"):
-            parts.margin(
-                "schedules",
-                SCHEDULE_MARGIN,
-                "The linear schedule spends half its steps on pictures that are noise already; the cosine one spends "
-                "them evenly; the straight one loses as many decibels in every step.",
-            )
+        view = parts.stage_and_margin(
+            "schedules",
+            start,
+            [],
+            SCHEDULE_MARGIN,
+            "The linear schedule spends half its steps on pictures that are noise already; the cosine one spends "
+            "them evenly; the straight one loses as many decibels in every step.",
+        )
     pictures.follow(library, weights, view, choice, another, again)

@@ -11,7 +11,7 @@ import gradio as gr
 
 from ..config import PAGE_SAMPLING, SAMPLERS, VARIANCES, suited_spacing
 from . import parts
-from .engine import Run, Sessions
+from .engine import Engine, Run, Sessions
 from .equations import NAMES, SPACING_NAMES
 from .sampling import MAX_STEPS, NONE, choices
 from .weights import Library
@@ -89,13 +89,15 @@ def runs(
     start(begin, inputs, view, **STREAM, **options)
 
 
-def stops(sessions: Sessions, halt: gr.Button, view: gr.HTML) -> None:
-    """The button ends what this window has running."""
+def stoppable(engine: Engine, halt: gr.Button, view: gr.HTML) -> Sessions:
+    """Where the runs of a tab go: the button ends what a window has running there."""
+    sessions = Sessions(engine)
 
     def stop(request: gr.Request) -> dict[str, Any] | None:
         return None if sessions.stop(request.session_hash) else {"notice": "Nothing is running."}
 
     halt.click(stop, None, view, **QUIET)
+    return sessions
 
 
 def how(name: str) -> list[Any]:
@@ -144,7 +146,6 @@ def more(name: str, sampler: gr.Dropdown) -> list[Any]:
 
     sampler.change(offer, sampler, [eta, variance], **QUIET)
     suited = json.dumps({each: suited_spacing(each) for each in SAMPLERS})
-    sampler.input(
-        None, sampler, spacing, js=f"(sampler) => ({suited})[sampler]"
-    )  # of a person's choice; a restored file brings its own
+    # Of a person's choice only: a restored file brings its own spacing.
+    sampler.input(None, sampler, spacing, js=f"(sampler) => ({suited})[sampler]")
     return [middle, eta, variance, spacing, clip]

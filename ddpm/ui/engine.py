@@ -161,8 +161,6 @@ class Run(Protocol):
 
     def steps(self) -> Iterator[Any]: ...
 
-    def start_packet(self) -> dict[str, Any]: ...
-
     def packet(self, results: list[Any], **more: Any) -> dict[str, Any]: ...
 
     def end(self) -> list[Any]:
@@ -191,7 +189,7 @@ class Sessions:
         self.stop(session)
         self._jobs = {k: j for k, j in self._jobs.items() if not j.finished.done()} | {session: job}
         try:
-            yield run.start_packet() | {"ahead": self.engine.ahead_of(job)}
+            yield run.packet([], ahead=self.engine.ahead_of(job))
             async for results in job.packets():
                 if results:
                     yield run.packet(results)

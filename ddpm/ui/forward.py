@@ -100,15 +100,14 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
                 "x<sub>t</sub> is computed in this page; the guess x̂<sub>0</sub> comes from the network, which is "
                 "not told which digit it is.</p>"
             )
-        with gr.Column(elem_classes="middle"):
-            view = parts.view("forward", start, [x0_hat])
-        with gr.Column(elem_classes="side"):
-            parts.margin(
-                "forward",
-                EQUATION,
-                "Where does the digit drown for you, and where for the network? Its guess keeps to a digit long after "
-                "you have lost it, then melts into the average of all digits.",
-            )
+        view = parts.stage_and_margin(
+            "forward",
+            start,
+            [x0_hat],
+            EQUATION,
+            "Where does the digit drown for you, and where for the network? Its guess keeps to a digit long after "
+            "you have lost it, then melts into the average of all digits.",
+        )
 
     pictures.follow(library, weights, view, choice, another, again)
     kind.input(None, kind, None, js="(kind) => { DDPM.tabs.forward.receive({schedule: kind}); }")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .. import metrics
 from ..evaluate import Sampler
-from ..samplers import num_evaluations
+from ..samplers import SampleStep, num_evaluations
 from . import parts
 from .equations import NAMES
 from .sampling import MAX_STEPS, Settings, Trajectory, is_judged
@@ -22,20 +22,31 @@ REFERENCE_BYTES = 64_000_000
 CURVE_POINTS = 40  # of the noise level along a lane
 
 
+class Lane(Trajectory):
+    """A trajectory of which the page sees the sample alone, and from which nothing branches."""
+
+    max_frames = MAX_FRAMES
+
+    def keep(self, moment: SampleStep) -> dict[str, Any]:
+        frame = {"k": len(self.frames), "i": moment.i, "t": moment.t, "e": self.evaluations}
+        self.frames.append(frame | {"x": parts.b64(parts.frame(moment.x_t))})
+        return self.frames[-1]
+
+
 class References:
     """Where the ODE ends from a given noise: DDIM's finished samples of MAX_STEPS steps, the latest kept."""
 
     def __init__(self):
         self._kept = parts.Kept(REFERENCE_BYTES)
 
-    def find(self, s: Settings, labels: Tensor | None) -> Iterator[tuple[int, int] | Tensor]:
+    def find(self, s: Settings) -> Iterator[tuple[int, int] | Tensor]:
         """Yields (steps done, all steps) now and then, and at last the samples, (n, C, S, S)."""
-        how = dataclasses.replace(s.how, sampler="ddim", num_steps=min(MAX_STEPS, s.weights.sched.T), eta=0.0)
-        how = dataclasses.replace(how, spacing="linspace")
+        ode = {"sampler": "ddim", "num_steps": min(MAX_STEPS, s.weights.sched.T), "eta": 0.0, "spacing": "linspace"}
+        how = dataclasses.replace(s.how, **ode)
         key = repr((s.weights_id, s.n, s.labels, s.seed, how))
         weights, known = self._kept.get(key) or (None, None)
         if weights is not s.weights:  # none yet, or a training run has other weights by now
-            for moment in dataclasses.replace(s, how=how).sampler().steps(s.n, labels, s.seed):
+            for moment in dataclasses.replace(s, how=how).sampler().steps(s.n, s.asked(), s.seed):
                 yield moment.i, how.num_steps
             known = moment.x_t.cpu()
             self._kept.put(key, (s.weights, known), known.numel() * 4)
@@ -55,18 +66,14 @@ class Race:
 
     def __init__(self, lanes: dict[str, Settings], references: References | None = None):
         self.names, self.references = list(lanes), references
-        self.lanes = [Trajectory(s, MAX_FRAMES, branches=False) for s in lanes.values()]
+        self.lanes = [Lane(s) for s in lanes.values()]
         self.id = secrets.token_urlsafe(16)
         self.first = self.lanes[0].settings
         self.results: list[dict[str, Any]] = [{} for _ in self.lanes]
         self.reference: tuple[int, int] | None = None
-        self.described = self.about()
-
-    @property
-    def labels(self) -> Tensor | None:
-        """(n,) int64: what is asked for; None of weights without classes."""
-        s = self.first
-        return parts.digit_labels(list(s.labels), s.n) if s.weights.num_classes else None
+        asked, w = self.first.asked(), self.first.weights
+        self.shape = {"n": self.first.n, "size": w.img_size, "channels": w.channels}
+        self.shape |= {"asked": None if asked is None else asked.tolist(), "about": self.about()}
 
     def steps(self) -> Iterator[dict[str, Any]]:
         """The engine's job: the lanes, then what the judge reads, then the distances."""
@@ -89,12 +96,12 @@ class Race:
             self.reference = None
 
     def of_lane(self, i: int, frame: dict[str, Any] | None) -> dict[str, Any]:
-        """A frame as the page gets it: the sample alone, in its lane."""
-        return {"lane": i} | {k: frame[k] for k in ("k", "t", "e", "x")} if frame else {}
+        """A frame as the page gets it: in its lane."""
+        return {"lane": i} | frame if frame else {}
 
-    def measure(self, lane: Trajectory, result: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def measure(self, lane: Lane, result: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The distance of each digit to the reference: root mean square over its pixels, which are in [-1, 1]."""
-        for found in self.references.find(lane.settings, self.labels):
+        for found in self.references.find(lane.settings):
             if isinstance(found, tuple):
                 self.reference = found
                 yield {}
@@ -138,21 +145,8 @@ class Race:
             | result
             for lane, result in zip(self.lanes, self.results, strict=True)
         ]
-        s, w = self.first, self.first.weights
-        return {
-            "run": self.id,
-            "frames": [frame for frame in frames if frame],
-            "n": s.n,
-            "size": w.img_size,
-            "channels": w.channels,
-            "asked": None if self.labels is None else self.labels.tolist(),
-            "about": self.described,
-            "lanes": lanes,
-            "reference": self.reference,
-        } | more
-
-    def start_packet(self) -> dict[str, Any]:
-        return self.packet([])
+        now = {"run": self.id, "frames": [f for f in frames if f], "lanes": lanes, "reference": self.reference}
+        return now | self.shape | more
 
 
 def curve(sampler: Sampler) -> list[tuple[int, int]]:

@@ -22,19 +22,6 @@ SCRIPTS += ("forward.js", "reverse.js", "train.js")
 SCRIPTS += ("lanes.js", "quality.js", "schedules.js")  # of Compare
 
 
-def view(name: str, value: Any, server: list[Callable]) -> gr.HTML:
-    """The stage and the timeline of a tab: an empty element that static/<name>.js fills and feeds."""
-    return gr.HTML(
-        value=value,
-        html_template='<div class="view"></div>',
-        js_on_load=f"DDPM.{name}(element, props, watch, server, trigger)",
-        server_functions=server,
-        apply_default_css=False,
-        elem_id=f"{name}-view",
-        elem_classes=["ddpm-view"],
-    )
-
-
 def sentence(elem_id: str) -> gr.HTML:
     """A line of text of ours.  Set as text, not as a template: Gradio evaluates what stands in a template as code."""
     return gr.HTML(
@@ -46,15 +33,30 @@ def sentence(elem_id: str) -> gr.HTML:
     )
 
 
-def margin(name: str, equation: str, notice: str) -> gr.HTML:
-    """The margin: the equation, the present numbers in it (elements with data-live), its function, what to notice."""
-    return gr.HTML(
-        html_template=f'<aside class="margin" aria-label="The equation">{equation}'
-        f"<h3>What to notice</h3><p>{notice}</p></aside>",
-        js_on_load="",
-        apply_default_css=False,
-        elem_id=f"{name}-margin",
-    )
+def stage_and_margin(name: str, value: Any, server: list[Callable], equation: str, notice: str) -> gr.HTML:
+    """The columns beside a tab's controls.  Returns the stage with its timeline, which static/<name>.js fills.
+
+    equation: the margin's, with the present numbers in it (elements with data-live), and its function.
+    """
+    with gr.Column(elem_classes="middle"):
+        view = gr.HTML(
+            value=value,
+            html_template='<div class="view"></div>',
+            js_on_load=f"DDPM.{name}(element, props, watch, server, trigger)",
+            server_functions=server,
+            apply_default_css=False,
+            elem_id=f"{name}-view",
+            elem_classes=["ddpm-view"],
+        )
+    with gr.Column(elem_classes="side"):
+        gr.HTML(
+            html_template=f'<aside class="margin" aria-label="The equation">{equation}'
+            f"<h3>What to notice</h3><p>{notice}</p></aside>",
+            js_on_load="",
+            apply_default_css=False,
+            elem_id=f"{name}-margin",
+        )
+    return view
 
 
 def b64(data: np.ndarray) -> str:

@@ -13,7 +13,7 @@ import torch
 from ..config import SCHEDULES
 from ..diffusion import seeded
 from ..schedule import Schedule, make_schedule
-from . import parts
+from . import controls, parts
 from .weights import Library, Weights, pictures_of
 
 T = 1000
@@ -86,10 +86,13 @@ def follow(
         names = () if "error" in packet else pictures_of(library.get(weights_id)).class_names
         return packet, gr.update(choices=["random", *names], value="random")
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False}
+    def change_picture(chosen, weights_id):
+        return told(lambda: another_picture(library.get(weights_id), chosen))
+
+    def change_noise(weights_id):
+        return told(lambda: noise_packet(library.get(weights_id), random.randrange(parts.MAX_SEED)))
+
     for event in (choice.input, another.click):
-        event(lambda c, w: told(lambda: another_picture(library.get(w), c)), [choice, weights], view, **quiet)
-    again.click(
-        lambda w: told(lambda: noise_packet(library.get(w), random.randrange(parts.MAX_SEED))), weights, view, **quiet
-    )
-    weights.change(change_weights, weights, [view, choice], **quiet)
+        event(change_picture, [choice, weights], view, **controls.QUIET)
+    again.click(change_noise, weights, view, **controls.QUIET)
+    weights.change(change_weights, weights, [view, choice], **controls.QUIET)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from .. import metrics
-from ..evaluate import BATCH, class_labels, real_readings, real_scores
+from ..evaluate import class_labels, real_readings, real_scores
 from .equations import NAMES, SPACING_NAMES
 from .sampling import Settings, is_judged
 from .weights import Library
@@ -47,49 +47,43 @@ class Measurement:
             raise ValueError("The judge reads MNIST's digits only; these weights draw something else.")
         self.settings, self.sampler = settings, settings.sampler()
         self.id = secrets.token_urlsafe(16)
-        self.step, self.total = 0, -(-settings.n // BATCH) * (settings.how.num_steps + 1)
+        self.step, self.total = 0, self.sampler.num_moments(settings.n)
         self.point: dict[str, Any] | None = None
 
     def steps(self) -> Iterator[bool]:
         """The engine's job."""
-        n, images = self.settings.n, []
-        asked = class_labels(self.sampler.config.num_classes, n)
-        for first in range(0, n, BATCH):
-            for moment in self.sampler.steps(min(BATCH, n - first), seed=self.settings.seed, first=first):
-                finished, self.step = moment, self.step + 1
-                yield True
-            images.append(finished.x_t.cpu())
+        n, last, images = self.settings.n, self.settings.how.num_steps, []
+        for moment in self.sampler.batches(n, seed=self.settings.seed):
+            self.step += 1
+            if moment.i == last:
+                images.append(moment.x_t.cpu())
+            yield True
         real_readings()  # two seconds, once in the life of a server
         yield True
-        readings, floors = metrics.read(torch.cat(images)), [real_scores(size)["fid"] for size in (n, CURVE_N)]
+        floor = real_scores(CURVE_N)["fid"]
         yield True
-        self.point = self.judged(readings, asked, *floors)
+        asked = class_labels(self.sampler.config.num_classes, n)
+        self.point = self.on_the_curve(metrics.judge(torch.cat(images), asked, real_scores(n)), floor)
         yield True
 
-    def judged(self, readings: metrics.Readings, asked: torch.Tensor | None, floor: float, curve: float) -> dict:
-        """The point on the curve's scale.
+    def on_the_curve(self, verdict: dict[str, Any], floor: float) -> dict[str, Any]:
+        """The judge's verdict as a point on the curve's scale.
 
         A Frechet distance of few samples is too large, by about as much as that of as many real digits: what exceeds
         their floor is added to the floor of the curve's n.  The error is twice the jackknife's.
         """
-        n, reference = len(readings.digits), metrics.load_reference()
-        fid = metrics.frechet_distance(*metrics.gaussian(readings.features), reference.mean, reference.cov)
-        how = self.settings.how
-        right = None if asked is None else int((readings.digits == asked).sum())
+        n, accuracy, how = verdict["n"], verdict["accuracy"], self.settings.how
         return {
             "sampler": how.sampler,
             "label": f"{NAMES[how.sampler]}, {how.num_steps} steps, eta {how.eta:g}, guidance {how.guidance:g}, "
             f"{SPACING_NAMES[how.spacing]}",
             "evaluations": self.sampler.evaluations,
             "n": n,
-            "fid_over_floor": 1 + (fid - floor) / curve,
-            "fid_error": 2 * metrics.fid_error(readings.features) / curve,
-            "accuracy": None if right is None else right / n,
-            "accuracy_between": None if right is None else metrics.share_interval(right, n),
+            "fid_over_floor": 1 + (verdict["fid"] - verdict["fid_floor"]) / floor,
+            "fid_error": 2 * verdict["fid_error"] / floor,
+            "accuracy": accuracy,
+            "accuracy_between": None if accuracy is None else metrics.share_interval(round(accuracy * n), n),
         }
-
-    def start_packet(self) -> dict[str, Any]:
-        return self.packet([])
 
     def packet(self, results: list[bool], **more: Any) -> dict[str, Any]:
         return {"run": self.id, "step": self.step, "total": self.total, "point": self.point} | more

@@ -12,7 +12,7 @@ import gradio as gr
 
 from .. import metrics
 from . import controls, parts
-from .engine import Engine, Sessions, once
+from .engine import Engine, once
 from .equations import EQUATIONS
 from .recipe import read_recipe, save
 from .sampling import Costs, Settings, Trajectory, choices, is_judged
@@ -28,7 +28,7 @@ BEFORE = {"middle": False, "variance": "small", "spacing": "linspace", "clip": T
 
 def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdown) -> None:
     """The tab.  weights: whose samples are drawn."""
-    sessions, kept, costs = Sessions(engine), parts.Kept(KEPT_BYTES), Costs(engine)
+    kept, costs = parts.Kept(KEPT_BYTES), Costs(engine)
 
     def check(asked: Iterable[Any]) -> Settings:
         return Settings.check(library, **dict(zip(FIELDS, asked, strict=True)))
@@ -110,21 +110,19 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
             fork = gr.Button("Branch from here, as set above", elem_id="reverse-branch")
             how += controls.more("reverse", how[0])
             forecast = parts.sentence("reverse-cost")
-        with gr.Column(elem_classes="middle"):
-            view = parts.view("reverse", None, [replay, picture, readings])
-        with gr.Column(elem_classes="side"):
-            parts.margin(
-                "reverse",
-                EQUATIONS,
-                "The guess x̂₀ is a blurred digit from the first step on. Each step keeps a little of it and hands the "
-                "rest back as noise; the digit is decided early, its edges late.",
-            )
+        view = parts.stage_and_margin(
+            "reverse",
+            None,
+            [replay, picture, readings],
+            EQUATIONS,
+            "The guess x̂₀ is a blurred digit from the first step on. Each step keeps a little of it and hands the "
+            "rest back as noise; the digit is decided early, its edges late.",
+        )
 
-    inputs = [n, choice, seed, weights, *how]
+    inputs, sessions = [n, choice, seed, weights, *how], controls.stoppable(engine, halt, view)
     controls.runs(sessions, lambda *asked: Trajectory(check(asked)), go.click, inputs, view, keep)
     here = "(at, ...others) => [DDPM.tabs.reverse.at(), ...others]"
     controls.runs(sessions, branch, fork.click, [at, *inputs], view, keep, js=here)
-    controls.stops(sessions, halt, view)
     view.submit(restore, weights, [*inputs, view], **controls.QUIET)
     changes = [demo.load, *(each.change for each in inputs)]
     gr.on(changes, cost, inputs, forecast, trigger_mode="always_last", concurrency_limit=8, show_progress="hidden")

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -57,6 +57,10 @@ class Settings:
         checked = check_how(weights.sched.T, **how)
         seed = parts.whole_number(seed, "Seed", 0, parts.MAX_SEED)
         return cls(n, choice, labels, checked, how["middle"], seed, weights_id, weights)
+
+    def asked(self) -> Tensor | None:
+        """(n,) int64: the class of each digit; None of weights without classes."""
+        return parts.digit_labels(list(self.labels), self.n) if self.weights.num_classes else None
 
     def sampler(self) -> Sampler:
         """Whom to ask for these digits.  Without a label there is nothing to be guided by."""
@@ -118,9 +122,9 @@ class Trajectory:
     parent, at: for a branch, the trajectory whose past it shares up to the frame `at`.  It keeps to the same times.
     """
 
+    max_frames: ClassVar[int] = MAX_FRAMES
+
     settings: Settings
-    max_frames: int = MAX_FRAMES
-    branches: bool = True  # whether it may be branched from: that takes memory
     parent: Trajectory | None = None
     at: int = 0
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
@@ -142,6 +146,9 @@ class Trajectory:
             self.start = self.parent.frames[self.at]["i"], self.parent.states[self.at]
             self.kept = self.parent.kept | {self.start[0]}
             self.frames, self.states = self.parent.frames[: self.at], self.parent.states[: self.at]
+        self.times_kept = [self.times[i] for i in sorted(self.kept)]
+        signal = s.weights.sched.sqrt_alphas_bar[self.times_kept].tolist()
+        self.signal = [1.0 if t < 0 else round(a, 4) for a, t in zip(signal, self.times_kept, strict=True)]
 
     @classmethod
     def branch(cls, parent: Trajectory, at: Any, s: Settings) -> Trajectory:
@@ -159,9 +166,8 @@ class Trajectory:
 
     def steps(self) -> Iterator[dict[str, Any] | None]:
         """The engine's job: one network evaluation a step, yielding the frames that are kept."""
-        s, w = self.settings, self.settings.weights
-        labels = parts.digit_labels(list(s.labels), s.n) if w.num_classes else None
-        process = self.sampler.steps(s.n, labels, s.seed, start=self.start)
+        s = self.settings
+        process = self.sampler.steps(s.n, s.asked(), s.seed, start=self.start)
         begin = self.start[0] if self.start else 0
         while True:
             start = time.perf_counter()
@@ -188,14 +194,14 @@ class Trajectory:
             "h": parts.b64(parts.frame(moment.x0_hat)),
         }
         self.frames.append(frame)
-        if self.branches:
-            self.states.append(moment.x_t.cpu())
+        self.states.append(moment.x_t.cpu())
         return frame
 
     @property
     def size(self) -> int:
         """Bytes, about."""
-        return sum(len(f["x"]) + len(f["h"]) for f in self.frames) + sum(4 * x.numel() for x in self.states)
+        texts = [value for frame in self.frames for value in frame.values() if isinstance(value, str)]
+        return sum(map(len, texts)) + sum(4 * x.numel() for x in self.states)
 
     def guesses(self, i: int) -> Tensor:
         """x0_hat of digit i in all frames, as shown: (frames, C, S, S) uint8."""
@@ -213,8 +219,6 @@ class Trajectory:
     def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         """What the page gets: the frames not yet sent, how far the run is, and sqrt(alphas_bar) along it."""
         s, w = self.settings, self.settings.weights
-        times = [self.times[i] for i in sorted(self.kept)]
-        signal = w.sched.sqrt_alphas_bar[times].tolist()
         return {
             "run": self.id,
             "frames": frames,
@@ -230,12 +234,9 @@ class Trajectory:
             "parent": self.parent and self.parent.id,
             "from": self.at,
             "what": f"{s.choice}, {NAMES[s.how.sampler]}, seed {s.seed}",
-            "times": times,
-            "signal": [1.0 if t < 0 else round(a, 4) for a, t in zip(signal, times, strict=True)],
+            "times": self.times_kept,
+            "signal": self.signal,
         } | more
-
-    def start_packet(self) -> dict[str, Any]:
-        return self.packet([])
 
 
 class Costs:

@@ -194,15 +194,14 @@ def build(
                 '<p class="hint">The run is on the server: it goes on if you reload this page, and Reverse stays '
                 "usable while it runs. Seconds count training alone, not the pictures in between.</p>"
             )
-        with gr.Column(elem_classes="middle"):
-            view = parts.view("train", None, [missed, download])
-        with gr.Column(elem_classes="side"):
-            parts.margin(
-                "train",
-                EQUATION,
-                "The loss falls fast, then looks flat, while the digits still improve: most of it is noise that nobody "
-                "could predict. Drag the playhead back to see the same noise become the same digits earlier.",
-            )
+        view = parts.stage_and_margin(
+            "train",
+            None,
+            [missed, download],
+            EQUATION,
+            "The loss falls fast, then looks flat, while the digits still improve: most of it is noise that nobody "
+            "could predict. Drag the playhead back to see the same noise become the same digits earlier.",
+        )
 
     quiet = {"show_progress": "hidden", "trigger_mode": "multiple"}
     more = [lr, batch, schedule, predicts, decay, dropout, width, seed]

@@ -10,26 +10,15 @@ DDPM.forward = (element, props, watch, server) => {
     { key: "xt1", label: "xₜ" }, { key: "hat1", label: "x̂₀" },
     { key: "xt2", label: "xₜ" }, { key: "hat2", label: "x̂₀" },
   ];
-  const { KINDS, NAMES, CURVES, decibels } = DDPM.SCHEDULES;
+  const { KINDS, NAMES, decibels } = DDPM.SCHEDULES;
   const stage = new DDPM.Stage(root, panes);
   const film = DDPM.el("div", "film", root);
   const status = new DDPM.Status(root, "");
   const state = { x0: null, eps: null, all: false };
   let asking = false, wanted = null, pad = null;
 
-  const frames = FILM.map((t) => {
-    const button = DDPM.el("button", "", film);
-    button.type = "button";
-    button.title = `t = ${t}`;
-    button.setAttribute("aria-label", `t = ${t}`);
-    button.addEventListener("click", () => { timeline.pause(); timeline.seek(t); });
-    return { t, button, canvas: DDPM.el("canvas", "", button) };
-  });
-
-  const timeline = new DDPM.Timeline(root, {
-    label: "t, the noise level", count: 1000, ends: ["t = 0, clean", "t = 999, noise"], frameMs: 40, onseek: show,
-  });
-  timeline.stride = 8;
+  const frames = FILM.map((t) => ({ t, ...DDPM.filmFrame(film, `t = ${t}`, () => { timeline.pause(); timeline.seek(t); }) }));
+  const timeline = DDPM.noiseTimeline(root, show);
 
   const others = () => KINDS.filter((kind) => kind !== state.schedule);
   const noise = (signal) => signal.map((a) => Math.sqrt(1 - a * a));
@@ -60,7 +49,7 @@ DDPM.forward = (element, props, watch, server) => {
   function curves() {
     const signal = state.signal[state.schedule];
     if (state.all) {
-      timeline.setCurves(KINDS.map((kind) => ({ label: `ᾱ ${NAMES[kind]}`, y: state.signal[kind].map((a) => a * a), mark: true, ...CURVES[kind] })));
+      timeline.setCurves(DDPM.SCHEDULES.curves(state));
     } else {
       timeline.setCurves([
         { label: "√ᾱ", y: signal, colour: "a", mark: true },
@@ -93,21 +82,18 @@ DDPM.forward = (element, props, watch, server) => {
 
   function histogram(x) {
     const canvas = document.querySelector("#forward-margin .histogram");
-    if (!canvas || !canvas.clientWidth) return;
-    const ratio = window.devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight, bins = 48, limit = 4;
-    canvas.width = width * ratio;
-    canvas.height = height * ratio;
-    const c = canvas.getContext("2d"), style = getComputedStyle(canvas), counts = new Float32Array(bins);
+    const drawing = canvas && DDPM.context(canvas);
+    if (!drawing) return;
+    const { c, width, height, colour } = drawing, bins = 48, limit = 4, counts = new Float32Array(bins);
     for (const v of x) counts[Math.max(0, Math.min(bins - 1, Math.floor(((v + limit) / (2 * limit)) * bins)))]++;
     const top = 1, density = (count) => Math.min(top, count / x.length / ((2 * limit) / bins));
     const base = height - 18, w = width / bins;
-    c.scale(ratio, ratio);
-    c.fillStyle = style.getPropertyValue("--curve-a");
+    c.fillStyle = colour("curve-a");
     counts.forEach((count, i) => {
       const h = (density(count) / top) * (base - 4);
       c.fillRect(i * w, base - h, w - 1, h);
     });
-    c.strokeStyle = style.getPropertyValue("--curve-b");
+    c.strokeStyle = colour("curve-b");
     c.lineWidth = 2;
     c.setLineDash([6, 3]);
     c.beginPath();
@@ -116,8 +102,7 @@ DDPM.forward = (element, props, watch, server) => {
       c.lineTo(i, base - (Math.exp((-v * v) / 2) / Math.sqrt(2 * Math.PI) / top) * (base - 4));
     }
     c.stroke();
-    c.fillStyle = style.getPropertyValue("--muted");
-    c.font = "12px system-ui, sans-serif";
+    c.fillStyle = colour("muted");
     c.textAlign = "center";
     for (const v of [-2, 0, 2]) c.fillText(String(v).replace("-", "−"), ((v + limit) / (2 * limit)) * width, height - 4);
   }

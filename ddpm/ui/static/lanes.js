@@ -104,7 +104,7 @@ DDPM.LaneView = class {
       this.stage.show(this.keys[i], frame.x);
       const digits = frame.t < 0 && packet ? packet.lanes[i].digits : null;
       const marks = digits ? digits.map((d, k) => ({ text: String(d), wrong: Boolean(asked) && asked[k] >= 0 && asked[k] !== d })) : null;
-      if (JSON.stringify(marks) !== JSON.stringify(this.stage.panes.get(this.keys[i]).marks)) this.stage.mark(this.keys[i], marks);
+      this.stage.mark(this.keys[i], marks);
     });
     this.timeline.say(`${evaluations} evaluation${evaluations === 1 ? "" : "s"}`);
   }
@@ -117,7 +117,6 @@ DDPM.race = (element, props, watch, server) => {
     file: () => `race-${view.run.id.slice(0, 6)}.png`,
   });
   view.stage.arrange(view.keys.slice(0, 3));
-  DDPM.tabs.race = { lanes: () => DDPM.tabs.laneEditor.read() };
   watch("value", () => view.receive(props.value));
 };
 
@@ -131,7 +130,7 @@ DDPM.knob = (element, props, watch, server) => {
 };
 
 // The lanes of a race, each with its own controls.
-DDPM.laneEditor = (root, { samplers, spacings, suited, lanes: start }) => {
+DDPM.laneEditor = (root, { samplers, spacings, suited, lanes: start, fewest }) => {
   const lanes = [];
 
   function choice(parent, options, value, label) {
@@ -171,7 +170,7 @@ DDPM.laneEditor = (root, { samplers, spacings, suited, lanes: start }) => {
     lanes.push({ card, read: () => ({ sampler: sampler.value, steps: value(steps), eta: value(eta), guidance: value(guidance), spacing: spacing.value }) });
   });
 
-  const row = DDPM.el("div", "row many", root);
+  const row = DDPM.el("div", "row", root);
   let count = 3;
   const button = (text, by) => {
     const node = DDPM.el("button", "", row, text);
@@ -182,9 +181,9 @@ DDPM.laneEditor = (root, { samplers, spacings, suited, lanes: start }) => {
   const fewer = button("− lane", -1), another = button("+ lane", 1);
   function arrange() {
     lanes.forEach(({ card }, i) => { card.hidden = i >= count; });
-    fewer.disabled = count <= 2;
-    another.disabled = count >= 4;
+    fewer.disabled = count <= fewest;
+    another.disabled = count >= lanes.length;
   }
   arrange();
-  DDPM.tabs.laneEditor = { read: () => lanes.slice(0, count).map((lane) => lane.read()) };
+  DDPM.tabs.race = { lanes: () => lanes.slice(0, count).map((lane) => lane.read()) };
 };

@@ -1,16 +1,28 @@
 // The forward process in the page: x_t = sqrt(alphas_bar) x0 + sqrt(1 - alphas_bar) eps, for each schedule.
 "use strict";
 
-DDPM.SCHEDULES = (() => {
-  const dB = (a) => 10 * Math.log10((a * a) / (1 - a * a)); // of sqrt(alphas_bar)
-  return {
-    KINDS: ["linear", "cosine", "log_snr"],
-    NAMES: { linear: "linear", cosine: "cosine", log_snr: "log-SNR" },
-    CURVES: { linear: { colour: "b", dash: [8, 4] }, cosine: { colour: "a" }, log_snr: { colour: "d", dash: [2, 3] } },
-    dB,
-    decibels: (a) => dB(a).toFixed(1).replace("-", "−"),
-  };
-})();
+DDPM.SCHEDULES = {
+  KINDS: ["linear", "cosine", "log_snr"],
+  NAMES: { linear: "linear", cosine: "cosine", log_snr: "log-SNR" },
+  CURVES: { linear: { colour: "b", dash: [8, 4] }, cosine: { colour: "a" }, log_snr: { colour: "d", dash: [2, 3] } },
+  dB: (a) => 10 * Math.log10((a * a) / (1 - a * a)), // of sqrt(alphas_bar)
+  decibels: (a) => DDPM.SCHEDULES.dB(a).toFixed(1).replace("-", "−"),
+
+  // alphas_bar of each, for a timeline.
+  curves({ signal }) {
+    const { KINDS, NAMES, CURVES } = DDPM.SCHEDULES;
+    return KINDS.map((kind) => ({ label: `ᾱ ${NAMES[kind]}`, y: signal[kind].map((a) => a * a), mark: true, ...CURVES[kind] }));
+  },
+};
+
+// A timeline whose positions are t.
+DDPM.noiseTimeline = (root, onseek) => {
+  const timeline = new DDPM.Timeline(root, {
+    label: "t, the noise level", count: 1000, ends: ["t = 0, clean", "t = 999, noise"], frameMs: 40, onseek,
+  });
+  timeline.stride = 8;
+  return timeline;
+};
 
 // What the server sent, with the picture as bytes and the noise as floats.
 DDPM.unpack = (packet) => {

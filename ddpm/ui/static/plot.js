@@ -4,7 +4,7 @@
 DDPM.Plot = class {
   static PAD = { left: 46, right: 12, top: 8, bottom: 24 };
 
-  // label: for screen readers.  x, y: {min, max, ticks: [value, ...], log, unit, name}.
+  // label: for screen readers.  x, y: {min, max, ticks: [value, ...], log}.
   constructor(root, { label, x, y }) {
     this.canvas = DDPM.el("canvas", "plot", root);
     this.canvas.setAttribute("role", "img");
@@ -28,7 +28,7 @@ DDPM.Plot = class {
     const w = width - left - right, h = height - top - bottom;
     const share = ({ log, min, max }, v) => (log ? Math.log(v / min) / Math.log(max / min) : (v - min) / (max - min));
     const px = (v) => left + share(this.x, v) * w, py = (v) => top + (1 - share(this.y, v)) * h;
-    const text = (v, unit = "") => String(v).replace("-", "−") + unit;
+    const text = (v) => String(v).replace("-", "−");
     c.fillStyle = colour("plot");
     c.fillRect(left, top, w, h);
     c.fillStyle = colour("muted");
@@ -37,7 +37,7 @@ DDPM.Plot = class {
     c.textAlign = "right";
     c.textBaseline = "middle";
     for (const v of this.y.ticks) {
-      c.fillText(text(v, this.y.unit), left - 6, py(v));
+      c.fillText(text(v), left - 6, py(v));
       c.beginPath();
       c.moveTo(left, py(v));
       c.lineTo(left + w, py(v));
@@ -45,7 +45,7 @@ DDPM.Plot = class {
     }
     c.textAlign = "center";
     c.textBaseline = "alphabetic";
-    for (const v of this.x.ticks) c.fillText(text(v, this.x.unit), px(v), height - 7);
+    for (const v of this.x.ticks) c.fillText(text(v), px(v), height - 7);
     c.save();
     c.beginPath();
     c.rect(left - 6, top - 6, w + 12, h + 12);
@@ -76,7 +76,7 @@ DDPM.Plot = class {
       c.strokeStyle = c.fillStyle = colour(`curve-${point.colour}`);
       c.lineWidth = 2;
       this.bar(c, px(point.x), py(this.inside(point.low)), py(this.inside(point.high)));
-      this.shape(c, point.shape, px(point.x), py(point.y), 7);
+      this.shape(c, point.shape, px(point.x), py(this.inside(point.y)), 7);
       c.strokeStyle = colour("ink");
       c.stroke();
     }
@@ -108,7 +108,7 @@ DDPM.Plot = class {
   }
 };
 
-// What each curve is: [{label, colour, dash, shape}] as keys in `node`.
+// What each curve is: [{label, colour, dash}] as keys in `node`.
 DDPM.legend = (node, curves) => {
   node.replaceChildren();
   for (const { label, colour, dash } of curves.filter((curve) => curve.label)) {

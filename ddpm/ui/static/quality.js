@@ -3,10 +3,10 @@
 
 DDPM.quality = (element, props, watch) => {
   const LINES = {
-    ddpm: { label: "DDPM", colour: "b", dash: [8, 4], shape: "square" },
-    ddim: { label: "DDIM", colour: "a", shape: "circle" },
-    dpmpp: { label: "DPM-Solver++", colour: "d", dash: [2, 3], shape: "triangle" },
-    heun: { label: "Heun", colour: "e", dash: [10, 3], shape: "down" },
+    ddpm: { label: "DDPM", shape: "square", ...DDPM.LANES[0] },
+    ddim: { label: "DDIM", shape: "circle", ...DDPM.LANES[1] },
+    dpmpp: { label: "DPM-Solver++", shape: "triangle", ...DDPM.LANES[2] },
+    heun: { label: "Heun", shape: "down", ...DDPM.LANES[3] },
   };
   const NOISY = { colour: "a", dash: [3, 3], shape: "diamond" }; // DDIM with fresh noise
   const root = element.querySelector(".view");
@@ -62,7 +62,7 @@ DDPM.quality = (element, props, watch) => {
     const points = [...live.values()];
     const look = (p) => ({ x: p.evaluations, colour: LINES[p.sampler].colour, shape: LINES[p.sampler].shape });
     fid.set(lines.map(line((p) => p.fid_over_floor, (p) => (2 * p.fid_error) / p.fid_floor)), points.map((p) => ({
-      ...look(p), y: Math.max(p.fid_over_floor, 0.6), low: p.fid_over_floor - p.fid_error, high: p.fid_over_floor + p.fid_error,
+      ...look(p), y: p.fid_over_floor, low: p.fid_over_floor - p.fid_error, high: p.fid_over_floor + p.fid_error,
     })));
     read.set(lines.map(line((p) => p.accuracy === null ? null : 100 * p.accuracy)), points.filter((p) => p.accuracy !== null).map((p) => ({
       ...look(p), y: 100 * p.accuracy, low: 100 * p.accuracy_between[0], high: 100 * p.accuracy_between[1],

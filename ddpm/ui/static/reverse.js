@@ -29,7 +29,7 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
     if (packet.parent) return receiveBranch(packet);
     if (packet.run !== run.id) begin(packet);
     add(packet.frames);
-    const cost = `${packet.evaluations} network evaluations, ${packet.seconds.toFixed(1)} s`;
+    const cost = costOf(packet);
     if (packet.done) {
       const end = packet.error || (packet.stopped ? `Stopped at step ${packet.step} of ${packet.num_steps}` : `${packet.num_steps} steps`);
       run.finish = () => {
@@ -53,11 +53,10 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
       timeline.pause();
       stage.show("b", null);
       stage.arrange(["x", "b"]);
-      root.dataset.branch = packet.run;
     }
     for (const frame of packet.frames) branch.frames[frame.k] = decode(frame);
     if (packet.frames.length) timeline.seek(branch.frames.length - 1);
-    const cost = `${packet.evaluations} network evaluations, ${packet.seconds.toFixed(1)} s`;
+    const cost = costOf(packet);
     if (packet.error) status.say(packet.error, true);
     else if (packet.done) {
       status.say(`${packet.stopped ? "Branch stopped" : "Two futures"}: ${cost}. Drag the playhead to see where they part.`);
@@ -65,17 +64,18 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
     } else status.say(`Branch: step ${packet.step} of ${packet.num_steps}, ${cost}`);
   }
 
+  const costOf = (packet) => `${packet.evaluations} network evaluations, ${packet.seconds.toFixed(1)} s`;
+
   const decode = (frame) => ({ ...frame, x: DDPM.bytes(frame.x), h: DDPM.bytes(frame.h) });
 
   function begin(packet) {
     branch = null;
-    delete root.dataset.branch;
     stage.arrange(["x", "h"]);
     timeline.pause();
     timeline.position = 0;
     for (const button of saving) button.disabled = true;
     root.dataset.run = packet.run;
-    run = { id: packet.run, frames: [], total: packet.total, sampler: packet.sampler };
+    run = { id: packet.run, frames: [], total: packet.total };
     stage.shape(packet.n, packet.size, packet.channels);
     timeline.ends = [`t = ${packet.times[0]}, noise`, "clean"];
     timeline.setCount(packet.total, 0);
@@ -122,17 +122,15 @@ DDPM.reverse = (element, props, watch, server, trigger) => {
   // The guesses for one digit along its run, and what the judge reads in each: when does it become what it is?
   async function showLife(i) {
     const { id, frames } = run, there = frames.map((frame, k) => k).filter((k) => frames[k]), length = stage.size * stage.size * stage.channels;
-    const shown = Array.from({ length: Math.min(10, there.length) }, (_, j) => there[Math.round((j * (there.length - 1)) / Math.max(1, Math.min(10, there.length) - 1))]);
+    const count = Math.min(10, there.length);
+    const shown = Array.from({ length: count }, (_, j) => there[Math.round((j * (there.length - 1)) / Math.max(1, count - 1))]);
     film.replaceChildren();
     reading.textContent = "The judge reads…";
     const texts = new Map(shown.map((k) => {
-      const { t, h } = frames[k], button = DDPM.el("button", "", film);
-      button.type = "button";
-      button.title = t < 0 ? "finished" : `t = ${t}`;
-      button.setAttribute("aria-label", button.title);
-      button.addEventListener("click", () => { timeline.pause(); timeline.seek(k); });
-      DDPM.thumbnail(DDPM.el("canvas", "", button), h.slice(i * length, (i + 1) * length), stage.size, stage.channels);
-      return [k, DDPM.el("span", "", button)];
+      const { t, h } = frames[k];
+      const { canvas, text } = DDPM.filmFrame(film, t < 0 ? "finished" : `t = ${t}`, () => { timeline.pause(); timeline.seek(k); });
+      DDPM.thumbnail(canvas, h.slice(i * length, (i + 1) * length), stage.size, stage.channels);
+      return [k, text];
     }));
     const answer = await server.readings({ run: id, i });
     if (id !== run.id || i !== enlarged.i) return;

@@ -4,11 +4,10 @@
 DDPM.schedules = (element, props, watch) => {
   const TIMES = [0, 125, 250, 375, 500, 625, 750, 875, 999];
   const root = element.querySelector(".view");
-  const { KINDS, NAMES, CURVES, dB, decibels } = DDPM.SCHEDULES;
+  const { KINDS, NAMES, decibels } = DDPM.SCHEDULES;
   const stage = new DDPM.Stage(root, KINDS.map((key) => ({ key, label: NAMES[key] })), { n: TIMES.length, columns: TIMES.length });
   const status = new DDPM.Status(root, "");
-  const timeline = new DDPM.Timeline(root, { label: "t, the noise level", count: 1000, ends: ["t = 0, clean", "t = 999, noise"], frameMs: 40, onseek: show });
-  timeline.stride = 8;
+  const timeline = DDPM.noiseTimeline(root, show);
   const ratios = new DDPM.SignalToNoise("#schedules-margin");
   let state = {};
 
@@ -18,7 +17,7 @@ DDPM.schedules = (element, props, watch) => {
     state = { ...state, ...DDPM.unpack(packet) };
     if (!state.x0 || state.x0.length !== state.eps?.length) return;
     stage.shape(TIMES.length, state.size, state.channels);
-    timeline.setCurves(KINDS.map((kind) => ({ label: `ᾱ ${NAMES[kind]}`, y: state.signal[kind].map((a) => a * a), mark: true, ...CURVES[kind] })));
+    timeline.setCurves(DDPM.SCHEDULES.curves(state));
     for (const kind of KINDS) {
       const strip = new Uint8ClampedArray(TIMES.length * state.x0.length);
       TIMES.forEach((t, i) => strip.set(DDPM.shown(DDPM.mix(state, t, kind)), i * state.x0.length));

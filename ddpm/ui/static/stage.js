@@ -48,6 +48,16 @@ DDPM.thumbnail = (canvas, bytes, size, channels) => {
   canvas.getContext("2d").putImageData(image, 0, 0);
 };
 
+// A small picture that can be pressed, in a row of them; a line of text may stand under it.
+DDPM.filmFrame = (film, title, act) => {
+  const button = DDPM.el("button", "", film);
+  button.type = "button";
+  button.title = title;
+  button.setAttribute("aria-label", title);
+  button.addEventListener("click", act);
+  return { button, canvas: DDPM.el("canvas", "", button), text: DDPM.el("span", "", button) };
+};
+
 DDPM.Stage = class {
   static GAP = 2; // CSS pixels, between tiles of a pane
   static PANE_GAP = 20; // CSS pixels, between panes
@@ -101,7 +111,7 @@ DDPM.Stage = class {
   // marks: [{text, wrong}], one in the corner of each picture, or null.
   mark(key, marks) {
     const pane = this.panes.get(key);
-    if (marks === pane.marks) return;
+    if (JSON.stringify(marks) === JSON.stringify(pane.marks)) return;
     pane.marks = marks;
     pane.canvas.setAttribute("aria-label", pane.caption.textContent + (marks ? `: read as ${marks.map((m) => m.text).join(", ")}` : ""));
     this.draw(pane);
