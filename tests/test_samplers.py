@@ -482,26 +482,3 @@ def test_every_sampler_with_every_model_and_spacing_from_1_step_to_all(sampler, 
             options = {"sampler": sampler, "spacing": spacing, "num_steps": steps}
             *_, last = chain(Model(prediction), make_schedule(T, kind=kind), 2, **options)
             assert last.x_t.isfinite().all() and last.x_t.abs().max() <= 1
-
-
-@pytest.mark.parametrize(("sampler", "eta"), [("ddpm", 0), ("ddim", 0), ("ddim", 0.7), ("heun", 0)])
-def test_going_on_from_a_step_is_what_would_have_followed(sampler, eta):
-    options = {"sampler": sampler, "eta": eta, "num_steps": 6, "seed": 4}
-    whole = list(reverse_process(Model(), make_schedule(T), 2, **options))
-    for i in (0, 2, 5):
-        rest = list(reverse_process(Model(), make_schedule(T), 2, **options, start=(i, whole[i].x_t)))
-        assert [(m.i, m.t) for m in rest] == [(m.i, m.t) for m in whole[i:]]
-        for ours, theirs in zip(rest, whole[i:], strict=True):
-            torch.testing.assert_close(ours.x_t, theirs.x_t, rtol=0, atol=0)
-    if eta or sampler == "ddpm":
-        other = list(reverse_process(Model(), make_schedule(T), 2, **options | {"seed": 5}, start=(2, whole[2].x_t)))
-        assert not torch.allclose(other[-1].x_t, whole[-1].x_t, atol=1e-3)
-
-
-def test_dpmpp_goes_on_at_first_order():
-    options = {"sampler": "dpmpp", "num_steps": 6, "seed": 4}
-    whole = list(reverse_process(Model(), make_schedule(T), 2, **options))
-    rest = list(reverse_process(Model(), make_schedule(T), 2, **options, start=(2, whole[2].x_t)))
-    ddim = list(reverse_process(Model(), make_schedule(T), 2, **options | {"sampler": "ddim"}, start=(2, whole[2].x_t)))
-    torch.testing.assert_close(rest[1].x_t, ddim[1].x_t, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(rest[1].x_t, whole[3].x_t, atol=1e-4)

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import reversing
 import torch
 from pages import Window, handler, picture
 
@@ -16,14 +17,14 @@ from ddpm.data import to_uint8
 from ddpm.evaluate import evaluate, real_scores
 from ddpm.samplers import reverse_process
 from ddpm.train import build_model
-from ddpm.ui import build, compare, lanes, parts, quality, sampling
+from ddpm.ui import build, compare, lanes, parts, quality
 from ddpm.ui.weights import wrap
 
 HOW = {"sampler": "ddim", "steps": 4, "guidance": 1, "middle": False, "eta": 0}
 
 
-def settings(library, n=2, choice="all in turn", seed=3, weights_id="mnist", **how):
-    return sampling.Settings.check(library, n, choice, seed, weights_id, **HOW | how)
+def settings(library, **changes):
+    return reversing.settings(library, **HOW | changes)
 
 
 def run(race):

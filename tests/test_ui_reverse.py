@@ -1,40 +1,23 @@
 """What the Reverse tab computes, without a browser."""
 
 import asyncio
-import base64
-import dataclasses
-import io
 import math
 
-import gradio as gr
 import numpy as np
 import pytest
 import torch
 from pages import Window, handler, picture
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from reversing import reverse_tab, run, settings
 
 import ddpm
-from ddpm import metrics
 from ddpm.config import ModelConfig, SamplingConfig
 from ddpm.data import to_uint8
 from ddpm.samplers import reverse_process
 from ddpm.train import build_model
-from ddpm.ui import parts, reverse, sampling
-from ddpm.ui import recipe as recipes
+from ddpm.ui import parts, sampling
 from ddpm.ui.engine import Engine
 from ddpm.ui.equations import coefficients
 from ddpm.ui.weights import wrap
-
-
-def settings(library, **changes):
-    asked = {"n": 2, "choice": "all in turn", "sampler": "ddim", "steps": 4, "guidance": 2, "eta": 0, "seed": 3}
-    asked["middle"] = False
-    return sampling.Settings.check(library, **asked | {"weights_id": "mnist"} | changes)
-
-
-def run(trajectory):
-    return [frame for frame in trajectory.steps() if frame]
 
 
 def test_frames_are_those_of_reverse_process(library):
@@ -217,13 +200,6 @@ def test_kept_things_go_when_there_are_too_many():
     assert kept.get(["4"]) is None
 
 
-def reverse_tab(library):
-    engine = Engine()
-    with gr.Blocks() as demo:
-        reverse.build(engine, library, demo, gr.Dropdown(library.shipped, value="mnist"))
-    return demo, engine, {b.elem_id: b for b in demo.blocks.values() if getattr(b, "elem_id", None)}
-
-
 def test_a_closed_tab_and_a_second_generate_end_the_first(library):
     demo, engine = reverse_tab(library)[:2]
     generate = handler(demo, "reverse-generate")
@@ -264,87 +240,6 @@ def test_frames_that_the_page_missed_are_sent_again(library):
         assert view.replay(bad) == {"frames": []}
 
 
-def finished(library, **changes):
-    trajectory = sampling.Trajectory(settings(library, **changes))
-    run(trajectory)
-    return trajectory
-
-
-@pytest.mark.parametrize("kind", ["png", "gif"])
-def test_a_saved_picture_holds_its_recipe_and_its_pixels(library, kind):
-    trajectory = finished(library, n=5, steps=6)
-    data = recipes.save(trajectory.frames, trajectory.settings, kind)
-    recipe = recipes.read_recipe(base64.b64encode(data[: recipes.HEAD_BYTES]).decode())
-    asked = {"n": 5, "class": "all in turn", "sampler": "ddim", "steps": 6, "guidance": 2, "eta": 0, "seed": 3}
-    asked |= {"middle": False, "variance": "small", "spacing": "linspace", "clip": True}
-    assert recipe == {"ddpm": ddpm.__version__, "weights": "mnist"} | asked
-    with Image.open(io.BytesIO(data)) as opened:
-        assert opened.size == ((3 * 34 + 2) * 4, (2 * 34 + 2) * 4)
-        assert getattr(opened, "n_frames", 1) == (7 if kind == "gif" else 1)
-        opened.seek(opened.n_frames - 1 if kind == "gif" else 0)
-        shown = np.asarray(opened.convert("L"))[8:136:4, 8:136:4]
-    exact = picture(trajectory.frames[-1]["x"])[:1024].reshape(32, 32).astype(int)
-    assert np.abs(shown.astype(int) - exact).max() <= (3 if kind == "gif" else 0)
-
-
-def test_a_recipe_makes_the_same_digits_again(library):
-    first = finished(library, n=3, sampler="ddpm", steps=5, guidance=1.5, seed=11, variance="large", clip=False)
-    recipe = first.settings.recipe()
-    recipe |= {"choice": recipe["class"], "weights_id": recipe["weights"]}
-    again = sampling.Trajectory(sampling.Settings.check(library, **{name: recipe[name] for name in reverse.FIELDS}))
-    assert run(again) == first.frames
-
-
-def test_files_without_a_recipe_are_refused_in_words():
-    plain = io.BytesIO()
-    Image.new("L", (8, 8)).save(plain, "PNG")
-    evil = io.BytesIO()
-    text = PngInfo()
-    text.add_text("ddpm", "[" * 100_000)
-    Image.new("L", (8, 8)).save(evil, "PNG", pnginfo=text)
-    cases = [None, 7, "", "%%%", base64.b64encode(b"hello").decode(), "A" * 300_000]
-    cases += [base64.b64encode(file.getvalue()).decode() for file in (plain, evil)]
-    for case in cases:
-        with pytest.raises(ValueError, match="no recipe"):
-            recipes.read_recipe(case)
-
-
-class Dropped:
-    def __init__(self, data):
-        self._data = {"head": base64.b64encode(data[: recipes.HEAD_BYTES]).decode()}
-
-
-def test_a_dropped_file_restores_all_or_nothing(library):
-    demo, *_ = reverse_tab(library)
-    restore = next(f.fn for f in demo.fns.values() if f.name == "restore")
-    asked = {"n": 7, "sampler": "ddim", "steps": 9, "guidance": 1, "middle": True, "eta": 0.5, "variance": "large"}
-    asked |= {"spacing": "trailing", "clip": False, "seed": 21, "choice": "3"}
-    trajectory = finished(library, **asked)
-    *good, said = restore("mnist", Dropped(recipes.save(trajectory.frames, trajectory.settings, "png")))
-    good = dict(zip(reverse.FIELDS, good, strict=True))
-    assert good.pop("choice")["value"] == asked.pop("choice") and "restored" in said["notice"]
-    assert good == asked | {"weights_id": "mnist"}
-
-    gone = dataclasses.replace(trajectory.settings.weights, label="trained elsewhere")
-    elsewhere = dataclasses.replace(trajectory.settings, weights_id="gone", weights=gone)
-    answer = restore("mnist", Dropped(recipes.save(trajectory.frames, elsewhere, "gif")))
-    assert answer[reverse.FIELDS.index("weights_id")] == "mnist" and "not here" in answer[-1]["notice"]
-    wrong = dataclasses.replace(trajectory.settings, how=SamplingConfig("ddim", 2000))
-    refused = restore("mnist", Dropped(recipes.save(trajectory.frames, wrong, "png")))
-    assert "Steps" in refused[-1]["error"] and refused[:-1] == [gr.skip()] * len(reverse.FIELDS)
-
-
-def test_a_file_from_before_a_choice_existed_means_what_was_done_then(library, monkeypatch):
-    demo, *_ = reverse_tab(library)
-    restore = next(f.fn for f in demo.fns.values() if f.name == "restore")
-    trajectory = finished(library, guidance=2)
-    old = {k: v for k, v in trajectory.settings.recipe().items() if k not in reverse.BEFORE}
-    monkeypatch.setattr(sampling.Settings, "recipe", lambda self: old)
-    *answer, said = restore("mnist", Dropped(recipes.save(trajectory.frames, trajectory.settings, "png")))
-    answer = dict(zip(reverse.FIELDS, answer, strict=True))
-    assert {name: answer[name] for name in reverse.BEFORE} == reverse.BEFORE and "restored" in said["notice"]
-
-
 def test_a_picture_of_a_run_that_is_gone_says_what_to_do(library):
     *_, named = reverse_tab(library)
     for asked in (None, {}, {"run": "guess", "kind": "png"}, {"run": ["x"], "kind": "gif"}):
@@ -373,80 +268,3 @@ def test_what_it_costs_is_measured(library, monkeypatch):
     assert "about 19.0 s here" in asyncio.run(costs.sentence(settings(library, steps=10, sampler="heun", guidance=1)))
     alone = asyncio.run(costs.sentence(settings(library, steps=1, sampler="heun", guidance=1)))
     assert alone.startswith("1 step: 1 network evaluation,")
-
-
-def test_a_branch_that_changes_nothing_is_the_same_future(library):
-    parent = finished(library, n=3, steps=6, eta=0.7)
-    branch = sampling.Trajectory.branch(parent, 2, parent.settings)
-    frames = run(branch)
-    assert branch.frames[:2] == parent.frames[:2] and frames == branch.frames[2:]
-    for ours, theirs in zip(branch.frames, parent.frames, strict=True):
-        assert {k: ours[k] for k in "kitsxhc"} == {k: theirs[k] for k in "kitsxhc"}
-    packet = branch.packet(frames)
-    assert (packet["parent"], packet["from"], packet["what"]) == (parent.id, 2, "all in turn, DDIM, seed 3")
-    assert packet["evaluations"] == 2 * 4, "four guided steps of its own"
-
-
-@pytest.mark.parametrize("changes", [{"choice": "7"}, {"guidance": 5}, {"sampler": "ddpm"}, {"eta": 1, "seed": 9}])
-def test_a_branch_shares_the_past_and_not_the_future(library, changes):
-    parent = finished(library, n=3, steps=6, eta=0.7)
-    other = settings(library, **{"n": 1, "steps": 500, "spacing": "trailing", "eta": 0.7} | changes)
-    branch = sampling.Trajectory.branch(parent, 3, other)
-    run(branch)
-    assert [f["t"] for f in branch.frames] == [f["t"] for f in parent.frames]
-    assert branch.frames[:3] == parent.frames[:3] and branch.frames[3]["x"] == parent.frames[3]["x"]
-    assert branch.frames[-1]["x"] != parent.frames[-1]["x"]
-
-
-def test_a_branch_of_a_long_run_starts_from_what_was_and_not_from_its_picture(library):
-    parent = finished(library, n=2, steps=200, eta=0)
-    branch = sampling.Trajectory.branch(parent, 50, parent.settings)
-    run(branch)
-    assert [f["x"] for f in branch.frames] == [f["x"] for f in parent.frames]
-    assert [f["i"] for f in branch.frames] == [f["i"] for f in parent.frames]
-
-
-def test_what_cannot_branch_says_so(library):
-    demo, *_ = reverse_tab(library)
-    fork = handler(demo, "reverse-branch")
-    asked = (2, "none", 0, "mnist", "ddim", 5, 1, False, 0, "small", "linspace", True)
-
-    async def press(at):
-        return [packet async for packet in fork(Window("a"), at, *asked)][-1]
-
-    async def generate():
-        return [packet async for packet in handler(demo, "reverse-generate")(Window("a"), *asked)][-1]
-
-    for at in (None, {}, {"run": "guess", "k": 0}, [], {"run": ["x"]}):
-        assert "Press Generate" in asyncio.run(press(at))["error"]
-    run_id = asyncio.run(generate())["run"]
-    for k, words in ((99, "Frame"), (None, "Frame"), ("1", "Frame"), (5, "Drag the playhead back")):
-        assert words in asyncio.run(press({"run": run_id, "k": k}))["error"]
-    assert asyncio.run(press({"run": run_id, "k": 2}))["done"]
-    config = ModelConfig(base=8, mults=(1,), num_classes=10, patch_size=4)
-    library.put("secret", wrap(build_model(config), ddpm.make_schedule(), "linear", "mine", "mnist"))
-    parent = finished(library)
-    with pytest.raises(ValueError, match="Branch with the weights"):
-        sampling.Trajectory.branch(parent, 1, settings(library, weights_id="secret"))
-
-
-def test_the_judge_reads_one_digits_guesses_along_the_way(library, monkeypatch):
-    demo, _, named = reverse_tab(library)
-    view, seen = named["reverse-view"], []
-    read = metrics.read
-    monkeypatch.setattr(reverse.metrics, "read", lambda images: seen.append(images) or read(images))
-
-    async def generate():
-        asked = (3, "all in turn", 0, "mnist", "ddim", 4, 1, False, 0, "small", "linspace", True)
-        return [packet async for packet in handler(demo, "reverse-generate")(Window("a"), *asked)]
-
-    packets = asyncio.run(generate())
-    answer = asyncio.run(view.readings({"run": packets[0]["run"], "i": 2}))
-    assert len(answer["digits"]) == len(answer["confidence"]) == 5
-    frames = [frame for packet in packets for frame in packet["frames"]]
-    for shown, frame in zip(seen[0], frames, strict=True):
-        assert np.array_equal(shown.numpy().ravel(), picture(frame["h"]).reshape(3, 1024)[2])
-    for i in (3, -1, None, "0"):
-        assert "Digit" in asyncio.run(view.readings({"run": packets[0]["run"], "i": i}))["error"]
-    for asked in (None, {}, {"run": "guess", "i": 0}):
-        assert "finish" in asyncio.run(view.readings(asked))["error"]
