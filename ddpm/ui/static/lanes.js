@@ -112,7 +112,7 @@ DDPM.LaneView = class {
 
 DDPM.race = (element, props, watch, server) => {
   const view = new DDPM.LaneView(element.querySelector(".view"), server, {
-    count: 4, race: true, stage: { n: 6, foot: 40, captionWidth: 150 }, idle: "Nothing raced yet.",
+    count: 4, race: true, stage: { n: 6, foot: 40, captionWidth: 195, tall: 2.5 }, idle: "Nothing raced yet.",
     empty: "Press Race: each lane turns the same noise into digits, in its own way.",
     file: () => `race-${view.run.id.slice(0, 6)}.png`,
   });
