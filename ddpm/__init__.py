@@ -6,7 +6,7 @@ Read schedule, diffusion, unet, train, samplers, in that order, beside Ho, Jain,
 from .checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from .config import PRESETS, Config, ModelConfig, ScheduleConfig, TrainConfig
 from .data import DataError, Dataset, Loader, from_uint8, get_loader, load_dataset, to_uint8
-from .diffusion import posterior, q_sample, target, to_x0_eps
+from .diffusion import forward_step, posterior, q_sample, target, to_x0_eps
 from .ema import EMA
 from .guidance import Guided, drop_labels
 from .samplers import (
@@ -55,6 +55,7 @@ __all__ = [
     "dpmpp_step",
     "drop_labels",
     "fit",
+    "forward_step",
     "from_uint8",
     "gather",
     "get_loader",

@@ -1,7 +1,8 @@
 """Checkpoint folders: config.json, model.safetensors (averaged weights, float16), README.md.  Nothing is unpickled.
 
 A file appears whole or not at all: written beside its place, synced, then renamed over it.  config.json is written last
-and names the sha256 of the weights, so that a pair that does not belong together is seen.
+and names the sha256 of the weights, so that a pair that does not belong together is seen.  Who saves holds the folder's
+lock, so that of two processes the files of one end up there, not some of each.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +26,11 @@ from torch import Tensor
 from .config import Config, from_dict, to_dict
 from .schedule import Schedule, build_schedule
 from .unet import UNet
+
+try:
+    import fcntl
+except ImportError:  # Windows: there a folder is for one process at a time
+    fcntl = None
 
 VERSION = 1
 CONFIG, WEIGHTS, CARD, TRAINING = "config.json", "model.safetensors", "README.md", "training.safetensors"
@@ -70,6 +78,44 @@ def write_together(files: dict[Path, bytes]) -> None:
         raise
 
 
+def lock(folder: Path, wait: bool = False) -> int | None:
+    """Take the lock of a folder, which whoever closes what this returns, or ends, lets go.
+
+    Returns None if there is no such folder or, unless it waits, if somebody else has the lock.
+    """
+    if not folder.is_dir():
+        return None
+    if fcntl is None:
+        return os.open(os.devnull, os.O_RDONLY)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    except OSError:  # a file system without locks: there, too, a folder is for one process at a time
+        pass
+    return handle
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Nobody else saves a checkpoint here meanwhile; so what lies unfinished is of one that was killed, and goes."""
+    handle = lock(folder, wait=True)
+    try:
+        remove_unfinished(folder, CARD, WEIGHTS, CONFIG)
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_unfinished(folder: Path, *names: str) -> None:
+    """What writers of these files have left that did not live to rename it.  Nobody may be writing them now."""
+    for name in names:
+        for path in folder.glob(f"{name}*.tmp"):
+            path.unlink(missing_ok=True)
+
+
 def save_checkpoint(
     folder: str | Path, model: nn.Module, config: Config, info: dict[str, Any] | None = None, card: str | None = None
 ) -> None:
@@ -84,15 +130,19 @@ def save_checkpoint(
     described = {"version": VERSION, "weights_sha256": hashlib.sha256(weights).hexdigest()} | to_dict(config)
     text = json.dumps(described | {"info": info or {}}, indent=2) + "\n"
     files = {folder / WEIGHTS: weights, folder / CONFIG: text.encode()}
-    write_together(files if card is None else {folder / CARD: card.encode()} | files)
+    with alone_in(folder):
+        write_together(files if card is None else {folder / CARD: card.encode()} | files)
 
 
 def save_info(folder: str | Path, info: dict[str, Any], card: str) -> None:
     """Say something else about a checkpoint: a new `info` and model card beside the weights it has."""
     folder = Path(folder)
-    described = _read_config(folder / CONFIG) | {"info": info}
-    files = {CARD: card, CONFIG: json.dumps(described, indent=2) + "\n"}
-    write_together({folder / name: text.encode() for name, text in files.items()})
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a checkpoint folder")
+    with alone_in(folder):
+        described = _read_config(folder / CONFIG) | {"info": info}
+        files = {CARD: card, CONFIG: json.dumps(described, indent=2) + "\n"}
+        write_together({folder / name: text.encode() for name, text in files.items()})
 
 
 def load_checkpoint(path_or_hub_id: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
@@ -162,7 +212,8 @@ def _read_weights(path: Path, sha256: Any, expected: dict[str, tuple[int, ...]])
         raise CheckpointError(f"{path} cannot be read ({error})") from error
     if hashlib.sha256(raw).hexdigest() != sha256:
         raise CheckpointError(
-            f"{path} is damaged, or belongs to another {CONFIG}: its sha256 is not the one named there"
+            f"{path} is damaged, or belongs to another {CONFIG}: its sha256 is not the one named there. If it is just "
+            f"being saved, try again; otherwise save or copy the folder again"
         )
     try:
         tensors = safetensors.torch.load(raw)

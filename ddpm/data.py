@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +17,7 @@ from torch import Tensor
 ASSETS = Path(__file__).parent / "assets"
 TORCHVISION = {"mnist": "MNIST", "fashion": "FashionMNIST", "cifar10": "CIFAR10"}
 NAMES = ("bundled", *TORCHVISION, "folder:PATH")
+DOWNLOADING = threading.Lock()  # two that write one file spoil it
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
@@ -99,9 +103,19 @@ def _load_bundled(img_size: int) -> Dataset:
 def _load_torchvision(name: str, data_dir: Path, train: bool, img_size: int, download: bool) -> Dataset:
     from torchvision import datasets  # half a second that only those who need it should pay
 
+    def read() -> Any:
+        return getattr(datasets, TORCHVISION[name])(root=str(data_dir), train=train, download=download)
+
+    unusable = (OSError, RuntimeError, ValueError, AssertionError, EOFError)  # the last three: not what they should be
     try:
-        raw = getattr(datasets, TORCHVISION[name])(root=str(data_dir), train=train, download=download)
-    except (OSError, RuntimeError, ValueError, AssertionError) as error:  # the last two: not the files they should be
+        with DOWNLOADING if download else nullcontext():
+            try:
+                raw = read()
+            except unusable:
+                if not (download and remove_half_unpacked(data_dir / TORCHVISION[name] / "raw")):
+                    raise
+                raw = read()
+    except unusable as error:
         raise DataError(
             f"{name} is not in {data_dir} and could not be downloaded ({error}). Check the network and try again, "
             f"point --data-dir at a folder that holds it, or use --dataset bundled, which needs neither."
@@ -109,6 +123,17 @@ def _load_torchvision(name: str, data_dir: Path, train: bool, img_size: int, dow
     images = np.asarray(raw.data)
     class_names = tuple(str(c) for c in range(10)) if name == "mnist" else tuple(raw.classes)
     return Dataset(name, resize(images, img_size), torch.as_tensor(raw.targets, dtype=torch.int64), class_names)
+
+
+def remove_half_unpacked(folder: Path) -> bool:
+    """Remove unpacked files whose archives are there, to be unpacked again.  False if there are none.
+
+    Torchvision checks archives by their digests, and of what it unpacks only that it exists.
+    """
+    found = [path.with_suffix("") for path in folder.glob("*-ubyte.gz") if path.with_suffix("").is_file()]
+    for path in found:
+        path.unlink()
+    return bool(found)
 
 
 def _load_folder(name: str, folder: Path, img_size: int) -> Dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 
 import torch
@@ -11,7 +12,12 @@ from torch import Tensor
 
 
 def pick_device() -> torch.device:
-    """CUDA or Apple's MPS where there is one, else the CPU."""
+    """CUDA or Apple's MPS where there is one, else the CPU.
+
+    On ZeroGPU, torch is made to say that there is CUDA, but only processes forked for one call each have it.
+    """
+    if os.environ.get("SPACES_ZERO_GPU"):
+        return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -25,6 +25,18 @@ def q_sample(x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule) -> Tensor:
     return gather(sched.sqrt_alphas_bar, t) * x0 + gather(sched.sqrt_one_minus_alphas_bar, t) * noise
 
 
+def forward_step(x: Tensor, t: Tensor, noise: Tensor, sched: Schedule) -> Tensor:
+    """One small step of noising, x_{t-1} -> x_t: a draw from q(x_t | x_{t-1}).  Ho et al. Eq. 2.
+
+    x_t = sqrt(1 - beta_t) x_{t-1} + sqrt(beta_t) eps
+
+    x: (B, C, H, W), x_{t-1}; the one before t = 0 is x0.  noise: like x, N(0, I).  t: (B,) int64, 0..T-1.
+    Returns x_t, like x.  All steps from 0 to t together are, in distribution, q_sample's one jump.
+    """
+    beta = gather(sched.betas, t)
+    return (1 - beta).sqrt() * x + beta.sqrt() * noise
+
+
 def posterior(x0: Tensor, x_t: Tensor, t: Tensor, s: Tensor, sched: Schedule) -> tuple[Tensor, Tensor]:
     r"""Mean and variance of q(x_s | x_t, x0).  Ho et al. Eq. 6 and 7, where s = t - 1; here any s < t.
 
@@ -73,11 +85,17 @@ def to_x0_eps(out: Tensor, x_t: Tensor, t: Tensor, sched: Schedule, prediction: 
     raise ValueError(f"prediction is eps, x0 or v, not {prediction!r}")
 
 
-def loss(model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor | None = None) -> Tensor:
-    """L_simple: the mean squared error of whatever the model predicts.  Ho et al. Eq. 14.  Returns a scalar.
+def losses(model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor | None = None) -> Tensor:
+    """The squared error of whatever the model predicts, mean over the pixels of each picture.  Returns (B,).
 
     x0, noise: (B, C, H, W).  t: (B,) int64.  y: (B,) int64 labels, -1 for none, or None for a model without classes.
     """
     x_t = q_sample(x0, t, noise, sched)
     out = model(x_t, t) if y is None else model(x_t, t, y)
-    return F.mse_loss(out.float(), target(x0, noise, t, sched, prediction_of(model)))
+    wanted = target(x0, noise, t, sched, prediction_of(model))
+    return F.mse_loss(out.float(), wanted, reduction="none").mean(dim=(1, 2, 3))
+
+
+def loss(model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor | None = None) -> Tensor:
+    """L_simple, the mean of `losses`.  Ho et al. Eq. 14.  Returns a scalar."""
+    return losses(model, x0, t, noise, sched, y).mean()

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+import torch.nn as nn
 from torch import Tensor
 
-from . import metrics
+from . import diffusion, metrics
 from .config import SamplingConfig
-from .data import load_dataset
+from .data import from_uint8, load_dataset
 from .device import Inference
+from .diffusion import seeded
 from .guidance import Guided
 from .samplers import SampleStep, num_evaluations, reverse_process, timesteps
 from .schedule import Schedule
@@ -91,6 +93,58 @@ def real_readings() -> tuple[metrics.Readings, Tensor]:
 def real_scores(n: int) -> dict[str, float]:
     """What n real digits score: see metrics.floor."""
     return metrics.floor(*real_readings(), n)
+
+
+def judged(sampler: Sampler, n: int, seed: int = 0) -> Iterator[dict[str, Any] | None]:
+    """The judge's verdict on n samples, a network evaluation or a reading at a time: None until it is there."""
+    last, images = sampler.how.num_steps, []
+    for moment in sampler.batches(n, seed=seed):
+        if moment.i == last:
+            images.append(moment.x_t.cpu())
+        yield None
+    real_readings()  # two seconds, once in the life of a server
+    yield None
+    yield metrics.judge(torch.cat(images), class_labels(sampler.config.num_classes, n), real_scores(n))
+
+
+@torch.no_grad()
+def held_out_loss(
+    model: nn.Module, images: Tensor, labels: Tensor | None, sched: Schedule, batch_size: int = 250
+) -> float:
+    """The loss on images that the model was not trained on, each at its own t (evenly over 0..T-1) and fixed noise.
+
+    images: (N, C, H, W) uint8.  The same images give the same t and noise every time: figures of one run compare.
+    """
+    device = next(model.parameters()).device
+    n = len(images)
+    times = torch.linspace(0, sched.T - 1, n).round().long()[torch.randperm(n, generator=seeded(0))]
+    noise = torch.randn(images.shape, generator=seeded(1))
+    total = 0.0
+    for part in torch.arange(n).split(batch_size):
+        y = None if labels is None else labels[part].to(device)
+        x0 = from_uint8(images[part].to(device))
+        total += len(part) * diffusion.loss(model, x0, times[part].to(device), noise[part].to(device), sched, y).item()
+    return total / n
+
+
+def times_in_levels(levels: int, n: int, T: int) -> Tensor:
+    """(levels, n) int64: n times in each of so many equal parts of 0..T-1, evenly."""
+    return ((torch.arange(levels * n) + 0.5) * T / (levels * n)).long().reshape(levels, n)
+
+
+@torch.no_grad()
+def loss_by_level(model, images: Tensor, labels: Tensor | None, sched: Schedule, levels: int = 10) -> Tensor:
+    """The loss at so many noise levels, equal parts of 0..T-1, each the mean over all of the images.
+
+    images: (N, C, H, W) uint8.  Image i has its own t in each level, and noise that is always the same, so that what
+    changes from call to call is the model.  Returns (levels,).
+    """
+    n, device = len(images), sched.betas.device
+    t = times_in_levels(levels, n, sched.T).flatten().to(device)
+    x0 = from_uint8(images).repeat(levels, 1, 1, 1)
+    noise = torch.randn(x0.shape, generator=seeded(0)).to(device)
+    y = None if labels is None else labels.repeat(levels).to(device)
+    return diffusion.losses(model, x0.to(device), t, noise, sched, y).reshape(levels, n).mean(dim=1).cpu()
 
 
 def evaluate(sampler: Sampler, n: int, seed: int = 0, **options: Any) -> dict[str, Any]:

@@ -15,19 +15,21 @@ import torch.nn as nn
 from tqdm import tqdm
 
 from . import card, data
-from .checkpoint import save_checkpoint, save_training, write_atomic
+from .checkpoint import TRAINING, remove_unfinished, save_checkpoint, save_training, write_atomic
 from .config import Config, to_dict
 from .data import Dataset
 from .device import pick_device, resolve_precision
 from .ema import EMA
+from .evaluate import held_out_loss
 from .schedule import build_schedule
-from .train import Snapshot, TrainState, build_model, fit, held_out_loss
+from .train import Snapshot, TrainState, build_model, fit
 
 LOG_EVERY = 50  # steps, a row of metrics.csv
 HELD_OUT_EVERY = 500  # steps
 HELD_OUT_IMAGES = 2000
 SAVE_EVERY = 120.0  # seconds of training
 LITERAL = "literal_ema."  # names of its tensors in the file that --resume reads
+METRICS, CURVE = "metrics.csv", "loss.svg"
 COLUMNS = ("step", "images", "seconds", "lr", "loss", "loss_smooth", "held_out_loss")
 
 
@@ -72,6 +74,8 @@ class Run:
         done = snapshot.numbers["step" if steps else "seconds"] if snapshot else 0
         if done >= (steps or seconds):
             raise ValueError("this run has spent its budget: give a larger --steps, --epochs or --minutes")
+        names = TRAINING, METRICS, CURVE, card.SAMPLES, card.LITERAL_EMA
+        remove_unfinished(self.out, *names)  # of a run that was killed
         if snapshot:
             self.read_rows(snapshot.numbers["step"])
 
@@ -132,7 +136,7 @@ class Run:
 
     def read_rows(self, step: int) -> None:
         """The rows of an earlier part of this run, up to the step that was saved."""
-        path = self.out / "metrics.csv"
+        path = self.out / METRICS
         if path.is_file():
             with path.open(newline="") as file:
                 self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
@@ -180,5 +184,5 @@ class Run:
         writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        write_atomic(self.out / "metrics.csv", table.getvalue().encode())
-        write_atomic(self.out / "loss.svg", card.loss_curve(self.rows).encode())
+        write_atomic(self.out / METRICS, table.getvalue().encode())
+        write_atomic(self.out / CURVE, card.loss_curve(self.rows).encode())

@@ -15,8 +15,8 @@ import torch.nn as nn
 from torch import Tensor
 
 from . import diffusion
-from .config import ModelConfig, TrainConfig
-from .data import Loader, from_uint8, load_dataset
+from .config import Config, ModelConfig, TrainConfig
+from .data import Loader, load_dataset
 from .device import autocast, pick_device, resolve_precision
 from .diffusion import seeded
 from .ema import EMA
@@ -27,10 +27,13 @@ from .unet import UNet
 
 SMOOTHING = 0.97  # of the smoothed loss, per step; the start is corrected for, as in Adam
 SPEED_WINDOW = 0.9  # of the images per second, per step
+HOPELESS = 2.0  # a smoothed loss that ends a run after PATIENCE steps: a network that says 0 has 1 at most
+PATIENCE = 20
+Loss = Callable[..., Tensor]  # like diffusion.loss
 
 
 class TrainingDiverged(ValueError):
-    """The loss is no longer a finite number: the weights since the last TrainState are of no use."""
+    """The loss is not a finite number, or hopelessly high: what was learned last is of no use."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,13 @@ class TrainState:
     loss: float
     loss_smooth: float
     lr: float
+    grad_norm: float  # of all gradients together, before clipping
+    clipped: float  # 0..1, how often clipping has acted lately, smoothed as the loss is
     images_per_second: float
     seconds: float
     seconds_left: float
     ema_model: Callable[[], nn.Module]  # makes a copy of the model with the averaged weights
+    live_model: Callable[[], nn.Module]  # the same with the weights as the optimiser left them
     snapshot: Callable[[], Snapshot]  # makes a copy of everything that resuming needs
 
 
@@ -83,15 +89,31 @@ def train_step(
     config: TrainConfig | None = None,
     dtype: torch.dtype = torch.float32,
     generator: torch.Generator | None = None,
+    loss: Loss = diffusion.loss,
 ) -> float:
     """One optimiser step on L_simple.  Ho et al. 2020, Algorithm 1.  Returns the loss before the step.
 
     x0: (B, C, H, W) in [-1, 1].  y: (B,) int64, each dropped with probability label_dropout; None without classes.
     config: its grad_clip, label_dropout and t_sampling count; the defaults are the tutorial's.
     dtype: bfloat16 for mixed precision.  generator: a CPU one for t, labels and noise; None is torch's global one.
+    loss: another one to try, with the arguments of diffusion.loss.
     Raises TrainingDiverged, before the weights are touched, if the loss or a gradient is not finite.
     """
-    config = config or TrainConfig()
+    return _update(model, x0, sched, optimizer, y, config or TrainConfig(), dtype, generator, loss)[0]
+
+
+def _update(
+    model: nn.Module,
+    x0: Tensor,
+    sched: Schedule,
+    optimizer: torch.optim.Optimizer | MuonAdamW,
+    y: Tensor | None,
+    config: TrainConfig,
+    dtype: torch.dtype,
+    generator: torch.Generator | None,
+    loss_of: Loss,
+) -> tuple[float, float]:
+    """`train_step`; returns the loss and the norm of the gradient, before clipping."""
     draw_on = "cpu" if generator is not None else x0.device
     t = draw_times(len(x0), sched.T, config, generator).to(x0.device)
     noise = torch.randn(x0.shape, generator=generator, device=draw_on).to(x0.device)
@@ -99,14 +121,23 @@ def train_step(
         y = drop_labels(y, config.label_dropout, generator)
 
     with autocast(x0.device, dtype):
-        loss = diffusion.loss(model, x0, t, noise, sched, y)
+        loss = loss_of(model, x0, t, noise, sched, y)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
     if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
-        raise TrainingDiverged("the loss is no longer finite; a lower learning rate is the usual cure")
+        raise TrainingDiverged("the loss is no longer a finite number; a lower learning rate is the usual cure")
     optimizer.step()
-    return loss.item()
+    return loss.item(), norm.item()
+
+
+def warm_up(config: TrainConfig, device: torch.device | str) -> None:
+    """Pay what a process pays once, before a clock runs: both precisions are timed, the first optimiser is made.
+
+    Making that one takes a second, in which torch imports what only optimisers need.
+    """
+    resolve_precision("auto", device)
+    build_optimizer(nn.Conv2d(8, 8, 1).to(device, memory_format=torch.channels_last), config)
 
 
 def lr_factor(config: TrainConfig, step: int, progress: float) -> float:
@@ -130,14 +161,15 @@ def fit(
     seconds: float | None = None,
     ema: EMA | None = None,
     resume: Snapshot | None = None,
+    loss: Loss = diffusion.loss,
 ) -> Iterator[TrainState]:
     """Train `model` in place, yielding after every optimiser step, until `steps`, `seconds` or config.epochs are spent.
 
     images: (N, C, H, W) uint8.  labels: (N,) int64, for a model with classes.  The clock runs only in this generator,
     so a pause between two steps costs nothing.  Everything random in step k comes from (config.seed, k): a run resumed
     from `snapshot()` repeats the uninterrupted one loss for loss (same device, same threads, budget in steps).
-    ema: the average to update, if the caller wants to keep it.
-    Raises TrainingDiverged if the loss is no longer finite.
+    ema: the average to update, if the caller wants to keep it.  loss: see `train_step`.
+    Raises TrainingDiverged if the loss is no longer finite, or far above that of an untrained network.
     """
     config = config or TrainConfig()
     device = next(model.parameters()).device
@@ -151,17 +183,21 @@ def fit(
     if steps is None and seconds is None:
         steps = config.epochs * len(loader)
 
-    step, spent, smooth, speed = 0, 0.0, 0.0, 0.0
+    step, spent, smooth, speed, clipped = 0, 0.0, 0.0, 0.0, 0.0
     if resume is not None:
         _restore(resume.tensors, model, ema, optimizer)
         numbers = resume.numbers
         step, spent, smooth, speed = (numbers[k] for k in ("step", "seconds", "loss_smooth", "images_per_second"))
+        clipped = numbers.get("clipped", 0.0)  # runs of version 0.1 did not save it
         ema.num_updates = step
 
     def ema_model() -> nn.Module:
         averaged = copy.deepcopy(model).eval()
         ema.copy_to(averaged)
         return averaged
+
+    def live_model() -> nn.Module:
+        return copy.deepcopy(model).eval()
 
     def progress() -> float:
         return step / steps if steps is not None else spent / seconds
@@ -172,30 +208,28 @@ def fit(
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = factor * peak
         x0, y = loader.batch(step)
-        loss = train_step(
-            model,
-            x0,
-            sched,
-            optimizer,
-            y,
-            config=config,
-            dtype=dtype,
-            generator=seeded(config.seed, step),
-        )
+        now, norm = _update(model, x0, sched, optimizer, y, config, dtype, seeded(config.seed, step), loss)
         ema.update(model)
         step += 1
         took = time.perf_counter() - start
         spent += took
-        smooth += (1 - SMOOTHING) / (1 - SMOOTHING**step) * (loss - smooth)
+        weight = (1 - SMOOTHING) / (1 - SMOOTHING**step)
+        smooth += weight * (now - smooth)
+        clipped += weight * ((norm > config.grad_clip) - clipped)
+        if step > PATIENCE and smooth > HOPELESS:
+            raise TrainingDiverged("the loss is far above that of a network that says nothing; lower the learning rate")
         speed = len(x0) / took if step == 1 else SPEED_WINDOW * speed + (1 - SPEED_WINDOW) * len(x0) / took
 
         numbers = {"step": step, "seconds": spent, "loss_smooth": smooth, "images_per_second": speed}
+        numbers |= {"clipped": clipped}
         yield TrainState(
             images_seen=step * loader.batch_size,
-            loss=loss,
+            loss=now,
             lr=factor * config.lr,
+            grad_norm=norm,
             seconds_left=max(0.0, spent / progress() - spent),
             ema_model=ema_model,
+            live_model=live_model,
             snapshot=lambda numbers=numbers: Snapshot(_tensors(model, ema, optimizer), dict(numbers)),
             **numbers,
         )
@@ -221,24 +255,26 @@ def _restore(tensors: dict[str, Tensor], model: nn.Module, ema: EMA, optimizer) 
     restore_moments(optimizer, parts["optimizer"])
 
 
-@torch.no_grad()
-def held_out_loss(
-    model: nn.Module, images: Tensor, labels: Tensor | None, sched: Schedule, batch_size: int = 250
-) -> float:
-    """The loss on images that the model was not trained on, each at its own t (evenly over 0..T-1) and fixed noise.
+def resting(config: Config, snapshot: Snapshot) -> TrainState:
+    """The state of a saved run that nobody trains: its weights and its numbers, without an optimiser at work."""
 
-    images: (N, C, H, W) uint8.  The same images give the same t and noise every time: figures of one run compare.
-    """
-    device = next(model.parameters()).device
-    n = len(images)
-    times = torch.linspace(0, sched.T - 1, n).round().long()[torch.randperm(n, generator=seeded(0))]
-    noise = torch.randn(images.shape, generator=seeded(1))
-    total = 0.0
-    for part in torch.arange(n).split(batch_size):
-        y = None if labels is None else labels[part].to(device)
-        x0 = from_uint8(images[part].to(device))
-        total += len(part) * diffusion.loss(model, x0, times[part].to(device), noise[part].to(device), sched, y).item()
-    return total / n
+    def model_of(part: str) -> nn.Module:
+        model = build_model(config.model).to(pick_device()).eval()
+        model.load_state_dict({k.split(".", 1)[1]: v for k, v in snapshot.tensors.items() if k.startswith(f"{part}.")})
+        return model
+
+    numbers = {"clipped": 0.0} | snapshot.numbers
+    return TrainState(
+        images_seen=numbers["step"] * config.train.batch_size,
+        loss=numbers["loss_smooth"],
+        lr=0.0,
+        grad_norm=0.0,
+        seconds_left=0.0,
+        ema_model=lambda: model_of("ema"),
+        live_model=lambda: model_of("model"),
+        snapshot=lambda: snapshot,
+        **numbers,
+    )
 
 
 def train(

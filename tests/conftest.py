@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 # Pictures this small gain nothing from a second thread, and on a busy machine lose a thousandfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["DDPM_RUNS_DIR"] = tempfile.mkdtemp(prefix="ddpm-test-runs-")  # nobody's own training runs
 
 import torch
 
@@ -66,6 +68,26 @@ def library(tmp_path):
     config = Config(PAGE_MODEL, ScheduleConfig(kind="cosine"))
     save_checkpoint(tmp_path / "library" / "mnist", build_model(PAGE_MODEL), config, info)
     return Library(tmp_path / "library")
+
+
+@pytest.fixture
+def opened(library, tmp_path):
+    """What the Reverse tab makes of a file with such content: opened(data, weights="mnist") -> its answer."""
+    import asyncio
+
+    from pages import Window
+    from reversing import reverse_tab
+
+    demo, _, named = reverse_tab(library)
+    open_file = next(f.fn for f in demo.fns.values() if f.name == "open_file")
+
+    def open_(data: bytes, weights="mnist"):
+        path = tmp_path / "sent"
+        path.write_bytes(data)
+        return asyncio.run(open_file(Window("a"), str(path), weights))
+
+    open_.tab = demo, named
+    return open_
 
 
 @pytest.fixture(scope="session")

@@ -46,10 +46,26 @@ def test_a_branch_that_changes_nothing_is_the_same_future(library):
     frames = run(branch)
     assert branch.frames[:2] == parent.frames[:2] and frames == branch.frames[2:]
     for ours, theirs in zip(branch.frames, parent.frames, strict=True):
-        assert {k: ours[k] for k in "kitsxhc"} == {k: theirs[k] for k in "kitsxhc"}
+        assert ours == theirs
     packet = branch.packet(frames)
-    assert (packet["parent"], packet["from"], packet["what"]) == (parent.id, 2, "all in turn, DDIM, seed 3")
+    assert (packet["parent"], packet["from"], packet["what"]) == (parent.id, 2, "nothing changed")
     assert packet["evaluations"] == 2 * 4, "four guided steps of its own"
+
+
+def test_what_a_branch_changes_is_said(library):
+    parent = finished(library)
+    for changes, said in (
+        ({"choice": "7"}, "class 7"),
+        ({"sampler": "ddpm", "seed": 9}, "DDPM, seed 9"),
+        ({"sampler": "dpmpp", "seed": 9}, "DPM-Solver++, seed 9 (no more noise is drawn)"),
+        ({"guidance": 2.5, "eta": 0.5}, "guidance 2.5, η 0.5"),
+        (
+            {"variance": "large", "clip": False, "middle": True},
+            "large variance, clip False, guided in the middle: True",
+        ),
+        ({"n": 1, "steps": 9, "spacing": "trailing"}, "nothing changed"),  # of these a branch has its parent's
+    ):
+        assert sampling.Trajectory.branch(parent, 1, settings(library, **changes)).packet([])["what"] == said
 
 
 @pytest.mark.parametrize("changes", [{"choice": "7"}, {"guidance": 5}, {"sampler": "ddpm"}, {"eta": 1, "seed": 9}])

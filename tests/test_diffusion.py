@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from ddpm import make_schedule, posterior, q_sample, target, to_x0_eps
+from ddpm import forward_step, make_schedule, posterior, q_sample, target, to_x0_eps
 from ddpm.config import SCHEDULES as NOISE
 from ddpm.diffusion import loss, prediction_of, seeded
 
@@ -34,6 +34,26 @@ def test_one_jump_is_as_many_single_steps(sched):
         t = torch.tensor([time])
         assert q_sample(one, t, zero, sched).item() == pytest.approx(factor, rel=1e-10)
         assert q_sample(zero, t, one, sched).item() ** 2 == pytest.approx(variance, rel=1e-10)
+
+
+def test_many_small_steps_agree_with_one_jump_in_mean_and_variance(sched):
+    """Both are affine in x0 and in the noise, so mean and variance propagate exactly: nothing is drawn."""
+    one, zero = torch.ones(1, 1, 1, 1, dtype=torch.float64), torch.zeros(1, 1, 1, 1, dtype=torch.float64)
+    mean, variance = one, zero
+    for time in range(sched.T):
+        t = torch.tensor([time])
+        keeps, adds = forward_step(one, t, zero, sched), forward_step(zero, t, one, sched)
+        mean, variance = forward_step(mean, t, zero, sched), keeps**2 * variance + adds**2
+        torch.testing.assert_close(mean, q_sample(one, t, zero, sched), rtol=1e-10, atol=0)
+        torch.testing.assert_close(variance, q_sample(zero, t, one, sched) ** 2, rtol=1e-10, atol=0)
+
+
+def test_a_small_step_takes_each_picture_its_own_time(sched):
+    x, noise = draw()
+    t = torch.tensor([0, 5, 17, 30, 58, 59])
+    both = forward_step(x, t, noise, sched)
+    for i in range(6):
+        torch.testing.assert_close(both[i : i + 1], forward_step(x[i : i + 1], t[i : i + 1], noise[i : i + 1], sched))
 
 
 def test_q_sample_is_linear_in_image_and_noise_and_takes_each_its_own_time(sched):

@@ -1,11 +1,13 @@
 """The compute engine: turns, stopping, failures that stay where they are."""
 
 import asyncio
+import json
 import threading
 import time
 
 import pytest
 
+from ddpm.ui import limits
 from ddpm.ui.engine import Busy, Engine, Job
 
 
@@ -28,6 +30,75 @@ def test_jobs_take_turns_step_by_step():
     for job in jobs:
         wait(job)
     assert order == list("abcabcabc")
+
+
+def test_turns_go_round_between_people_not_between_their_jobs():
+    engine, order, running, go = Engine(), [], threading.Event(), threading.Event()
+
+    def steps(name):
+        running.set()
+        go.wait(10)
+        for _ in range(2):
+            order.append(name)
+            yield None
+
+    jobs = [engine.submit(steps("a"), 1)]
+    assert running.wait(10)  # it has its first turn
+    jobs += [engine.submit(steps(name), owner) for name, owner in (("b", 1), ("c", 1), ("d", 2))]
+    jobs.append(engine.submit(steps("e")))  # nobody's: a question, answered between turns
+    assert [engine.ahead_of(job) for job in jobs[1:]] == [2, 4, 1, 0]
+    go.set()
+    for job in jobs:
+        wait(job)
+    assert "".join(order) == "aeedbdcabc"
+
+
+def test_a_paused_job_keeps_its_place_among_its_owners(caplog):
+    engine, seen = Engine(), []
+
+    def steps(name):
+        while True:
+            seen.append(name)
+            time.sleep(0.001)
+            yield None
+
+    held, other = engine.submit(steps("held"), "p"), engine.submit(steps("other"), "p")
+    engine.pause(held)
+    while not engine._parked:
+        time.sleep(0.001)
+    seen.clear()
+    time.sleep(0.05)
+    assert set(seen) == {"other"}
+    engine.resume(held)
+    time.sleep(0.05)
+    assert "held" in seen
+    for job in (held, other):
+        job.close()
+        wait(job)
+
+
+def test_only_so_many_runs_from_one_address(monkeypatch):
+    monkeypatch.setenv("DDPM_RUNS_PER_ADDRESS", "2")
+    limits.current.cache_clear()
+    engine = Engine()
+    both = engine.from_address("a"), engine.from_address("a")
+    with both[0], both[1], engine.from_address("b"), pytest.raises(Busy, match="address"), engine.from_address("a"):
+        pass
+    with engine.from_address("a"):
+        assert engine._addresses == {"a": 1}
+    assert not engine._addresses
+    limits.current.cache_clear()
+
+
+def test_the_log_says_who_waited_and_ran_for_how_long_and_nothing_of_people(caplog):
+    caplog.set_level("INFO", "ddpm.ui.engine")
+    engine = Engine()
+    for job in (engine.submit(iter([1, 2]), "session-secret", "generate"), engine.submit(iter([]))):
+        wait(job)
+    lines = [json.loads(record.message) for record in caplog.records]
+    said = {(line["name"], line["how"], line["steps"]) for line in lines}
+    assert said == {("generate", "done", 3), ("question", "done", 1)}
+    assert lines[0].keys() == {"event", "name", "how", "steps", "seconds"} and "secret" not in caplog.text
 
 
 def test_a_short_job_finishes_while_a_long_one_runs():

@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import tempfile
+import time
 
 import pytest
 import safetensors.torch
@@ -211,3 +212,55 @@ def test_a_training_state_that_is_none(tmp_path, raw):
     (tmp_path / TRAINING).write_bytes(raw)
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_training(tmp_path)
+
+
+# Saves its own seed into a folder again and again, until told to stop.
+SAVES = """
+import sys
+from pathlib import Path
+from ddpm import save_checkpoint
+from ddpm.config import Config, ModelConfig
+from ddpm.train import build_model
+
+folder, seed = Path(sys.argv[1]), int(sys.argv[2])
+model = ModelConfig(base=8, t_dim=8, mults=(1, 2), img_size=8)
+net = build_model(model, seed)
+saved = 0
+while not (folder.parent / "stop").exists():
+    save_checkpoint(folder, net, Config(model), {"seed": seed}, f"card {seed}")
+    saved += 1
+print(saved)
+"""
+
+
+def test_two_that_save_into_one_folder_leave_the_files_of_one(tmp_path, python):
+    folder = tmp_path / "shared"
+    save_checkpoint(folder, build_model(MODEL, 1), Config(MODEL), {"seed": 1}, "card 1")
+    writers = [python("-c", SAVES, str(folder), str(seed), start=True) for seed in (2, 3)]
+    whole, seen, end = {seed: weight(seed) for seed in (1, 2, 3)}, set(), time.monotonic() + 60
+    reads = unfit = 0
+    while (len(seen) < 3 or reads < 300) and time.monotonic() < end:
+        reads += 1
+        try:
+            loaded = load_checkpoint(folder)
+        except CheckpointError as error:  # between the two renames
+            assert "If it is just being saved, try again" in str(error)
+            unfit += 1
+        else:
+            seen.add(loaded.info["seed"])
+            assert torch.equal(loaded.model.in_conv.weight, whole[loaded.info["seed"]])
+    (tmp_path / "stop").touch()
+    for writer in writers:
+        out, err = writer.communicate(timeout=60)
+        assert writer.returncode == 0 and int(out) > 0, err
+    assert seen == {1, 2, 3} and unfit < reads / 2
+    last = load_checkpoint(folder).info["seed"]
+    assert (folder / CARD).read_text() == f"card {last}"
+    assert sorted(path.name for path in folder.iterdir()) == [CARD, CONFIG, WEIGHTS]
+
+
+def test_what_a_killed_save_left_unfinished_goes_with_the_next(folder):
+    (folder / f"{WEIGHTS}abc.tmp").write_bytes(b"half")
+    (folder / "notes.tmp").write_bytes(b"somebody's own")
+    save_checkpoint(folder, build_model(MODEL, 2), Config(MODEL))
+    assert sorted(path.name for path in folder.glob("*.tmp")) == ["notes.tmp"]

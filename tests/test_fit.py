@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -212,3 +214,20 @@ def test_mixed_precision_keeps_every_weight_float32(tiny_images, sched):
     *_, state = fit(model, tiny_images, LABELS, sched=sched, config=config, steps=2)
     assert set(seen) == {torch.bfloat16}
     assert all(v.dtype == torch.float32 for v in state.snapshot().tensors.values())
+
+
+def test_after_the_warm_up_the_first_step_imports_nothing_more():
+    code = """
+import sys, torch
+from ddpm.config import PRESETS
+from ddpm.train import build_model, fit, warm_up
+from ddpm.schedule import make_schedule
+config = PRESETS["fast"]
+warm_up(config.train, "cpu")
+before = set(sys.modules)
+images, labels = torch.zeros(64, 1, 32, 32, dtype=torch.uint8), torch.zeros(64, dtype=torch.int64)
+next(fit(build_model(config.model), images, labels, sched=make_schedule(), config=config.train, steps=1))
+print(*sorted(set(sys.modules) - before))
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []

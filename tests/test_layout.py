@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "baseline": set(),
     "checkpoint": {"config", "schedule", "unet"},
     "train": {"config", "schedule", "diffusion", "unet", "data", "ema", "guidance", "device", "optim"},
-    "evaluate": {"config", "data", "device", "guidance", "metrics", "samplers", "schedule"},
+    "evaluate": {"config", "data", "device", "diffusion", "guidance", "metrics", "samplers", "schedule"},
 }
 BELOW = set(MAY_IMPORT)
 MAY_IMPORT["card"] = BELOW

@@ -1,4 +1,4 @@
-"""Errors planted in the samplers, one at a time, each of which a test must see.
+"""Errors planted in the noising and in the samplers, one at a time, each of which a test must see.
 
 An error is planted by giving the function, wherever it was imported, the code of its altered source, and taken out
 again afterwards.
@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import test_diffusion
 import test_guidance
 import test_order as order
 import test_samplers as steps
 import torch
 
 from ddpm import guidance, make_schedule, samplers
-from ddpm.diffusion import posterior
+from ddpm.diffusion import forward_step, posterior
 
 LINEAR = make_schedule(60, 1e-3, 0.15, dtype=torch.float64)
 OF_ORDER = order.test_deterministic_samplers_follow_the_ode_to_their_order
@@ -37,6 +38,10 @@ class Planted:
 
 
 ERRORS = [
+    Planted("forward: alpha for its root", forward_step, "(1 - beta).sqrt()", "(1 - beta)",
+            test_diffusion.test_many_small_steps_agree_with_one_jump_in_mean_and_variance, (LINEAR,)),
+    Planted("forward: beta for its root", forward_step, "+ beta.sqrt()", "+ beta",
+            test_diffusion.test_many_small_steps_agree_with_one_jump_in_mean_and_variance, (LINEAR,)),
     Planted("ddpm: sign of the noise's scale", samplers.ddpm_step, "mean + sigma", "mean - sigma",
             steps.test_the_ddpm_step_is_a_draw_from_the_posterior, (LINEAR,)),
     Planted("ddpm: variance for its root", samplers.ddpm_step, "sigma_squared.sqrt()", "sigma_squared",

@@ -10,7 +10,7 @@ import pytest
 import ddpm
 from ddpm import ModelConfig, ui
 from ddpm.train import build_model
-from ddpm.ui import archive, sampling
+from ddpm.ui import archive, sampling, saved
 from ddpm.ui.weights import Library, wrap
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +24,7 @@ def test_the_interface_builds_and_keeps_its_endpoints_to_itself():
     assert options["strict_cors"] and not options["enable_monitoring"] and not options["ssr_mode"]
     parameters = sum(p.numel() for p in build_model(ModelConfig()).parameters())
     assert 2 * parameters < archive.MAX_ZIP_BYTES == int(options["max_file_size"].removesuffix("mb")) * 1_000_000
+    assert saved.MAX_BYTES < archive.MAX_ZIP_BYTES
     assert "http" not in options["head"].replace("http://www.w3.org/2000/svg", "")
 
 

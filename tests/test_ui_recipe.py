@@ -1,7 +1,5 @@
-"""A finished run as a file that holds its recipe, and the recipe dropped on the page."""
+"""A finished run as a picture that holds its recipe, and the recipe opened again."""
 
-import base64
-import dataclasses
 import io
 
 import gradio as gr
@@ -10,10 +8,9 @@ import pytest
 from pages import picture
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from reversing import finished, reverse_tab, run
+from reversing import finished, run
 
 import ddpm
-from ddpm.config import SamplingConfig
 from ddpm.ui import recipe as recipes
 from ddpm.ui import reverse, sampling
 
@@ -21,8 +18,9 @@ from ddpm.ui import reverse, sampling
 @pytest.mark.parametrize("kind", ["png", "gif"])
 def test_a_saved_picture_holds_its_recipe_and_its_pixels(library, kind):
     trajectory = finished(library, n=5, steps=6)
-    data = recipes.save(trajectory.frames, trajectory.settings, kind)
-    recipe = recipes.read_recipe(base64.b64encode(data[: recipes.HEAD_BYTES]).decode())
+    data, count = recipes.save(trajectory, kind)
+    recipe = recipes.read_recipe(data[: recipes.HEAD_BYTES])
+    assert count == 7
     asked = {"n": 5, "class": "all in turn", "sampler": "ddim", "steps": 6, "guidance": 2, "eta": 0, "seed": 3}
     asked |= {"middle": False, "variance": "small", "spacing": "linspace", "clip": True}
     assert recipe == {"ddpm": ddpm.__version__, "weights": "mnist"} | asked
@@ -43,6 +41,16 @@ def test_a_recipe_makes_the_same_digits_again(library):
     assert run(again) == first.frames
 
 
+def test_a_film_too_large_to_be_opened_again_is_saved_with_fewer_frames(library, monkeypatch):
+    trajectory = finished(library, n=5, steps=20)
+    most = len(recipes.save(trajectory, "gif")[0]) // 2
+    monkeypatch.setattr(recipes, "MAX_BYTES", most)
+    data, count = recipes.save(trajectory, "gif")
+    assert len(data) <= most and 5 < count < 21
+    with Image.open(io.BytesIO(data)) as opened:
+        assert opened.n_frames == count
+
+
 def test_files_without_a_recipe_are_refused_in_words():
     plain = io.BytesIO()
     Image.new("L", (8, 8)).save(plain, "PNG")
@@ -50,44 +58,31 @@ def test_files_without_a_recipe_are_refused_in_words():
     text = PngInfo()
     text.add_text("ddpm", "[" * 100_000)
     Image.new("L", (8, 8)).save(evil, "PNG", pnginfo=text)
-    cases = [None, 7, "", "%%%", base64.b64encode(b"hello").decode(), "A" * 300_000]
-    cases += [base64.b64encode(file.getvalue()).decode() for file in (plain, evil)]
-    for case in cases:
+    for case in (b"", b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, b"GIF89a", plain.getvalue(), evil.getvalue()):
         with pytest.raises(ValueError, match="no recipe"):
             recipes.read_recipe(case)
 
 
-class Dropped:
-    def __init__(self, data):
-        self._data = {"head": base64.b64encode(data[: recipes.HEAD_BYTES]).decode()}
-
-
-def test_a_dropped_file_restores_all_or_nothing(library):
-    demo, *_ = reverse_tab(library)
-    restore = next(f.fn for f in demo.fns.values() if f.name == "restore")
+def test_an_opened_picture_restores_all_or_nothing(library, opened):
     asked = {"n": 7, "sampler": "ddim", "steps": 9, "guidance": 1, "middle": True, "eta": 0.5, "variance": "large"}
     asked |= {"spacing": "trailing", "clip": False, "seed": 21, "choice": "3"}
     trajectory = finished(library, **asked)
-    *good, said = restore("mnist", Dropped(recipes.save(trajectory.frames, trajectory.settings, "png")))
+    *good, said = opened(recipes.save(trajectory, "png")[0])
     good = dict(zip(reverse.FIELDS, good, strict=True))
     assert good.pop("choice")["value"] == asked.pop("choice") and "restored" in said["notice"]
     assert good == asked | {"weights_id": "mnist"}
 
-    gone = dataclasses.replace(trajectory.settings.weights, label="trained elsewhere")
-    elsewhere = dataclasses.replace(trajectory.settings, weights_id="gone", weights=gone)
-    answer = restore("mnist", Dropped(recipes.save(trajectory.frames, elsewhere, "gif")))
+    trajectory.recipe |= {"weights": "trained elsewhere"}
+    answer = opened(recipes.save(trajectory, "gif")[0])
     assert answer[reverse.FIELDS.index("weights_id")] == "mnist" and "not here" in answer[-1]["notice"]
-    wrong = dataclasses.replace(trajectory.settings, how=SamplingConfig("ddim", 2000))
-    refused = restore("mnist", Dropped(recipes.save(trajectory.frames, wrong, "png")))
+    trajectory.recipe |= {"steps": 2000}
+    refused = opened(recipes.save(trajectory, "png")[0])
     assert "Steps" in refused[-1]["error"] and refused[:-1] == [gr.skip()] * len(reverse.FIELDS)
 
 
-def test_a_file_from_before_a_choice_existed_means_what_was_done_then(library, monkeypatch):
-    demo, *_ = reverse_tab(library)
-    restore = next(f.fn for f in demo.fns.values() if f.name == "restore")
+def test_a_file_from_before_a_choice_existed_means_what_was_done_then(library, opened):
     trajectory = finished(library, guidance=2)
-    old = {k: v for k, v in trajectory.settings.recipe().items() if k not in reverse.BEFORE}
-    monkeypatch.setattr(sampling.Settings, "recipe", lambda self: old)
-    *answer, said = restore("mnist", Dropped(recipes.save(trajectory.frames, trajectory.settings, "png")))
+    trajectory.recipe = {k: v for k, v in trajectory.recipe.items() if k not in recipes.BEFORE}
+    *answer, said = opened(recipes.save(trajectory, "png")[0])
     answer = dict(zip(reverse.FIELDS, answer, strict=True))
-    assert {name: answer[name] for name in reverse.BEFORE} == reverse.BEFORE and "restored" in said["notice"]
+    assert {name: answer[name] for name in recipes.BEFORE} == recipes.BEFORE and "restored" in said["notice"]

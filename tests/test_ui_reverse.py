@@ -28,6 +28,12 @@ def test_frames_are_those_of_reverse_process(library):
         assert (frame["i"], frame["t"]) == (step.i, step.t)
         assert np.array_equal(picture(frame["x"]), to_uint8(step.x_t).numpy().ravel())
         assert np.array_equal(picture(frame["h"]), to_uint8(step.x0_hat).numpy().ravel())
+        assert frame["a"] == (round(s.weights.sched.sqrt_alphas_bar[step.t].item(), 4) if step.t >= 0 else 1)
+        if step.eps_hat is None:
+            assert frame["eps"] is None and step.t == -1
+        else:
+            shown = (127.5 * (step.eps_hat + 1)).clamp(0, 255).round()  # as Forward shows a noise
+            assert np.array_equal(picture(frame["eps"]), shown.numpy().ravel())
 
 
 @pytest.mark.parametrize(
@@ -210,7 +216,7 @@ def test_a_closed_tab_and_a_second_generate_end_the_first(library):
         await anext(gone)
         await anext(stays)
         await gone.aclose()  # what Gradio does when the tab is closed
-        while len(engine._jobs) > 1:
+        while engine.count() > 1:
             await asyncio.sleep(0.01)
         again = generate(Window("b"), *asked[:5], 2, *asked[6:])
         return [packet async for packet in again][-1], [packet async for packet in stays][-1]
@@ -219,7 +225,7 @@ def test_a_closed_tab_and_a_second_generate_end_the_first(library):
     assert again["done"] and not again["stopped"] and again["step"] == 2
     assert stays["done"] and stays["stopped"] and stays["step"] < 1000
     assert stays["frames"][-1]["i"] == stays["step"]  # the moment it was stopped at
-    assert len(engine._jobs) == 0
+    assert engine.count() == 0
 
 
 def test_frames_that_the_page_missed_are_sent_again(library):
@@ -243,7 +249,7 @@ def test_frames_that_the_page_missed_are_sent_again(library):
 def test_a_picture_of_a_run_that_is_gone_says_what_to_do(library):
     *_, named = reverse_tab(library)
     for asked in (None, {}, {"run": "guess", "kind": "png"}, {"run": ["x"], "kind": "gif"}):
-        assert "Press Generate" in asyncio.run(named["reverse-view"].picture(asked))["error"]
+        assert "Press Generate" in asyncio.run(named["reverse-view"].file(asked))["error"]
 
 
 def test_stop_when_nothing_runs_says_so(library):

@@ -11,27 +11,16 @@ import gradio as gr
 import numpy as np
 import pytest
 import torch
-from pages import TINY, handler, picture
+from pages import TINY, Window, handler, picture
+from training_runs import finish, quick, training_run  # noqa: F401 (quick is a fixture)
 
 import ddpm
 from ddpm.config import PRESETS, Config, ScheduleConfig, TrainConfig
 from ddpm.data import DataError, Dataset, load_dataset, to_uint8
 from ddpm.samplers import reverse_process
-from ddpm.ui import pictures, sampling, train, training
+from ddpm.ui import asking, limits, pictures, registry, sampling, train, training
 from ddpm.ui import weights as weights_module
 from ddpm.ui.engine import Busy, Engine
-
-
-def training_run(kind="steps", budget=3, **options):
-    options = {"batch_size": 4, "label_dropout": 0.1, "lr": 1e-3} | options
-    config = Config(TINY, ScheduleConfig(kind="cosine"), TrainConfig(**options))
-    return training.TrainingRun(config, load_dataset("bundled"), kind, budget, "tiny")
-
-
-def finish(run):
-    training.Runs(Engine()).start(run)
-    run.job.finished.result(timeout=60)
-    return run
 
 
 def test_a_run_trains_and_draws_the_same_noise_each_time():
@@ -57,7 +46,7 @@ def test_previews_are_of_the_averaged_weights():
 
 
 def test_stop_keeps_the_weights_and_shows_them():
-    runs = training.Runs(Engine())
+    runs = registry.Runs(Engine())
     each = training_run(budget=20_000)
     runs.start(each)
     while each.state is None or each.state.step < 2:
@@ -78,11 +67,11 @@ def test_the_curve_that_the_page_gets_is_bounded_and_spans_the_run(monkeypatch):
 
 
 def test_only_so_many_runs_at_a_time(monkeypatch):
-    monkeypatch.setattr(training, "MAX_ACTIVE", 1)
-    runs = training.Runs(Engine())
+    monkeypatch.setattr(limits, "current", lambda: limits.Limits(training_runs=1))
+    runs = registry.Runs(Engine())
     first = training_run(budget=20_000)
     runs.start(first)
-    with pytest.raises(Busy, match="training runs"):
+    with pytest.raises(Busy, match="training run is"):
         runs.start(training_run())
     first.halt = True
     first.job.finished.result(timeout=60)
@@ -93,8 +82,8 @@ def test_only_so_many_runs_at_a_time(monkeypatch):
 
 
 def test_old_runs_are_dropped_but_never_one_that_goes_on(monkeypatch):
-    monkeypatch.setattr(training, "KEPT_RUNS", 2)
-    runs = training.Runs(Engine())
+    monkeypatch.setattr(registry, "KEPT_RUNS", 2)
+    runs = registry.Runs(Engine())
     ongoing = training_run(budget=20_000)
     runs.start(ongoing)
     ended = [training_run(budget=1) for _ in range(3)]
@@ -122,7 +111,7 @@ def test_old_runs_are_dropped_but_never_one_that_goes_on(monkeypatch):
 )
 def test_bad_training_settings_get_one_sentence(asked, word):
     with pytest.raises(ValueError, match=word):
-        training.check(*asked)
+        asking.check(*asked)
 
 
 def test_a_failing_run_says_so():
@@ -136,21 +125,22 @@ def test_a_failing_run_says_so():
 def train_tab(library):
     engine = Engine()
     with gr.Blocks() as demo:
-        run_id, weights = gr.BrowserState(None), gr.Dropdown(library.shipped, value="mnist")
+        mine, weights = gr.BrowserState([]), gr.Dropdown(library.shipped, value="mnist")
         with gr.Tabs() as tabs, gr.Tab("Train"):
-            train.build(engine, library, demo, run_id, weights, tabs)
+            train.build(engine, library, demo, mine, weights, tabs)
     return demo, {b.elem_id: b for b in demo.blocks.values() if getattr(b, "elem_id", None)}
 
 
-FAST = ("fast", "bundled", "steps", 3, *training.more_of(training.PRESETS["fast"]))
+ME = Window("me")
+FAST = ("fast", "bundled", "steps", 3, *asking.more_of(asking.PRESETS["fast"]))
 
 
 @pytest.fixture
 def small(monkeypatch):
     """The preset `fast`, tiny."""
     config = Config(TINY, ScheduleConfig(kind="cosine"), TrainConfig(batch_size=4, lr=1e-3, label_dropout=0.1))
-    monkeypatch.setitem(training.PRESETS, "fast", config)
-    return ("fast", "bundled", "steps", 3, *training.more_of(config))
+    monkeypatch.setitem(asking.PRESETS, "fast", config)
+    return ("fast", "bundled", "steps", 3, *asking.more_of(config))
 
 
 async def last_of(stream):
@@ -164,13 +154,13 @@ def test_start_pause_resume_stop_continue(library, small):
     long = (*small[:3], 20_000, *small[4:])
 
     async def scenario():
-        stream = start(*long, None)
+        stream = start(ME, *long, None)
         packet, run_id = await anext(stream)
         async for packet, _ in stream:
             if packet.get("step", 0) > 2:
                 break
-        assert "still going" in (await last_of(start(*long, run_id)))[0]["error"]
-        assert "still going" in (await last_of(go_on(run_id)))["error"]
+        assert "still going" in (await last_of(start(ME, *long, run_id)))[0]["error"]
+        assert "still going" in (await last_of(go_on(ME, run_id)))["error"]
 
         pause(run_id)
         async for packet, _ in stream:
@@ -189,7 +179,7 @@ def test_start_pause_resume_stop_continue(library, small):
         assert packet["stopped"] and not packet["active"]
         stopped_at = packet["step"]
 
-        more = go_on(run_id)
+        more = go_on(ME, run_id)
         async for packet in more:
             if packet["step"] > stopped_at + 2:
                 break
@@ -206,19 +196,21 @@ def test_start_pause_resume_stop_continue(library, small):
 
 def test_nothing_to_stop_pause_continue_use_or_save(library):
     demo, named = train_tab(library)
-    for run_id in (None, "guess", 7):
+    for run_id in (None, [], "guess", 7, ["guess"], [7]):
         assert "error" in handler(demo, "train-stop")(run_id)
         assert "error" in handler(demo, "train-pause")(run_id)
         assert "error" in asyncio.run(handler(demo, "train-use")(run_id, []))[-1]
-        assert "press Start" in asyncio.run(last_of(handler(demo, "train-continue")(run_id)))["error"]
+        assert "press Start" in asyncio.run(last_of(handler(demo, "train-continue")(ME, run_id)))["error"]
         assert "press Start" in asyncio.run(named["train-view"].download({"run": run_id}))["error"]
+        assert "press Start" in asyncio.run(named["train-view"].level({"run": run_id, "level": 0}))["error"]
+        assert "no longer" in named["train-view"].another({"run": run_id})["error"]
     assert named["train-view"].missed(None) == {"previews": []}
 
 
 def test_trained_weights_can_be_used_saved_and_opened_again(library, small, tmp_path):
     demo, named = train_tab(library)
-    packet, _ = asyncio.run(last_of(handler(demo, "train-start")(*small, None)))
-    choice, own, tabs, _ = asyncio.run(handler(demo, "train-use")(packet["run"], []))
+    packet, _ = asyncio.run(last_of(handler(demo, "train-start")(ME, *small, None)))
+    choice, own, tabs, _ = asyncio.run(handler(demo, "train-use")([packet["run"]], []))
     assert choice["value"] == packet["run"] and own == [(choice["choices"][-1][0], packet["run"])]
     assert tabs["selected"] == "reverse"
     used = library.get(packet["run"])
@@ -237,8 +229,8 @@ def test_trained_weights_can_be_used_saved_and_opened_again(library, small, tmp_
 
 def test_what_is_under_more_reaches_the_run(library):
     values = [1e-3, 32, "linear", "eps", 0.9, 0.2, 16, 5]
-    run = training.check("fast", "bundled", "steps", 1, *values)
-    assert training.more_of(run.config) == values
+    run = asking.check("fast", "bundled", "steps", 1, *values)
+    assert asking.more_of(run.config) == values
     assert run.config.model.num_classes == 10 and run.config.train.lr_decay
 
 
@@ -263,10 +255,10 @@ def test_what_is_under_more_reaches_the_run(library):
     ],
 )
 def test_bad_values_under_more_get_one_sentence(i, value, word):
-    values = training.more_of(training.PRESETS["fast"])
+    values = asking.more_of(asking.PRESETS["fast"])
     values[i] = value
     with pytest.raises(ValueError, match=word) as error:
-        training.check("fast", "bundled", "steps", 1, *values)
+        asking.check("fast", "bundled", "steps", 1, *values)
     assert "\n" not in str(error.value)
 
 
@@ -286,12 +278,12 @@ def test_a_data_set_is_fetched_with_its_progress_told_and_trained_on(library, sm
         time.sleep(0.8)
         (folder / "done").touch()
 
-    monkeypatch.setattr(training, "load_dataset", slow_download)
+    monkeypatch.setattr(asking, "load_dataset", slow_download)
     monkeypatch.setattr(weights_module, "load_dataset", slow_download)
     demo, _ = train_tab(library)
 
     async def scenario():
-        return [packet async for packet, _ in handler(demo, "train-start")("fast", "fashion", *small[2:], None)]
+        return [packet async for packet, _ in handler(demo, "train-start")(ME, "fast", "fashion", *small[2:], None)]
 
     packets = asyncio.run(scenario())
     weights_module.dataset.cache_clear()
@@ -303,7 +295,7 @@ def test_a_download_without_a_network_says_what_to_do(library, small, monkeypatc
     monkeypatch.setenv("DDPM_DATA_DIR", str(tmp_path))
     monkeypatch.setattr(urllib.request, "urlopen", lambda *a, **k: (_ for _ in ()).throw(urllib.error.URLError("no")))
     demo, _ = train_tab(library)
-    packet, run_id = asyncio.run(last_of(handler(demo, "train-start")("fast", "fashion", *small[2:], None)))
+    packet, run_id = asyncio.run(last_of(handler(demo, "train-start")(ME, "fast", "fashion", *small[2:], None)))
     assert "could not be downloaded" in packet["error"] and "Bundled digits" in packet["error"]
     assert run_id == gr.skip()
 
@@ -311,11 +303,11 @@ def test_a_download_without_a_network_says_what_to_do(library, small, monkeypatc
 def test_colour_goes_through_training_previews_and_reverse(library, small, monkeypatch):
     coloured = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
     data = Dataset("cifar10", coloured, torch.arange(40) % 10, tuple("abcdefghij"))
-    monkeypatch.setattr(training, "dataset", lambda name: data)
+    monkeypatch.setattr(asking, "dataset", lambda name: data)
     demo, _ = train_tab(library)
-    packet, _ = asyncio.run(last_of(handler(demo, "train-start")("fast", "cifar10", *small[2:], None)))
+    packet, _ = asyncio.run(last_of(handler(demo, "train-start")(ME, "fast", "cifar10", *small[2:], None)))
     assert packet["channels"] == 3 and len(picture(packet["previews"][-1]["x"])) == 20 * 32 * 32 * 3
-    asyncio.run(handler(demo, "train-use")(packet["run"], []))
+    asyncio.run(handler(demo, "train-use")([packet["run"]], []))
     weights = library.get(packet["run"])
     how = {"sampler": "ddim", "steps": 2, "guidance": 1, "middle": False, "eta": 0}
     settings = sampling.Settings.check(library, 2, "c", 0, packet["run"], **how)
@@ -329,10 +321,10 @@ def test_colour_goes_through_training_previews_and_reverse(library, small, monke
 
 def test_one_knob_turns_both_learning_rates():
     fast = PRESETS["fast"]
-    more = training.more_of(fast)
-    assert training.with_more(fast, more) == fast
-    halved = training.with_more(fast, [more[0] / 2, *more[1:]])
+    more = asking.more_of(fast)
+    assert asking.with_more(fast, more) == fast
+    halved = asking.with_more(fast, [more[0] / 2, *more[1:]])
     assert halved.train.lr == fast.train.lr / 2 and halved.train.muon_lr == pytest.approx(fast.train.muon_lr / 2)
-    assert training.with_more(fast, [1.0, *more[1:]]).train.muon_lr == 1.0
+    assert asking.with_more(fast, [1.0, *more[1:]]).train.muon_lr == 1.0
     tutorial = PRESETS["tutorial"]
-    assert training.with_more(tutorial, training.more_of(tutorial)) == tutorial
+    assert asking.with_more(tutorial, asking.more_of(tutorial)) == tutorial

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: nothing is fetched or reported
 
-import gradio as gr
+from . import hosting
 
-from . import compare, forward, reverse, train
-from .engine import Engine
+os.environ.update(hosting.space_defaults(os.environ))  # gradio, too, reads some of these as it is imported
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
+
+from ..config import PRESETS
+from ..device import pick_device
+from ..train import warm_up
+from . import compare, forward, limits, pictures, reverse, train
+from .engine import Engine, once
 from .parts import SCRIPTS, STATIC
+from .registry import Runs
+from .server import Gate
 from .weights import Library
 
 TITLE = "Denoising diffusion, from scratch"
 HEADER = "<header><h1>Denoising diffusion<span>, from scratch</span></h1><p>noise becomes digits, live</p></header>"
 
 
+def settings() -> str:
+    """What can be set by environment variables, as text."""
+    return limits.table()
+
+
 def build() -> gr.Blocks:
-    """The interface: its tabs around one engine and one library of weights."""
+    """The interface: its tabs around one engine and one library of weights.  Raises ValueError for a bad setting."""
     engine = Engine()
     library = engine.call(Library)
+    engine.submit(once(warm_up, PRESETS["fast"].train, pick_device()))  # so that the first Start starts at once
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as demo:
         # Outside the tabs: what is inside one exists only once it has been opened, too late for the page's load event.
-        run_id = gr.BrowserState(None, storage_key="ddpm-training-run", secret="ddpm")
+        mine = gr.BrowserState([], storage_key="ddpm-training-runs", secret="ddpm")
         with gr.Row(elem_id="top"):
             gr.HTML(HEADER, elem_id="header", apply_default_css=False)
             weights = gr.Dropdown(library.shipped, value=library.default, label="Weights", elem_id="weights")
@@ -34,24 +54,36 @@ def build() -> gr.Blocks:
             with gr.Tab("Reverse", id="reverse"):
                 reverse.build(engine, library, demo, weights)
             with gr.Tab("Train", id="train"):
-                train.build(engine, library, demo, run_id, weights, tabs)
+                runs = train.build(engine, library, demo, mine, weights, tabs)
             with gr.Tab("Compare", id="compare"):
                 compare.build(engine, library, weights)
+    demo.health = hosting.Health(engine, runs)
+    atexit.register(shut_down, engine, runs)
     return demo.queue(max_size=64, api_open=False)
+
+
+def shut_down(engine: Engine, runs: Runs) -> None:
+    """Save the training runs, between two steps of theirs.  Where a step takes too long, what was kept last stays."""
+    if engine.close():
+        runs.save()
+    hosting.tell("stop")
 
 
 def launch_options() -> dict[str, Any]:
     """What `launch` needs to be a public server that fetches nothing from outside."""
+    per_minute, upload_mb = limits.current().requests_per_minute, limits.current().upload_mb
     scripts = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    scripts += f"\nDDPM.SCHEDULES.signal = {json.dumps(pictures.signal())};"
     system = ["system-ui", "sans-serif"]
     mono = ["ui-monospace", "monospace"]
+    gate = Middleware(Gate, per_minute, Path(get_upload_folder()), 1_000_000 * upload_mb)
     theme = gr.themes.Default(
         primary_hue="cyan", neutral_hue="slate", font=system, font_mono=mono, radius_size="md", spacing_size="sm"
     ).set(
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",
-        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_800",
         checkbox_background_color_selected="*primary_700",
         checkbox_background_color_selected_dark="*primary_600",
         checkbox_border_color_selected="*primary_700",
@@ -67,8 +99,9 @@ def launch_options() -> dict[str, Any]:
         "run_history": False,
         "enable_monitoring": False,
         "state_session_capacity": 200,
-        "max_file_size": "12mb",  # a zip of the tutorial's network, the largest that the page saves, is 7.7 MB
+        "max_file_size": f"{upload_mb}mb",
         "ssr_mode": False,
         "mcp_server": False,
         "strict_cors": True,
+        "app_kwargs": {"routes": hosting.ROUTES, "middleware": [gate]},
     }

@@ -60,7 +60,7 @@ SCHEDULE_MARGIN = """
 <p class="source">linear: Ho et al. 2020. cosine: Nichol and Dhariwal 2021, Eq. 17. log-SNR: a straight line in decibels
 between the ends of the linear one.</p>
 <p class="code">computed by <code>ddpm.schedule.make_schedule</code></p>
-<h3>Signal to noise, dB</h3><div class="ratios"></div><p class="legend"></p>
+<h2>Signal to noise, dB</h2><div class="ratios"></div><p class="legend"></p>
 """
 
 
@@ -121,10 +121,9 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
 
     def replay(asked: Any) -> dict[str, Any]:
         """All frames of a run, for a page that has missed some: {run} -> {frames}."""
-        run = kept.get(asked.get("run")) if isinstance(asked, dict) else None
-        return {"frames": run.frames() if run else []}
+        return {"frames": parts.missed(asked, kept, lambda run: run.frames())}
 
-    with gr.Tabs(elem_id="compare-tabs"):
+    with gr.Tabs(elem_classes="inner-tabs", overflow_behavior="wrap"):
         with gr.Tab("Race", id="race"):
             race(engine, library, weights, keep, replay)
         with gr.Tab("One knob", id="knob"):
@@ -229,10 +228,7 @@ def schedules(library: Library, weights: gr.Dropdown) -> None:
     start, names = pictures.opening(library)
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
-            choice = gr.Dropdown(["random", *names], value="random", label="Digit", elem_id="schedules-digit")
-            with gr.Row(elem_classes="pair"):
-                another = gr.Button("Another digit", variant="primary", elem_id="schedules-another")
-                again = gr.Button("New noise ε", elem_id="schedules-noise")
+            choice, another, again = pictures.choosing("schedules", names, "primary")
             gr.HTML('<p class="hint">One digit and one ε, along each schedule. Drag <b>t</b> under the pictures.</p>')
         view = parts.stage_and_margin(
             "schedules",

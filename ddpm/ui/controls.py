@@ -10,10 +10,10 @@ from typing import Any
 import gradio as gr
 
 from ..config import PAGE_SAMPLING, SAMPLERS, VARIANCES, suited_spacing
-from . import parts
+from . import limits, parts
 from .engine import Engine, Run, Sessions
 from .equations import NAMES, SPACING_NAMES
-from .sampling import MAX_STEPS, NONE, choices
+from .sampling import NONE, choices
 from .weights import Library
 
 HOW = ("sampler", "steps", "guidance", "middle", "eta", "variance", "spacing", "clip")  # as check_how names them
@@ -78,7 +78,7 @@ def runs(
     async def begin(request: gr.Request, *asked) -> AsyncIterator[dict[str, Any]]:
         try:
             run = make(*asked)
-            async with aclosing(sessions.stream(request.session_hash, run)) as packets:
+            async with aclosing(sessions.stream(request.session_hash, run, address_of(request))) as packets:
                 async for packet in packets:
                     if packet.get("done"):
                         done(run)
@@ -89,9 +89,14 @@ def runs(
     start(begin, inputs, view, **STREAM, **options)
 
 
+def address_of(request: gr.Request) -> str:
+    """Where a request comes from, as the server in front of ours says if there is one."""
+    return request.client.host if getattr(request, "client", None) else ""
+
+
 def stoppable(engine: Engine, halt: gr.Button, view: gr.HTML) -> Sessions:
     """Where the runs of a tab go: the button ends what a window has running there."""
-    sessions = Sessions(engine)
+    sessions = Sessions(engine, view.elem_id)
 
     def stop(request: gr.Request) -> dict[str, Any] | None:
         return None if sessions.stop(request.session_hash) else {"notice": "Nothing is running."}
@@ -110,7 +115,7 @@ def how(name: str) -> list[Any]:
         filterable=False,
         elem_id=f"{name}-sampler",
     )
-    steps = gr.Slider(1, MAX_STEPS, page.num_steps, step=1, label="Steps", elem_id=f"{name}-steps")
+    steps = gr.Slider(1, limits.current().steps, page.num_steps, step=1, label="Steps", elem_id=f"{name}-steps")
     label = "Guidance (1: the label, above: more so)"
     guidance = gr.Slider(0, 5, page.guidance, step=0.1, label=label, elem_id=f"{name}-guidance")
     return [sampler, steps, guidance]

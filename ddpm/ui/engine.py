@@ -1,7 +1,9 @@
-"""Who computes when: one worker thread that takes a step of each job in turn.
+"""Who computes when: one worker thread that takes a step for each person in turn.
 
 A job is a plain generator; one step of it is one network evaluation or one optimiser step.  So a training run never
-blocks a classmate's sampling, everyone's first frame comes early, and torch has all cores within a step.
+blocks a classmate's sampling, everyone's first frame comes early, and torch has all cores within a step.  Turns go
+round between people, whatever each has started: who clicks more does not get more.  Between two turns some questions
+are answered, such as what the network makes of the x_t that somebody's slider has just come to.
 
 Everything heavy that torch does belongs here, loading weights included.  OpenMP makes a pool for every thread that asks
 for one, and lets all pools sleep instead of spin once they outnumber the cores: after a single convolution on another
@@ -11,16 +13,25 @@ thread, training on two cores fell from 1140 images a second to 790.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import threading
-from collections import deque
+import time
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, Protocol
+
+from . import limits
 
 log = logging.getLogger(__name__)
 
 PACKET_SECONDS = 0.08  # at most one packet to the page in this time
+QUESTIONS = 4  # answered between two turns: with 1, thirty sliders waited for seconds
+PLACE_SECONDS = 1.0  # and while it waits, its place this often
+SMOOTHING = 0.95  # of the seconds of a step
+STUCK_SECONDS = 120.0  # in one step: far beyond any that ends
 
 
 class Busy(ValueError):
@@ -33,8 +44,12 @@ class Job:
     `error` is None, or what to tell the person: the text of a ValueError, and for anything else a plain sentence.
     """
 
-    def __init__(self, steps: Iterator[Any]):
+    def __init__(self, steps: Iterator[Any], owner: Any = None, name: str = "question"):
+        """owner: whose turns it takes; None for turns of its own."""
         self.steps = steps
+        self.owner = self if owner is None else owner
+        self.name = name
+        self.submitted, self.waited, self.worked, self.taken = time.monotonic(), 0.0, 0.0, 0
         self.started = False
         self.stopped = False
         self.paused = False
@@ -64,6 +79,13 @@ class Job:
         if self.error:
             raise ValueError(self.error)
         return self.take()[-1]
+
+    def account(self) -> dict[str, Any]:
+        """For the log: what it was, how long it waited for its first turn, and what it took.  Nothing of a person."""
+        how = "failed" if self.error else "stopped" if self.stopped else "done"
+        seconds = {"waited": round(self.waited, 3), "worked": round(self.worked, 3)}
+        seconds["open"] = round(time.monotonic() - self.submitted, 3)
+        return {"event": "job", "name": self.name, "how": how, "steps": self.taken, "seconds": seconds}
 
     def step(self) -> bool:
         """Take one step; False when there are no more.  Called by the engine only."""
@@ -95,25 +117,65 @@ def once(function: Callable[..., Any], *args: Any) -> Iterator[Any]:
 class Engine:
     """The worker thread and its jobs.  It starts with the first job."""
 
-    def __init__(self, max_jobs: int = 64):
-        self.max_jobs = max_jobs
-        self._jobs: deque[Job] = deque()
+    def __init__(self, max_jobs: int | None = None):
+        """max_jobs: that it takes at a time; None for what limits.py says."""
+        self.max_jobs = max_jobs or limits.current().jobs
+        self.step_seconds = 0.0  # of a step, lately
+        self._turns: OrderedDict[Any, deque[Job]] = OrderedDict()  # each person's jobs, in the order of their turns
+        self._questions: OrderedDict[Any, deque[Job]] = OrderedDict()  # jobs that are nobody's
         self._parked: list[Job] = []
+        self._addresses: Counter[str] = Counter()  # runs under way from each
         self._changed = threading.Condition()
+        self._closed = False
         self._thread: threading.Thread | None = None
+        self._stepping: float | None = None  # since when the step under way is
 
-    def submit(self, steps: Iterator[Any]) -> Job:
-        """Queue a job.  Raises Busy if there are too many."""
-        job = Job(steps)
+    def submit(self, steps: Iterator[Any], owner: Any = None, name: str = "question") -> Job:
+        """Queue a job.  owner: who shares turns with it, see Job.  Raises Busy if there are too many."""
+        job = Job(steps, owner, name)
         with self._changed:
-            if len(self._jobs) + len(self._parked) >= self.max_jobs:
+            if self.count() >= self.max_jobs:
                 raise Busy("The server is busy with as much as it can do. Try again in a moment.")
-            self._jobs.append(job)
+            self._queue(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
                 self._thread.start()
-            self._changed.notify()
         return job
+
+    def count(self) -> int:
+        """Jobs under way, waiting and paused."""
+        with self._changed:
+            waiting = [*self._turns.values(), *self._questions.values()]
+            return sum(map(len, waiting)) + len(self._parked)
+
+    def trouble(self) -> str | None:
+        """Why nothing gets computed any more; None while all is well."""
+        since = self._stepping
+        if self._thread is not None and not self._thread.is_alive():
+            return "the engine's thread has ended"
+        if since is not None and time.monotonic() - since > STUCK_SECONDS:
+            return f"a step has not ended for {time.monotonic() - since:.0f} seconds"
+        return None
+
+    def _among(self, job: Job) -> OrderedDict[Any, deque[Job]]:
+        return self._questions if job.owner is job else self._turns
+
+    def _queue(self, job: Job) -> None:
+        self._among(job).setdefault(job.owner, deque()).append(job)
+        self._changed.notify()
+
+    @contextmanager
+    def from_address(self, address: str) -> Iterator[None]:
+        """While a run from this address is under way.  Raises Busy if there are too many already."""
+        if address and self._addresses[address] >= limits.current().runs_per_address:
+            raise Busy("As much as one address may run is running from yours. Try again in a moment.")
+        self._addresses[address] += 1
+        try:
+            yield
+        finally:
+            self._addresses[address] -= 1
+            if not self._addresses[address]:
+                del self._addresses[address]
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a function on the worker thread and wait for it: for the start of the page only, because it blocks."""
@@ -133,26 +195,61 @@ class Engine:
             job.paused = False
             if job in self._parked:
                 self._parked.remove(job)
-                self._jobs.append(job)
-                self._changed.notify()
+                self._queue(job)
 
     def ahead_of(self, job: Job) -> int:
-        """How many jobs get a turn before this one gets its next."""
+        """How many steps of others come before this job's next."""
         with self._changed:
-            return self._jobs.index(job) if job in self._jobs else 0
+            jobs = self._among(job)
+            if job not in jobs.get(job.owner, ()):
+                return 0
+            return list(jobs).index(job.owner) + jobs[job.owner].index(job) * len(jobs)
+
+    def place_of(self, job: Job) -> dict[str, Any]:
+        """What a page says to whoever waits: steps of others before the next, and the seconds they will take."""
+        ahead = self.ahead_of(job)
+        return {"ahead": ahead, "wait": round(ahead * self.step_seconds, 1)}
+
+    def close(self, seconds: float = 6.0) -> bool:
+        """Take no further step, for the end of the server.  Returns when the present one is done; False: too long."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return self._thread is None or not self._thread.is_alive()
 
     def _work(self) -> None:
+        answered = 0  # since the last turn
         while True:
             with self._changed:
-                while not self._jobs:
+                while not (self._turns or self._questions or self._closed):
                     self._changed.wait()
-                job = self._jobs[0]
+                if self._closed:
+                    return
+                asked = self._questions and (answered < QUESTIONS or not self._turns)
+                among, answered = (self._questions, answered + 1) if asked else (self._turns, 0)
+                owner, jobs = next(iter(among.items()))
+                job = jobs[0]
+            start = self._stepping = time.monotonic()
+            if not job.started:
+                job.waited = start - job.submitted
             more = job.step()
+            self._stepping, took = None, time.monotonic() - start
+            job.worked, job.taken = job.worked + took, job.taken + 1
+            self.step_seconds = SMOOTHING * self.step_seconds + (1 - SMOOTHING) * took if self.step_seconds else took
             with self._changed:
-                self._jobs.popleft()
-                if more:
-                    (self._parked if job.paused else self._jobs).append(job)
+                jobs.remove(job)
+                if jobs:
+                    among.move_to_end(owner)
+                else:
+                    del among[owner]
+                if more and job.paused:
+                    self._parked.append(job)
+                elif more:
+                    self._queue(job)
             if not more:
+                log.info(json.dumps(job.account()))
                 job.finished.set_result(None)
 
 
@@ -171,8 +268,8 @@ class Run(Protocol):
 class Sessions:
     """The one run that each browser window may have going on a tab."""
 
-    def __init__(self, engine: Engine):
-        self.engine = engine
+    def __init__(self, engine: Engine, name: str = "run"):
+        self.engine, self.name = engine, name
         self._jobs: dict[str, Job] = {}
 
     def stop(self, session: str) -> bool:
@@ -183,16 +280,25 @@ class Sessions:
         job.close()
         return True
 
-    async def stream(self, session: str, run: Run) -> AsyncIterator[dict[str, Any]]:
+    def running(self) -> int:
+        """How many windows have something going on."""
+        return sum(not (job.stopped or job.finished.done()) for job in self._jobs.values())
+
+    async def stream(self, session: str, run: Run, address: str = "") -> AsyncIterator[dict[str, Any]]:
         """The packets of a run, in place of what this window had running.  Raises Busy."""
-        job = self.engine.submit(run.steps())
-        self.stop(session)
-        self._jobs = {k: j for k, j in self._jobs.items() if not j.finished.done()} | {session: job}
-        try:
-            yield run.packet([], ahead=self.engine.ahead_of(job))
-            async for results in job.packets():
-                if results:
-                    yield run.packet(results)
-            yield run.packet([*job.take(), *run.end()], done=True, stopped=job.stopped, error=job.error)
-        finally:
-            job.close()
+        with self.engine.from_address(address):
+            job = self.engine.submit(run.steps(), session, self.name)
+            self.stop(session)
+            self._jobs = {k: j for k, j in self._jobs.items() if not j.finished.done()} | {session: job}
+            try:
+                yield run.packet([], **self.engine.place_of(job))
+                told = time.monotonic()
+                async for results in job.packets():
+                    if results:
+                        yield run.packet(results)
+                    elif not job.started and time.monotonic() - told > PLACE_SECONDS:
+                        yield run.packet([], **self.engine.place_of(job))
+                        told = time.monotonic()
+                yield run.packet([*job.take(), *run.end()], done=True, stopped=job.stopped, error=job.error)
+            finally:
+                job.close()

@@ -1,20 +1,17 @@
-"""The Forward tab: noising at a chosen t.  x_t is computed in the page; the model's guess comes from here."""
+"""The Forward tab.  Here: noising at a chosen t.  x_t is computed in the page; the model's guess comes from here."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
-import numpy as np
 import torch
 
 from ..config import SCHEDULES
-from ..data import from_uint8
-from ..diffusion import q_sample, to_x0_eps
-from . import parts, pictures
+from ..diffusion import q_sample
+from ..samplers import ask
+from . import back, breaking, chain, parts, pictures, posterior
 from .engine import Engine
 from .weights import Library, Weights
 
@@ -28,8 +25,8 @@ EQUATION = """
 <p class="source">Ho et al. 2020, Eq. 4. The same ε is held while t moves. Signal to noise ᾱ/(1−ᾱ):
 <b data-live="snr">·</b> dB.</p>
 <p class="code">computed by <code>ddpm.diffusion.q_sample</code></p>
-<h3>Signal to noise, dB</h3><div class="ratios"></div><p class="legend"></p>
-<h3>Pixels of x<sub>t</sub> against N(0, 1)</h3>
+<h2>Signal to noise, dB</h2><div class="ratios"></div><p class="legend"></p>
+<h2>Pixels of x<sub>t</sub> against N(0, 1)</h2>
 <canvas class="histogram" role="img" aria-label="Histogram of the pixels of x_t, the normal density over it"></canvas>
 """
 
@@ -45,38 +42,38 @@ def guess(x_t: torch.Tensor, times: list[int], weights: Weights) -> Iterator[tor
     """The model's x0_hat of each x_t at its time, without being told the class: one network evaluation."""
     device = weights.model.device
     x_t, t = x_t.to(device), torch.tensor(times, device=device)
-    null = [torch.full_like(t, -1)] if weights.num_classes else []
-    x0_hat, _ = to_x0_eps(weights.model(x_t, t, *null).float(), x_t, t, weights.sched, weights.model.prediction)
-    yield x0_hat
-
-
-def read_picture(text: Any, weights: Weights) -> torch.Tensor:
-    """The x0 that a page sends: base64 of (S, S, C) uint8.  Returns (1, C, S, S) in [-1, 1].  Raises ValueError."""
-    shape = (weights.img_size, weights.img_size, weights.channels)
-    try:
-        data = base64.b64decode(text, validate=True)
-        pixels = np.frombuffer(data, np.uint8).reshape(shape)
-    except (TypeError, ValueError, binascii.Error):
-        raise ValueError("That picture is not of the size these weights know. Choose another.") from None
-    return from_uint8(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
+    yield ask(weights.model, x_t, t, weights.unlabelled(len(t)), weights.sched, clip=False)[0]
 
 
 def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
     """The tab.  weights: whose guess is shown."""
+    with gr.Tabs(elem_classes="inner-tabs", overflow_behavior="wrap"):
+        with gr.Tab("Noise", id="noise"):
+            noise(engine, library, weights)
+        with gr.Tab("Step by step", id="chain"):
+            chain.build(engine, library, weights)
+        with gr.Tab("Posterior", id="posterior"):
+            posterior.build(engine, library, weights)
+        with gr.Tab("Back again", id="back"):
+            back.build(engine, library, weights)
+        with gr.Tab("Break it", id="breaking") as tab:
+            breaking.build(engine, tab)
+
+
+def noise(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
+    """The inner tab that the page opens on."""
 
     async def x0_hat(asked: Any) -> dict[str, Any]:
         """What the page asks after every move: {x0, seed, t, schedules, weights} -> {x0_hat: one each} or {error}."""
         try:
-            asked = asked if isinstance(asked, dict) else {}
-            model = library.get(asked.get("weights"))
-            x0 = read_picture(asked.get("x0"), model)
-            seed = parts.whole_number(asked.get("seed"), "Noise", 0, parts.MAX_SEED)
+            asked = parts.fields(asked)
+            model, x0, seed = pictures.asked_about(library, asked)
             t = parts.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
             kinds = asked.get("schedules")
             if not isinstance(kinds, list) or not 1 <= len(kinds) <= len(SCHEDULES):
                 raise ValueError(f"Schedule: one to {len(SCHEDULES)}, please.")
             kinds = [parts.one_of(kind, "Schedule", SCHEDULES) for kind in kinds]
-            eps = pictures.noise(seed, model.channels, model.img_size).float()[None]
+            eps = pictures.noise_of(model, seed)
             x_t = torch.cat([q_sample(x0, torch.tensor([t]), eps, pictures.schedule(kind)) for kind in kinds])
             times = [same_noise_level(t, kind, model) for kind in kinds]
             answer = await engine.submit(guess(x_t, times, model)).result()
@@ -92,8 +89,7 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
                 another = gr.Button("Another digit", variant="primary", elem_id="forward-another")
                 own = gr.Button("Draw or upload", elem_id="forward-own")
             again = gr.Button("New noise ε", elem_id="forward-noise")
-            kinds = [(name.replace("log_snr", "log-SNR"), name) for name in SCHEDULES]
-            kind = gr.Radio(kinds, value="cosine", label="Schedule", elem_id="forward-schedule")
+            pictures.which_schedule("forward")
             every = gr.Checkbox(False, label="All three side by side", elem_id="forward-all")
             gr.HTML(
                 '<p class="hint">Drag <b>t</b> under the pictures, or use the arrow keys. '
@@ -110,6 +106,5 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
         )
 
     pictures.follow(library, weights, view, choice, another, again)
-    kind.input(None, kind, None, js="(kind) => { DDPM.tabs.forward.receive({schedule: kind}); }")
     every.input(None, every, None, js="(all) => { DDPM.tabs.forward.receive({all}); }")
     own.click(None, None, None, js="() => { DDPM.tabs.forward.own(); }")

@@ -15,7 +15,7 @@ from ..evaluate import Sampler
 from ..samplers import SampleStep, num_evaluations
 from . import parts
 from .equations import NAMES
-from .sampling import MAX_STEPS, Settings, Trajectory, is_judged
+from .sampling import MAX_STEPS, Settings, Trajectory, deterministic
 
 MAX_FRAMES = 50  # of each lane
 REFERENCE_BYTES = 64_000_000
@@ -53,10 +53,6 @@ class References:
         yield known
 
 
-def deterministic(s: Settings) -> bool:
-    return s.how.sampler in ("dpmpp", "heun") or (s.how.sampler == "ddim" and s.how.eta == 0)
-
-
 class Race:
     """Lanes on their way.  Of those still running, whichever has used fewest network evaluations takes the next step.
 
@@ -84,7 +80,7 @@ class Race:
                 yield self.of_lane(i, next(running[i]))
             except StopIteration:
                 del running[i]
-        if is_judged(self.first):
+        if self.first.weights.judged:
             for lane, result in zip(self.lanes, self.results, strict=True):
                 readings = metrics.read(lane.moment.x_t)
                 result["digits"] = readings.digits.tolist()

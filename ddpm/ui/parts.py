@@ -17,8 +17,9 @@ from ..data import to_uint8
 
 STATIC = Path(__file__).parent / "static"
 MAX_SEED = 2**31 - 1  # of what a page may ask for: it fits a JavaScript number and a file name
-SCRIPTS = ("stage.js", "plot.js", "timeline.js", "pad.js", "mixing.js")
-SCRIPTS += ("forward.js", "reverse.js", "train.js")
+SCRIPTS = ("stage.js", "connection.js", "plot.js", "timeline.js", "pad.js", "mixing.js")
+SCRIPTS += ("forward.js", "reverse.js", "levels.js", "train.js")
+SCRIPTS += ("chain.js", "posterior.js", "back.js", "breaking.js")  # of Forward
 SCRIPTS += ("lanes.js", "quality.js", "schedules.js")  # of Compare
 
 
@@ -51,7 +52,7 @@ def stage_and_margin(name: str, value: Any, server: list[Callable], equation: st
     with gr.Column(elem_classes="side"):
         gr.HTML(
             html_template=f'<aside class="margin" aria-label="The equation">{equation}'
-            f"<h3>What to notice</h3><p>{notice}</p></aside>",
+            f"<h2>What to notice</h2><p>{notice}</p></aside>",
             js_on_load="",
             apply_default_css=False,
             elem_id=f"{name}-margin",
@@ -88,6 +89,23 @@ def one_of(value: Any, name: str, choices) -> Any:
     return value
 
 
+def fields(asked: Any) -> dict[str, Any]:
+    """What a page has sent as an object; empty for whatever else a client may send."""
+    return asked if isinstance(asked, dict) else {}
+
+
+def missed(asked: Any, kept: Any, items: Callable[[Any], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Of a run, what a page has not got, because packets were dropped or it was reloaded.
+
+    asked: {run, have: [k, ...]}, or {run} for all.  kept: whose get(id) has the run.  items(run): each with its k.
+    """
+    asked = fields(asked)
+    run, have = kept.get(asked.get("run")), asked.get("have")
+    if run is None:
+        return []
+    return [each for each in items(run) if not isinstance(have, list) or each["k"] not in have]
+
+
 class Kept:
     """The latest things worth keeping, by id, within a number of bytes: the oldest go first."""
 
@@ -106,6 +124,11 @@ class Kept:
     def get(self, key: Any) -> Any:
         """The thing, or None if it is not, or no longer, here."""
         return self._things.get(key, (None, 0))[0] if isinstance(key, str) else None
+
+
+def can_be_judged(dataset: str, shape: tuple[int, ...]) -> bool:
+    """Whether the judge, who knows nothing but MNIST's digits, can read such pictures.  shape: ends in (C, S, S)."""
+    return dataset in ("mnist", "bundled") and tuple(shape[-3:]) == (1, 32, 32)
 
 
 def digit_labels(labels: list[int], n: int) -> Tensor:

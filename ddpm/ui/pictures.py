@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import functools
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -11,6 +14,7 @@ import numpy as np
 import torch
 
 from ..config import SCHEDULES
+from ..data import from_uint8
 from ..diffusion import seeded
 from ..schedule import Schedule, make_schedule
 from . import controls, parts
@@ -23,6 +27,11 @@ FIRST_DIGIT = 7  # its position among the bundled digits: the page opens on it
 @functools.cache
 def schedule(kind: str) -> Schedule:
     return make_schedule(T, kind=kind)
+
+
+def signal() -> dict[str, list[float]]:
+    """sqrt(alphas_bar) of each schedule, as the page mixes with it."""
+    return {kind: [round(v, 6) for v in schedule(kind).sqrt_alphas_bar.tolist()] for kind in SCHEDULES}
 
 
 def noise(seed: int, channels: int, size: int) -> torch.Tensor:
@@ -53,15 +62,54 @@ def another_picture(weights: Weights, choice: Any) -> dict[str, Any]:
 
 
 def opening(library: Library) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What a tab opens with, the schedules' sqrt(alphas_bar) included; and the names of the classes."""
-    start: dict[str, Any] = {"weights": library.default, "schedule": "cosine", "T": T}
-    start["signal"] = {k: [round(v, 6) for v in schedule(k).sqrt_alphas_bar.tolist()] for k in SCHEDULES}
+    """What a tab opens with, and the names of the classes."""
+    start: dict[str, Any] = {"weights": library.default}
     try:
         first = library.get(library.default)
         start |= picture_packet(first, FIRST_DIGIT) | noise_packet(first, 0)
         return start, pictures_of(first).class_names
     except ValueError as error:  # the page opens all the same, and says what is wrong
         return start | {"error": str(error)}, ()
+
+
+def read_picture(text: Any, weights: Weights) -> torch.Tensor:
+    """The x0 that a page sends: base64 of (S, S, C) uint8.  Returns (1, C, S, S) in [-1, 1].  Raises ValueError."""
+    shape = (weights.img_size, weights.img_size, weights.channels)
+    try:
+        data = base64.b64decode(text, validate=True)
+        pixels = np.frombuffer(data, np.uint8).reshape(shape)
+    except (TypeError, ValueError, binascii.Error):
+        raise ValueError("That picture is not of the size these weights know. Choose another.") from None
+    return from_uint8(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
+
+
+def asked_about(library: Library, asked: dict[str, Any]) -> tuple[Weights, torch.Tensor, int]:
+    """What a page asks about, {x0, seed, weights}: the weights, x0, and the seed of its noise.  Raises ValueError."""
+    weights = library.get(asked.get("weights"))
+    x0 = read_picture(asked.get("x0"), weights)
+    return weights, x0, parts.whole_number(asked.get("seed"), "Noise", 0, parts.MAX_SEED)
+
+
+def noise_of(weights: Weights, seed: int) -> torch.Tensor:
+    """The eps of a seed as it is computed with: (1, C, S, S) float32."""
+    return noise(seed, weights.channels, weights.img_size).float()[None]
+
+
+def choosing(name: str, names: Sequence[str], variant: str = "secondary") -> tuple[gr.Dropdown, gr.Button, gr.Button]:
+    """Which digit, another one, another noise.  name: of the tab; names: of the classes; variant: of one button."""
+    choice = gr.Dropdown(["random", *names], value="random", label="Digit", elem_id=f"{name}-digit")
+    with gr.Row(elem_classes="pair"):
+        another = gr.Button("Another digit", variant=variant, elem_id=f"{name}-another")
+        again = gr.Button("New noise ε", elem_id=f"{name}-noise")
+    return choice, another, again
+
+
+def which_schedule(name: str) -> gr.Radio:
+    """The schedule, which the tab's own script is told of."""
+    kinds = [(kind.replace("log_snr", "log-SNR"), kind) for kind in SCHEDULES]
+    kind = gr.Radio(kinds, value="cosine", label="Schedule", elem_id=f"{name}-schedule")
+    kind.input(None, kind, None, js=f"(kind) => {{ DDPM.tabs.{name}.receive({{schedule: kind}}); }}")
+    return kind
 
 
 def follow(

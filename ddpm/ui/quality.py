@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from .. import metrics
-from ..evaluate import class_labels, real_readings, real_scores
+from ..evaluate import judged, real_scores
 from .equations import NAMES, SPACING_NAMES
-from .sampling import Settings, is_judged
+from .sampling import Settings
 from .weights import Library
 
 CURVE = "curve.json"
@@ -43,7 +41,7 @@ class Measurement:
 
     def __init__(self, settings: Settings):
         """settings.n: how many.  Raises ValueError for weights whose pictures the judge cannot read."""
-        if not is_judged(settings):
+        if not settings.weights.judged:
             raise ValueError("The judge reads MNIST's digits only; these weights draw something else.")
         self.settings, self.sampler = settings, settings.sampler()
         self.id = secrets.token_urlsafe(16)
@@ -52,19 +50,11 @@ class Measurement:
 
     def steps(self) -> Iterator[bool]:
         """The engine's job."""
-        n, last, images = self.settings.n, self.settings.how.num_steps, []
-        for moment in self.sampler.batches(n, seed=self.settings.seed):
-            self.step += 1
-            if moment.i == last:
-                images.append(moment.x_t.cpu())
+        for verdict in judged(self.sampler, self.settings.n, self.settings.seed):
+            if verdict:
+                self.point = self.on_the_curve(verdict, real_scores(CURVE_N)["fid"])
+            self.step = min(self.step + 1, self.total)
             yield True
-        real_readings()  # two seconds, once in the life of a server
-        yield True
-        floor = real_scores(CURVE_N)["fid"]
-        yield True
-        asked = class_labels(self.sampler.config.num_classes, n)
-        self.point = self.on_the_curve(metrics.judge(torch.cat(images), asked, real_scores(n)), floor)
-        yield True
 
     def on_the_curve(self, verdict: dict[str, Any], floor: float) -> dict[str, Any]:
         """The judge's verdict as a point on the curve's scale.

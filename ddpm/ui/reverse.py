@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,16 +11,12 @@ from .. import metrics
 from . import controls, parts
 from .engine import Engine, once
 from .equations import EQUATIONS
-from .recipe import read_recipe, save
-from .sampling import Costs, Settings, Trajectory, choices, is_judged
+from .files import FIELDS, files
+from .film import Film
+from .sampling import Costs, Settings, Trajectory
 from .weights import Library
 
 KEPT_BYTES = 256_000_000
-
-# What Generate sends, in this order: what Settings.check takes.
-FIELDS = ("n", "choice", "seed", "weights_id", *controls.HOW)
-# Files that were saved before the page offered a choice did without saying:
-BEFORE = {"middle": False, "variance": "small", "spacing": "linspace", "clip": True}
 
 
 def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdown) -> None:
@@ -33,12 +26,15 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
     def check(asked: Iterable[Any]) -> Settings:
         return Settings.check(library, **dict(zip(FIELDS, asked, strict=True)))
 
-    def keep(run: Trajectory) -> None:
+    def keep(run: Film) -> None:
         kept.put(run.id, run, run.size)
+
+    file, opened = files(engine, library, kept, check)
 
     def branch(at, *asked) -> Trajectory:
         """at: where the page's playhead is, {run, k}."""
-        parent = kept.get(at.get("run")) if isinstance(at, dict) else None
+        at = parts.fields(at)
+        parent = kept.get(at.get("run"))
         if parent is None or not parent.frames:
             raise ValueError("There is nothing to branch from. Press Generate, and let it finish or stop it.")
         return Trajectory.branch(parent, at.get("k"), check(asked))
@@ -51,54 +47,29 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
 
     def replay(asked: Any) -> dict[str, Any]:
         """The frames of a run that the page has missed: {run, have: [k, ...]} -> {frames}."""
-        asked = asked if isinstance(asked, dict) else {}
-        have, run = asked.get("have"), kept.get(asked.get("run"))
-        return {"frames": [f for f in (run.frames if run else []) if not isinstance(have, list) or f["k"] not in have]}
+        return {"frames": parts.missed(asked, kept, lambda run: run.frames)}
 
     async def readings(asked: Any) -> dict[str, Any]:
         """What the judge makes of one digit along a run: {run, i} -> {digits, confidence: of each frame} or {error}."""
-        asked = asked if isinstance(asked, dict) else {}
+        asked = parts.fields(asked)
         run = kept.get(asked.get("run"))
         try:
             if run is None or not run.frames:
                 raise ValueError("Let the run finish, or stop it: then the judge reads this digit along the way.")
-            if not is_judged(run.settings):
+            if not parts.can_be_judged(run.dataset, run.shape):
                 raise ValueError("The judge reads MNIST's digits only; these weights draw something else.")
-            i = parts.whole_number(asked.get("i"), "Digit", 0, run.settings.n - 1)
+            i = parts.whole_number(asked.get("i"), "Digit", 0, run.shape[0] - 1)
             found = await engine.submit(once(metrics.read, run.guesses(i))).result()
             confidence = [round(share, 3) for share in found.confidence.tolist()]
             return {"digits": found.digits.tolist(), "confidence": confidence}
         except ValueError as error:
             return {"error": str(error)}
 
-    async def picture(asked: Any) -> dict[str, Any]:
-        """A run as a file: {run, kind: png or gif} -> {name, data} or {error}."""
-        asked = asked if isinstance(asked, dict) else {}
-        run, kind = kept.get(asked.get("run")), asked.get("kind")
-        if run is None or not run.frames or kind not in ("png", "gif"):
-            return {"error": "These digits are no longer on the server. Press Generate, then save."}
-        data = await asyncio.to_thread(save, run.frames, run.settings, kind)
-        s = run.settings
-        return {
-            "name": f"digits-{s.how.sampler}-{s.how.num_steps}-seed{s.seed}.{kind}",
-            "data": base64.b64encode(data).decode(),
-        }
-
-    def restore(now, event: gr.EventData) -> list[Any]:
-        """The settings of a dropped file, or a sentence that says why not.  What is not right changes nothing."""
-        nothing = [gr.skip()] * len(FIELDS)
-        try:
-            recipe = read_recipe(event._data.get("head") if isinstance(event._data, dict) else None)
-            here = recipe.get("weights") in library.shipped
-            weights_id = recipe["weights"] if here else now
-            known = BEFORE | recipe | {"choice": recipe.get("class"), "weights_id": weights_id}
-            s = check(known.get(name) for name in FIELDS)
-        except ValueError as error:
-            return [*nothing, {"error": str(error)}]
-        notice = "Settings restored from that file." if here else "Settings restored, but its weights are not here."
-        found = dataclasses.asdict(s.how) | {"n": s.n, "middle": s.middle, "seed": s.seed, "weights_id": s.weights_id}
-        found |= {"steps": s.how.num_steps, "choice": gr.update(choices=choices(s.weights), value=s.choice)}
-        return [*(found[name] for name in FIELDS), {"notice": notice}]
+    async def open_file(request: gr.Request, path, now) -> list[Any]:
+        answer = await opened(path, now)
+        if "run" in answer[-1]:  # a film has taken the place of what this window had running
+            sessions.stop(request.session_hash)
+        return answer
 
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
@@ -107,13 +78,16 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
             seed = controls.seed_and_dice("reverse")
             go, halt = controls.go_and_stop("reverse", "Generate")
             at = gr.JSON(visible=False)  # where the playhead is, filled in as Branch is pressed
-            fork = gr.Button("Branch from here, as set above", elem_id="reverse-branch")
+            with gr.Row(elem_classes="pair"):
+                fork = gr.Button("Branch here", elem_id="reverse-branch")
+                endings = [".safetensors", ".png", ".gif"]
+                opener = gr.UploadButton("Open a file", file_types=endings, elem_id="reverse-open", size="lg")
             how += controls.more("reverse", how[0])
             forecast = parts.sentence("reverse-cost")
         view = parts.stage_and_margin(
             "reverse",
             None,
-            [replay, picture, readings],
+            [replay, file, readings],
             EQUATIONS,
             "The guess x̂₀ is a blurred digit from the first step on. Each step keeps a little of it and hands the "
             "rest back as noise; the digit is decided early, its edges late.",
@@ -123,6 +97,6 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
     controls.runs(sessions, lambda *asked: Trajectory(check(asked)), go.click, inputs, view, keep)
     here = "(at, ...others) => [DDPM.tabs.reverse.at(), ...others]"
     controls.runs(sessions, branch, fork.click, [at, *inputs], view, keep, js=here)
-    view.submit(restore, weights, [*inputs, view], **controls.QUIET)
+    opener.upload(open_file, [opener, weights], [*inputs, view], **controls.QUIET)
     changes = [demo.load, *(each.change for each in inputs)]
     gr.on(changes, cost, inputs, forecast, trigger_mode="always_last", concurrency_limit=8, show_progress="hidden")

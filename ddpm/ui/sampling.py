@@ -1,8 +1,7 @@
-"""A reverse process as the page asks for it: the settings, checked; the frames, kept; what it costs, measured."""
+"""A reverse process as the page asks for it: the settings, checked; the frames, computed; what it costs, measured."""
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import math
 import secrets
@@ -12,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,16 +18,15 @@ from .. import __version__
 from ..config import PAGE_SAMPLING, SAMPLERS, SPACINGS, VARIANCES, SamplingConfig
 from ..evaluate import Sampler
 from ..samplers import SampleStep, asked_at, num_evaluations
-from . import parts
+from . import limits, parts
 from .engine import Engine
 from .equations import NAMES, coefficients
+from .film import MAX_FRAMES, Film, evenly
 from .weights import Library, Weights
 
-MAX_DIGITS = 64
-MAX_STEPS = 1000
+MAX_STEPS = 1000  # that any server may allow
 MAX_GUIDANCE = 10.0
 MAX_COSTS = 500  # measurements that are remembered
-MAX_FRAMES = 100  # of a trajectory are kept, evenly chosen, first and last included
 ALL, NONE = "all in turn", "none"
 
 
@@ -53,7 +50,7 @@ class Settings:
         choice = parts.one_of(choice, "Class", choices(weights))
         known = tuple(range(weights.num_classes)) or (-1,)
         labels = {ALL: known, NONE: (-1,)}.get(choice) or (weights.class_names.index(choice),)
-        n = parts.whole_number(n, "Digits", 1, MAX_DIGITS)
+        n = parts.whole_number(n, "Digits", 1, limits.current().digits)
         checked = check_how(weights.sched.T, **how)
         seed = parts.whole_number(seed, "Seed", 0, parts.MAX_SEED)
         return cls(n, choice, labels, checked, how["middle"], seed, weights_id, weights)
@@ -94,7 +91,7 @@ def check_how(
     Raises ValueError with one clear sentence about the first value that will not do.
     """
     sampler = parts.one_of(sampler, "Sampler", SAMPLERS)
-    steps = parts.whole_number(steps, "Steps", 1, min(MAX_STEPS, T))
+    steps = parts.whole_number(steps, "Steps", 1, min(limits.current().steps, T))
     guidance = parts.number(guidance, "Guidance", 0, MAX_GUIDANCE)
     middle = parts.one_of(middle, "Guide at medium noise only", (True, False))
     eta = parts.number(eta, "Eta", 0, 1)
@@ -110,22 +107,22 @@ def choices(weights: Weights) -> tuple[str, ...]:
     return (ALL, NONE, *weights.class_names) if weights.num_classes else (NONE,)
 
 
-def is_judged(s: Settings) -> bool:
-    """Whether the judge, who knows nothing but MNIST's digits, can read what these weights draw."""
-    return s.weights.dataset in ("mnist", "bundled") and (s.weights.channels, s.weights.img_size) == (1, 32)
+def deterministic(s: Settings) -> bool:
+    """Whether no noise is drawn after the first."""
+    return s.how.sampler in ("dpmpp", "heun") or (s.how.sampler == "ddim" and s.how.eta == 0)
 
 
 @dataclass
-class Trajectory:
-    """A reverse process on its way: its frames as the page shows them, by position among those that are kept.
+class Trajectory(Film):
+    """A reverse process on its way.
 
-    parent, at: for a branch, the trajectory whose past it shares up to the frame `at`.  It keeps to the same times.
+    parent, at: for a branch, the film whose past it shares up to the frame `at`.  It keeps to the same times.
     """
 
     max_frames: ClassVar[int] = MAX_FRAMES
 
     settings: Settings
-    parent: Trajectory | None = None
+    parent: Film | None = None
     at: int = 0
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     seconds: float = 0.0
@@ -133,30 +130,32 @@ class Trajectory:
     evaluations: int = 0  # of the network so far, per digit
     moment: SampleStep | None = None  # the latest
     frames: list[dict[str, Any]] = field(default_factory=list)
-    states: list[Tensor] = field(default_factory=list)  # x_t of each frame, as it was
+    states: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self):
-        s = self.settings
+        s, w = self.settings, self.settings.weights
+        self.shape, self.dataset, self.recipe = (s.n, w.channels, w.img_size, w.img_size), w.dataset, s.recipe()
         self.sampler, self.num_steps = s.sampler(), s.how.num_steps
         self.times = self.sampler.times
-        kept = np.linspace(0, self.num_steps, min(self.num_steps + 1, self.max_frames)).round().astype(int)
-        self.kept = set(kept.tolist())
+        self.kept = set(evenly(self.num_steps, self.max_frames))
         self.start: tuple[int, Tensor] | None = None
         if self.parent is not None:
-            self.start = self.parent.frames[self.at]["i"], self.parent.states[self.at]
+            self.start = self.parent.frames[self.at]["i"], self.parent.states[self.at].float()
             self.kept = self.parent.kept | {self.start[0]}
             self.frames, self.states = self.parent.frames[: self.at], self.parent.states[: self.at]
         self.times_kept = [self.times[i] for i in sorted(self.kept)]
-        signal = s.weights.sched.sqrt_alphas_bar[self.times_kept].tolist()
+        signal = w.sched.sqrt_alphas_bar[self.times_kept].tolist()
         self.signal = [1.0 if t < 0 else round(a, 4) for a, t in zip(signal, self.times_kept, strict=True)]
 
     @classmethod
-    def branch(cls, parent: Trajectory, at: Any, s: Settings) -> Trajectory:
+    def branch(cls, parent: Film, at: Any, s: Settings) -> Trajectory:
         """Another future from a frame of `parent`: of s it takes all but the number of digits, steps and their spacing.
 
         Raises ValueError with one clear sentence.
         """
         at, old = parts.whole_number(at, "Frame", 0, len(parent.frames) - 1), parent.settings
+        if old is None:
+            raise ValueError("The weights of this trajectory are not here: it can be played, but not branched from.")
         if parent.frames[at]["t"] < 0:
             raise ValueError("These digits are finished. Drag the playhead back, then branch.")
         if s.weights is not old.weights:
@@ -181,34 +180,15 @@ class Trajectory:
 
     def keep(self, moment: SampleStep) -> dict[str, Any]:
         """Make a frame of this moment and keep it."""
-        s = self.settings
-        then = self.times[moment.i + 1] if moment.i < self.num_steps else None
-        frame = {
-            "k": len(self.frames),
-            "i": moment.i,
-            "t": moment.t,
-            "s": then,
-            "e": self.evaluations,
-            "c": None if then is None else coefficients(s.how, self.times, moment.i, s.weights.sched),
-            "x": parts.b64(parts.frame(moment.x_t)),
-            "h": parts.b64(parts.frame(moment.x0_hat)),
-        }
-        self.frames.append(frame)
+        how, sched, i, t = self.settings.how, self.settings.weights.sched, moment.i, moment.t
+        a, step = 1.0, None
+        if i < self.num_steps:
+            a = sched.sqrt_alphas_bar[t].item()
+            step = self.times[i + 1], coefficients(how, self.times, i, sched), parts.frame(moment.eps_hat)
+        shown = parts.frame(moment.x_t), parts.frame(moment.x0_hat)
+        self.frames.append(self.frame(len(self.frames), i, t, a, *shown, step))
         self.states.append(moment.x_t.cpu())
-        return frame
-
-    @property
-    def size(self) -> int:
-        """Bytes, about."""
-        texts = [value for frame in self.frames for value in frame.values() if isinstance(value, str)]
-        return sum(map(len, texts)) + sum(4 * x.numel() for x in self.states)
-
-    def guesses(self, i: int) -> Tensor:
-        """x0_hat of digit i in all frames, as shown: (frames, C, S, S) uint8."""
-        w, n = self.settings.weights, self.settings.n
-        shape = (n, w.img_size, w.img_size, w.channels)
-        pictures = [np.frombuffer(base64.b64decode(f["h"]), np.uint8).reshape(shape)[i] for f in self.frames]
-        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+        return self.frames[-1]
 
     def end(self) -> list[dict[str, Any]]:
         """After a stop: the moment it was stopped at, if that is not among the frames yet."""
@@ -216,27 +196,26 @@ class Trajectory:
             return []
         return [self.keep(self.moment)]
 
+    def changes(self) -> str:
+        """What a branch does otherwise than its parent, in words."""
+        now, before = self.recipe, self.parent.recipe if self.parent else self.recipe
+        seed = "seed {} (no more noise is drawn)" if deterministic(self.settings) else "seed {}"
+        words = {"class": "class {}", "sampler": "{}", "seed": seed, "guidance": "guidance {:g}", "eta": "η {:g}"}
+        words |= {"variance": "{} variance", "clip": "clip {}", "middle": "guided in the middle: {}"}
+        said = [text.format(NAMES.get(now[k], now[k])) for k, text in words.items() if now[k] != before[k]]
+        return ", ".join(said) or "nothing changed"
+
     def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-        """What the page gets: the frames not yet sent, how far the run is, and sqrt(alphas_bar) along it."""
-        s, w = self.settings, self.settings.weights
-        return {
-            "run": self.id,
-            "frames": frames,
-            "total": len(self.kept),
-            "n": s.n,
-            "size": w.img_size,
-            "channels": w.channels,
-            "sampler": s.how.sampler,
+        """The frames not yet sent, and how far the run is."""
+        progress = {
             "step": self.step,
-            "num_steps": self.num_steps,
             "evaluations": self.evaluations,
             "seconds": round(self.seconds, 2),
             "parent": self.parent and self.parent.id,
             "from": self.at,
-            "what": f"{s.choice}, {NAMES[s.how.sampler]}, seed {s.seed}",
-            "times": self.times_kept,
-            "signal": self.signal,
-        } | more
+            "what": self.changes(),
+        }
+        return super().packet(frames, **progress, **more)
 
 
 class Costs:

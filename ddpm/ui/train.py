@@ -13,13 +13,18 @@ import gradio as gr
 
 from ..config import PREDICTIONS, PRESETS, SCHEDULES
 from ..data import DataError
+from ..device import Inference
 from . import archive, parts
+from .asking import DATASETS, LEAST, MORE, check, fetch, more_of
 from .engine import Engine, once
-from .training import BUDGETS, DATASETS, Runs, TrainingRun, check, fetch, more_of
+from .levels import LEVELS
+from .registry import Runs
+from .training import TrainingRun
 from .weights import Library, from_checkpoint
 
 CONTINUE_SECONDS = 60
 PACKET_SECONDS = 0.25
+REMEMBERED = 4  # runs of a browser, which it can look at again
 ABOUT = {
     "fast": "fast: legible in 30 seconds",
     "best": "best: as the shipped weights",
@@ -34,33 +39,49 @@ EQUATION = """
 <p class="source" data-live="source">Ho et al. 2020, Algorithm 1: a random digit, a random t, a random ε; one step
 down the gradient. Asked for v, the network says a mix of ε and x₀ (Salimans and Ho 2022).</p>
 <p class="code">computed by <code>ddpm.train.train_step</code></p>
+<p class="figures">gradient <b data-live="norm">·</b>, clipped in <b data-live="clipped">·</b> of steps, learning rate
+<b data-live="lr">·</b></p>
+<h2>Loss by noise level</h2><div class="levels"></div><p data-live="about">Press Start. Each bar will be a part of the
+loss: that of the digits as noisy as the picture under it. Press one to see what the network is asked there.</p>
 """
 
 
 def build(
-    engine: Engine, library: Library, demo: gr.Blocks, run_id: gr.BrowserState, weights: gr.Dropdown, tabs: gr.Tabs
-) -> None:
-    """The tab.  run_id: where the browser remembers its run; weights, tabs: what "Use these weights" sets."""
+    engine: Engine, library: Library, demo: gr.Blocks, mine: gr.BrowserState, weights: gr.Dropdown, tabs: gr.Tabs
+) -> Runs:
+    """The tab.  mine: where the browser remembers its runs, the latest last; weights, tabs: what "Use in Reverse" sets.
+
+    Returns the registry of the runs.
+    """
     runs = Runs(engine)
 
-    async def watch(run: TrainingRun) -> AsyncIterator[dict[str, Any]]:
+    def latest(mine: Any) -> TrainingRun | None:
+        return runs.get(mine[-1]) if isinstance(mine, list) and mine else None
+
+    def known(mine: Any) -> list[dict[str, str]]:
+        """The runs of a browser that are still here, for the choice of what to hold beside the latest."""
+        found = [runs.get(run_id) for run_id in mine[-REMEMBERED:]] if isinstance(mine, list) else []
+        return [{"run": run.id, "label": run.label} for run in found if run is not None]
+
+    async def watch(run: TrainingRun, mine: Any) -> AsyncIterator[dict[str, Any]]:
         sent, last = 0, None
-        ended = asyncio.wrap_future(run.job.finished)
+        ended = run.job and asyncio.wrap_future(run.job.finished)  # none of a run that came back finished
         while True:
-            done = ended.done()
+            runs.watched(run)
+            done = not run.active or ended.done()
             packet = run.packet(sent)
             sent += len(packet["previews"])
-            now = (done, packet["paused"], packet.get("step"), packet["num_previews"])
+            now = (done, packet["paused"], packet.get("step"), packet["num_previews"], packet["judging"])
             if now != last:
-                yield packet
+                yield packet | {"mine": known(mine)}
             if done:
                 return
             last = now
             await asyncio.wait({ended}, timeout=PACKET_SECONDS)
 
-    async def start(preset, name, kind, budget, *rest) -> AsyncIterator:
+    async def start(request: gr.Request, preset, name, kind, budget, *rest) -> AsyncIterator:
         *more, mine = rest
-        other = runs.get(mine)
+        other = latest(mine)
         try:
             if other is not None and other.active:
                 raise ValueError("Your training run is still going. Press Stop first.")
@@ -70,50 +91,56 @@ def build(
                 async for sentence in fetch(name):
                     yield {"notice": sentence}, gr.skip()
                 run = await asyncio.to_thread(check, preset, name, kind, budget, *more)
-            runs.start(run)
+            runs.start(run, request.session_hash)
         except DataError:
-            yield {"error": f"{name} could not be downloaded. Is there a network? Bundled digits need none."}, gr.skip()
+            why = "Is there a network, and room for it? Bundled digits need neither."
+            yield {"error": f"{name} could not be downloaded. {why}"}, gr.skip()
             return
         except ValueError as error:
             yield {"error": str(error)}, gr.skip()
             return
-        keep = run.id
-        async for packet in watch(run):
+        mine = [*(each["run"] for each in known(mine)), run.id][-REMEMBERED:]
+        keep = mine
+        async for packet in watch(run, mine):
             yield packet, keep
             keep = gr.skip()
 
-    async def go_on(mine) -> AsyncIterator:
-        run = runs.get(mine)
+    async def go_on(request: gr.Request, mine) -> AsyncIterator:
+        run = latest(mine)
         try:
             if run is None:
                 raise ValueError("There is nothing to continue: press Start.")
-            runs.go_on(run, CONTINUE_SECONDS)
+            runs.go_on(run, CONTINUE_SECONDS, request.session_hash)
         except ValueError as error:
             yield {"error": str(error)}
             return
-        async for packet in watch(run):
+        async for packet in watch(run, mine):
             yield packet
 
     def pause(mine) -> Any:
-        run = runs.get(mine)
+        run = latest(mine)
         if run is None or not run.active:
             return {"error": "Nothing is training."}
         (engine.resume if run.job.paused else engine.pause)(run.job)
         return gr.skip()
 
     async def attach(mine) -> AsyncIterator:
-        run = runs.get(mine)
+        run = latest(mine)
         if run is not None:
-            async for packet in watch(run):
+            async for packet in watch(run, mine):
                 yield packet
 
     def stop(mine) -> Any:
-        run = runs.get(mine)
+        run = latest(mine)
         if run is None or not run.active:
             return {"error": "Nothing is training."}
         run.halt = True
         engine.resume(run.job)
         return gr.skip()
+
+    def fill(chosen) -> list[Any]:
+        """What is under More in a preset."""
+        return more_of(PRESETS[chosen]) if chosen in tuple(PRESETS) else [gr.skip() for _ in MORE]
 
     def offer(own, label, weights_id) -> tuple:
         """Make these weights the page's: the choice of weights with them in it, and what the browser window has."""
@@ -121,7 +148,7 @@ def build(
         return gr.update(choices=[*library.shipped, *own], value=weights_id), own
 
     async def use(mine, own) -> tuple:
-        run = runs.get(mine)
+        run = latest(mine)
         if run is None or run.state is None:
             nothing = {"error": "There are no weights yet: press Start and train some."}
             return gr.skip(), gr.skip(), gr.skip(), nothing
@@ -130,8 +157,10 @@ def build(
         return *offer(own, label, run.id), gr.update(selected="reverse"), gr.skip()
 
     async def open_zip(path, own) -> tuple:
-        name = f"opened: {Path(path).stem[:40]}"
         try:
+            if not isinstance(path, str):
+                raise ValueError("That is no file. Choose a zip that was saved on this page.")
+            name = f"opened: {Path(path).stem[:40]}"
             opened = await engine.submit(once(lambda: from_checkpoint(archive.read(path), name))).result()
         except ValueError as error:
             return gr.skip(), gr.skip(), {"error": str(error)}
@@ -143,7 +172,7 @@ def build(
 
     async def download(asked: Any) -> dict[str, Any]:
         """The checkpoint folder of a run as a zip: {run} -> {name, data} or {error}."""
-        run = runs.get(asked.get("run")) if isinstance(asked, dict) else None
+        run = runs.get(parts.fields(asked).get("run"))
         if run is None or run.state is None:
             return {"error": "There are no weights yet: press Start and train some."}
         pack = once(lambda: archive.write(run.state.ema_model(), run.config, run.info(), "ddpm-trained"))
@@ -153,12 +182,27 @@ def build(
             return {"error": str(error)}
         return {"name": f"ddpm-{run.state.step}-steps.zip", "data": base64.b64encode(data).decode()}
 
+    def another(asked: Any) -> dict[str, Any]:
+        """Another run, whole, to be held beside the one that is shown: {run} -> its packet, or {error}."""
+        run = runs.get(parts.fields(asked).get("run"))
+        return run.packet() if run else {"error": "That run is no longer on the server."}
+
+    async def level(asked: Any) -> dict[str, Any]:
+        """What a run's network says at a noise level: {run, level} -> {input, target, prediction, error, ...}."""
+        asked = parts.fields(asked)
+        run = runs.get(asked.get("run"))
+        try:
+            if run is None or run.state is None:
+                raise ValueError("There are no weights yet: press Start and train some.")
+            chosen = parts.whole_number(asked.get("level"), "Level", 0, LEVELS - 1)
+            look = once(lambda: run.levels.detail(Inference(run.state.live_model(), "auto"), chosen))
+            return await engine.submit(look).result()
+        except ValueError as error:
+            return {"error": str(error)}
+
     def missed(asked: Any) -> dict[str, Any]:
         """The previews of a run that the page has missed: {run, have: [k, ...]} -> {previews}."""
-        asked = asked if isinstance(asked, dict) else {}
-        run, have = runs.get(asked.get("run")), asked.get("have")
-        previews = run.previews if run else []
-        return {"previews": [p for p in previews if not isinstance(have, list) or p["k"] not in have]}
+        return {"previews": parts.missed(asked, runs, lambda run: run.previews)}
 
     own = gr.State([])  # weights trained or opened in this window: (label, id)
     fast = PRESETS["fast"]
@@ -167,14 +211,16 @@ def build(
             preset = gr.Dropdown([(ABOUT[p], p) for p in ABOUT], value="fast", label="Preset", elem_id="train-preset")
             name = gr.Dropdown(list(DATASETS.items()), value="bundled", label="Data", elem_id="train-data")
             with gr.Row(elem_classes="pair"):
-                kind = gr.Dropdown(list(BUDGETS), value="seconds", label="Budget in", elem_id="train-kind")
+                kind = gr.Dropdown(list(LEAST), value="seconds", label="Budget in", elem_id="train-kind")
                 budget = gr.Number(30, label="How many", elem_id="train-budget")
             with gr.Accordion("More", open=False, elem_id="train-more"):
                 with gr.Row(elem_classes="pair"):
                     lr = gr.Number(fast.train.lr, label="Learning rate", elem_id="train-lr")
                     batch = gr.Number(fast.train.batch_size, label="Batch size", precision=0, elem_id="train-batch")
                 with gr.Row(elem_classes="pair"):
-                    schedule = gr.Dropdown(list(SCHEDULES), value=fast.schedule.kind, label="Schedule")
+                    schedule = gr.Dropdown(
+                        list(SCHEDULES), value=fast.schedule.kind, label="Schedule", elem_id="train-schedule"
+                    )
                     predicts = gr.Dropdown(list(PREDICTIONS), value=fast.model.prediction, label="Predicts")
                 with gr.Row(elem_classes="pair"):
                     decay = gr.Number(fast.train.ema_decay, label="EMA decay", elem_id="train-decay")
@@ -197,20 +243,21 @@ def build(
         view = parts.stage_and_margin(
             "train",
             None,
-            [missed, download],
+            [missed, download, another, level],
             EQUATION,
-            "The loss falls fast, then looks flat, while the digits still improve: most of it is noise that nobody "
-            "could predict. Drag the playhead back to see the same noise become the same digits earlier.",
+            "The loss falls fast, then looks flat, while the digits still improve. Drag the playhead back: the same "
+            "noise, at every moment of the training.",
         )
 
     quiet = {"show_progress": "hidden", "trigger_mode": "multiple"}
     more = [lr, batch, schedule, predicts, decay, dropout, width, seed]
-    inputs = [preset, name, kind, budget, *more, run_id]
-    preset.input(lambda p: more_of(PRESETS[parts.one_of(p, "Preset", PRESETS)]), preset, more, queue=False, **quiet)
-    go.click(start, inputs, [view, run_id], concurrency_limit=64, **quiet)
-    again.click(go_on, run_id, view, concurrency_limit=64, **quiet)
-    demo.load(attach, run_id, view, concurrency_limit=64, show_progress="hidden")
-    hold.click(pause, run_id, view, queue=False, **quiet)
-    halt.click(stop, run_id, view, queue=False, **quiet)
-    to_reverse.click(use, [run_id, own], [weights, own, tabs, view], queue=False, **quiet)
+    inputs = [preset, name, kind, budget, *more, mine]
+    preset.input(fill, preset, more, queue=False, **quiet)
+    go.click(start, inputs, [view, mine], concurrency_limit=64, **quiet)
+    again.click(go_on, mine, view, concurrency_limit=64, **quiet)
+    demo.load(attach, mine, view, concurrency_limit=64, show_progress="hidden")
+    hold.click(pause, mine, view, queue=False, **quiet)
+    halt.click(stop, mine, view, queue=False, **quiet)
+    to_reverse.click(use, [mine, own], [weights, own, tabs, view], queue=False, **quiet)
     opener.upload(open_zip, [opener, own], [weights, own, view], **quiet)
+    return runs

@@ -1,38 +1,29 @@
-"""Training runs as jobs of the engine: checked, started, paused, continued, and drawn from nothing by any page."""
+"""A training run as a job of the engine, with all that a page needs to draw it from nothing."""
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator, Sequence
-from pathlib import Path
+import time
+from collections.abc import Iterator
 from typing import Any
 
-from ..config import PRESETS, Config, for_dataset, training_sampling
-from ..data import Dataset, load_dataset
+from .. import metrics
+from ..config import Config, training_sampling
+from ..data import Dataset
 from ..device import Inference, pick_device
-from ..evaluate import Sampler
+from ..evaluate import Sampler, judged
 from ..schedule import build_schedule
-from ..train import Snapshot, TrainState, build_model, fit
+from ..train import Snapshot, TrainingDiverged, TrainState, build_model, fit, resting
 from . import parts
-from .engine import Busy, Engine, Job
-from .weights import Weights, dataset, wrap
+from .engine import Job
+from .levels import Levels, about
+from .weights import Weights, wrap
 
-DATASETS = {
-    "Bundled digits (10,000)": "bundled",
-    "MNIST (60,000)": "mnist",
-    "Fashion-MNIST (60,000)": "fashion",
-    "CIFAR-10, colour (50,000)": "cifar10",
-}
-MEGABYTES = {"bundled": 0, "mnist": 12, "fashion": 31, "cifar10": 170}  # to download
-BUDGETS = {"seconds": (5, 600), "steps": (1, 20_000)}
-MAX_ACTIVE = 4  # training runs at a time on one server
-KEPT_RUNS = 16
 PREVIEWS = 20  # pictures: every class twice, from one fixed noise
 PREVIEW_EVERY = 2.0  # seconds of training at first, later a twentieth of the time spent
 MAX_POINTS = 400  # of the loss curve that the page gets
+JUDGED = 1000  # pictures behind the distance at the end
 
 
 class TrainingRun:
@@ -42,14 +33,22 @@ class TrainingRun:
         self.id = secrets.token_urlsafe(16)
         self.config, self.data, self.kind, self.budget, self.label = config, data, kind, budget, label
         self.halt = False
+        self.complete = False  # the budget is spent
         self.resume: Snapshot | None = None  # where a continued run goes on
         self.job: Job | None = None
         self.state: TrainState | None = None
+        self.good: Snapshot | None = None  # at the latest preview with a loss that says something
         self.points: list[tuple[int, float, float, float]] = []  # step, seconds, loss, smoothed loss
         self.stride = 1
         self.previews: list[dict[str, Any]] = []
+        self.judged = parts.can_be_judged(data.name, data.images.shape)
+        self.judging = False
+        self.verdict: dict[str, Any] | None = None
+        self.asleep = False  # paused because nobody watches
+        self.seen = self.began = time.monotonic()  # when somebody watched it last
         self.device = pick_device()
         self.sched = build_schedule(config.schedule, self.device)
+        self.levels = Levels(data, self.sched, PREVIEWS, config.model.num_classes > 0)
 
     @property
     def active(self) -> bool:
@@ -62,16 +61,25 @@ class TrainingRun:
         options = {"steps": int(self.budget)} if self.kind == "steps" else {"seconds": self.budget}
         options |= {"sched": self.sched, "config": self.config.train, "resume": self.resume}
         due = self.state.seconds + PREVIEW_EVERY if self.state else PREVIEW_EVERY / 2
-        for state in fit(model, self.data.images, labels, **options):
-            self.state = state
-            self.record(state)
-            yield
-            if self.halt:
-                break
-            if state.seconds >= due:
-                yield from self.preview()
-                due = state.seconds + max(PREVIEW_EVERY, state.seconds / 20)
+        try:
+            for state in fit(model, self.data.images, labels, **options):
+                self.state = state
+                self.record(state)
+                yield
+                if self.halt:
+                    break
+                if state.seconds >= due:
+                    yield from self.preview()
+                    due = state.seconds + max(PREVIEW_EVERY, state.seconds / 20)
+        except TrainingDiverged as error:
+            self.halt = True
+            self.state = resting(self.config, self.good) if self.good else None
+            kept = f"The weights of step {self.state.step} are kept" if self.state else "No weights are left"
+            raise ValueError(f"Stopped: {error}. {kept}.") from None
+        self.complete = not self.halt
         yield from self.preview()
+        if self.complete and self.judged and JUDGED:
+            yield from self.judge()
 
     def record(self, state: TrainState) -> None:
         if state.step % self.stride == 0 or state.step == 1:
@@ -79,15 +87,38 @@ class TrainingRun:
         if len(self.points) > MAX_POINTS:
             self.points, self.stride = self.points[::2], 2 * self.stride
 
+    def sampler(self, model: Inference) -> Sampler:
+        return Sampler(model, self.sched, training_sampling(self.state.images_seen, self.sched.T))
+
     def preview(self) -> Iterator[None]:
-        """Samples of the averaged weights, always from the same noise and of the same classes."""
-        state = self.state
-        how = training_sampling(state.images_seen, self.sched.T)
-        for step in Sampler(Inference(state.ema_model(), "auto"), self.sched, how).steps(PREVIEWS):
-            last = step
+        """A moment of the film: what the averaged and the live weights make of one noise, and the loss by level."""
+        state, live = self.state, Inference(self.state.live_model(), "auto")
+        shown: dict[str, Any] = {"k": len(self.previews), "step": state.step, "seconds": round(state.seconds, 1)}
+        for key, model in (("x", Inference(state.ema_model(), "auto")), ("live", live)):
+            for moment in self.sampler(model).steps(PREVIEWS):
+                x = moment.x_t
+                yield
+            shown[key] = parts.b64(parts.frame(x))
+            if self.judged:
+                shown[f"{key}_digits"] = metrics.read(x).digits.tolist()
+        shown["levels"] = self.levels.measure(live)
+        history = [(p["seconds"], p["levels"]) for p in [*self.previews, shown]]
+        shown["about"] = about(history, self.config.schedule.T, self.config.model.prediction)
+        if not self.previews:
+            shown["inputs"] = self.levels.thumbnails()
+        self.previews.append(shown)
+        if state.loss_smooth < 1:  # more than a network that says nothing
+            self.good = state.snapshot()
+
+    def judge(self) -> Iterator[None]:
+        """The Frechet distance of the finished run's pictures, once."""
+        self.judging = True
+        for verdict in judged(self.sampler(Inference(self.state.ema_model(), "auto")), JUDGED):
+            if self.halt:
+                break
+            self.verdict = verdict
             yield
-        shown = {"k": len(self.previews), "step": state.step, "seconds": round(state.seconds, 1)}
-        self.previews.append(shown | {"x": parts.b64(parts.frame(last.x_t))})
+        self.judging = False
 
     def info(self) -> dict[str, Any]:
         """What the checkpoint tells of its making."""
@@ -118,13 +149,17 @@ class TrainingRun:
         packet = {
             "run": self.id,
             "active": self.active,
-            "stopped": self.halt,
-            "paused": self.job.paused,
-            "error": self.job.error,
+            "stopped": self.halt and not self.complete,
+            "paused": self.active and self.job.paused,
+            "asleep": self.asleep,
+            "judging": self.judging,
+            "error": self.job.error if self.job else None,
             "label": self.label,
             "kind": self.kind,
             "budget": self.budget,
             "prediction": m.prediction,
+            "T": self.config.schedule.T,
+            "asked": [i % m.num_classes for i in range(PREVIEWS)] if m.num_classes else None,
             "size": m.img_size,
             "channels": m.in_ch,
             "n": PREVIEWS,
@@ -140,100 +175,11 @@ class TrainingRun:
                 "images_seen": state.images_seen,
                 "images_per_second": round(state.images_per_second),
                 "loss": round(state.loss_smooth, 4),
-                "lr": state.lr,
+                "lr": float(f"{state.lr:.3g}"),
+                "grad_norm": float(f"{state.grad_norm:.3g}"),
+                "clipped": round(state.clipped, 3),
             }
+        if self.verdict is not None:
+            ratio, n = self.verdict["fid_over_floor"], self.verdict["n"]
+            packet["verdict"] = {"fid_over_floor": round(ratio, 2), "n": n, "accuracy": self.verdict["accuracy"]}
         return packet
-
-
-class Runs:
-    """The training runs of this server, by ids that nobody can guess."""
-
-    def __init__(self, engine: Engine):
-        self.engine = engine
-        self._runs: dict[str, TrainingRun] = {}
-
-    def get(self, run_id: Any) -> TrainingRun | None:
-        return self._runs.get(run_id) if isinstance(run_id, str) else None
-
-    def go_on(self, run: TrainingRun, seconds: float) -> None:
-        """Train a run that has ended for so many seconds more.  Raises ValueError."""
-        if run.active:
-            raise ValueError("Your training run is still going. Press Stop first.")
-        if run.state is None:
-            raise ValueError("There is nothing to continue: press Start.")
-        run.resume = run.state.snapshot()
-        run.kind, run.budget = "seconds", run.state.seconds + seconds
-        self.start(run)
-
-    def start(self, run: TrainingRun) -> None:
-        """Raises Busy if too many are under way."""
-        if sum(other.active for other in self._runs.values()) >= MAX_ACTIVE:
-            raise Busy(f"{MAX_ACTIVE} training runs are under way on this server. Try again when one has ended.")
-        run.halt = False
-        run.job = self.engine.submit(run.steps())
-        self._runs[run.id] = run
-        ended = [key for key, other in self._runs.items() if not other.active]
-        for key in ended[: max(0, len(self._runs) - KEPT_RUNS)]:
-            del self._runs[key]
-
-
-# The controls under More: the field of the configuration that each sets.
-MORE = (
-    ("train", "lr"),
-    ("train", "batch_size"),
-    ("schedule", "kind"),
-    ("model", "prediction"),
-    ("train", "ema_decay"),
-    ("train", "label_dropout"),
-    ("model", "base"),
-    ("train", "seed"),
-)
-WHOLE = {"batch_size": "Batch size", "base": "Width", "seed": "Seed"}
-LIMITS = {"batch_size": 512, "base": 128}  # of what a page may ask of a server, below those of the configuration
-
-
-def more_of(config: Config) -> list[Any]:
-    """The values of the controls under More in a configuration."""
-    return [getattr(getattr(config, part), name) for part, name in MORE]
-
-
-def with_more(config: Config, values: Sequence[Any]) -> Config:
-    """The configuration with the controls under More set.  Raises ValueError about the first that will not do."""
-    changed: dict[str, dict[str, Any]] = {"model": {}, "schedule": {}, "train": {}}
-    for (part, name), value in zip(MORE, values, strict=True):
-        if name in WHOLE:
-            value = parts.whole_number(value, WHOLE[name], 0, LIMITS.get(name, parts.MAX_SEED))
-        changed[part][name] = value
-    try:
-        asked = Config(*(dataclasses.replace(getattr(config, part), **fields) for part, fields in changed.items()))
-    except ValueError as error:
-        raise ValueError(f"Under More: {error}.") from None
-    muon_lr = min(1.0, config.train.muon_lr * asked.train.lr / config.train.lr)  # one knob turns both
-    return dataclasses.replace(asked, train=dataclasses.replace(asked.train, muon_lr=muon_lr))
-
-
-def check(preset: Any, name: Any, kind: Any, budget: Any, *more: Any) -> TrainingRun:
-    """A run as it was asked for.  Raises ValueError with one clear sentence about the first value that will not do."""
-    preset = parts.one_of(preset, "Preset", PRESETS)
-    name = parts.one_of(name, "Data", DATASETS.values())
-    kind = parts.one_of(kind, "Budget", BUDGETS)
-    budget = (parts.number if kind == "seconds" else parts.whole_number)(budget, kind.capitalize(), *BUDGETS[kind])
-    config = with_more(PRESETS[preset], more or more_of(PRESETS[preset]))
-    data = dataset(name)
-    config = for_dataset(config, data.images.shape[1], data.num_classes, config.train.seed)
-    return TrainingRun(config, data, kind, budget, f"{preset}, {name}, {budget:g} {kind}")
-
-
-async def fetch(name: Any) -> AsyncIterator[str]:
-    """Download a data set to this server in a thread of its own, saying how far it is.  Raises DataError."""
-    name = parts.one_of(name, "Data", DATASETS.values())
-    folder = Path(os.environ.get("DDPM_DATA_DIR", "data"))
-
-    def megabytes() -> float:
-        return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e6 if folder.is_dir() else 0
-
-    before = megabytes()
-    work = asyncio.ensure_future(asyncio.to_thread(load_dataset, name, folder, download=True))
-    while not (await asyncio.wait({work}, timeout=0.5))[0]:
-        yield f"Downloading {name}: {min(megabytes() - before, MEGABYTES[name]):.0f} of {MEGABYTES[name]} MB…"
-    work.result()

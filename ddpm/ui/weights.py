@@ -7,11 +7,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from ..checkpoint import CONFIG, Checkpoint, CheckpointError, load_checkpoint
 from ..data import NAMES, DataError, Dataset, load_dataset
 from ..device import Inference, pick_device
 from ..schedule import Schedule
-from .parts import Kept
+from .parts import Kept, can_be_judged
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 TRAINED_BYTES = 500_000_000
@@ -31,6 +34,15 @@ class Weights:
     num_classes: int
     img_size: int
     channels: int
+
+    @property
+    def judged(self) -> bool:
+        """Whether the judge can read what these weights draw."""
+        return can_be_judged(self.dataset, (self.channels, self.img_size, self.img_size))
+
+    def unlabelled(self, n: int) -> Tensor | None:
+        """No class for each of n pictures; None of weights that know none."""
+        return torch.full((n,), -1, device=self.model.device) if self.num_classes else None
 
 
 class Library:

@@ -52,3 +52,25 @@ def generate(page, steps=20, n=4, seed=0):
     set_number(page, "reverse-seed", seed)
     set_number(page, "reverse-steps", steps)
     page.click("#reverse-generate")
+
+
+def fits_a_laptop(page):
+    """Whether nothing is to be scrolled at 1280 x 800."""
+    width, height = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
+    return width <= 1280 and height <= 800
+
+
+def is_inside(page, width, selector):
+    """Whether neither the page nor any of what is selected is wider than the window."""
+    boxes = [node.bounding_box() for node in page.locator(selector).all()]
+    inside = all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+    return inside and page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def start_training(page, budget, kind="steps"):
+    tab(page, "Train")
+    if kind == "steps":
+        page.locator("#train-kind input").click()
+        page.get_by_role("option", name="steps").click()
+    set_number(page, "train-budget", budget)
+    page.click("#train-start")

@@ -4,6 +4,7 @@ import json
 import urllib.request
 
 import pytest
+from serving import press
 
 pytestmark = pytest.mark.browser
 
@@ -18,34 +19,14 @@ GOOD = {
 WRONG = [None, "x", -1, 1e308, [], {}, True, "'; DROP TABLE", "${alert(1)}", "{{7*7}}", 2**70]
 
 
-def call(server, button, data):
-    """Press a button with data of one's own.  Returns the messages that come back."""
-    with urllib.request.urlopen(f"{server}/config") as answer:
-        config = json.load(answer)
-    component = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == button)
-    index = next(d["id"] for d in config["dependencies"] if [component, "click"] in map(list, d["targets"]))
-    session = f"client{button}"
-    body = json.dumps({"data": data, "fn_index": index, "session_hash": session, "event_data": None}).encode()
-    headers = {"Content-Type": "application/json"}
-    urllib.request.urlopen(urllib.request.Request(f"{server}/gradio_api/queue/join", body, headers)).read()
-    messages = []
-    with urllib.request.urlopen(f"{server}/gradio_api/queue/data?session_hash={session}", timeout=60) as stream:
-        for line in stream:
-            if line.startswith(b"data:"):
-                messages.append(json.loads(line[5:]))
-                if messages[-1]["msg"] in ("process_completed", "close_stream"):
-                    return messages
-    return messages
-
-
 @pytest.mark.parametrize("button", GOOD)
 def test_nonsense_is_answered_in_words_and_what_is_right_still_works(server, button):
     good = GOOD[button]
     for i in range(len(good)):
         for wrong in WRONG:
-            text = json.dumps(call(server, button, [*good[:i], wrong, *good[i + 1 :]]))
+            text = json.dumps(press(server, button, [*good[:i], wrong, *good[i + 1 :]]))
             assert "Traceback" not in text and "site-packages" not in text
-    messages = call(server, button, good)
+    messages = press(server, button, good)
     assert messages[-1]["success"] and '"done": true' in json.dumps(messages)
 
 

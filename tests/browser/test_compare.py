@@ -13,7 +13,7 @@ def open_compare(open_page, name, size=(1280, 800)):
     page = open_page(*size)
     tab(page, "Compare")
     tab(page, name)
-    page.wait_for_selector(f"#compare-tabs #{name.split()[-1].lower()}-view .view *")
+    page.wait_for_selector(f"#{name.split()[-1].lower()}-view .view *")
     return page
 
 

@@ -1,7 +1,7 @@
 """The page as one thing, in a real Chromium."""
 
 import pytest
-from steps import generate, tab, wait_for_status
+from steps import fits_a_laptop, generate, is_inside, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
 
@@ -11,8 +11,7 @@ def test_each_tab_fits_a_laptop_without_scrolling(open_page, name):
     page = open_page(1280, 800)
     tab(page, name)
     page.wait_for_timeout(300)
-    size = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
-    assert size[0] <= 1280 and size[1] <= 800
+    assert fits_a_laptop(page)
 
 
 @pytest.mark.parametrize("width", [390, 768, 1920])
@@ -21,10 +20,7 @@ def test_nothing_is_wider_than_the_window(open_page, width):
     for name in ("Forward", "Reverse", "Train", "Compare", "One knob", "Quality", "Schedules"):
         tab(page, name)
         page.wait_for_timeout(200)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        for canvas in page.locator("canvas:visible").all():
-            box = canvas.bounding_box()
-            assert box["x"] >= 0 and box["x"] + box["width"] <= width
+        assert is_inside(page, width, "canvas:visible")
 
 
 def test_the_stage_keeps_its_size_when_frames_arrive(open_page):

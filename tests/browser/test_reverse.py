@@ -1,6 +1,5 @@
 """The Reverse tab in a real Chromium."""
 
-import base64
 import re
 
 import pytest
@@ -127,52 +126,6 @@ def test_generate_by_keyboard_alone(open_page):
     wait_for_status(page, "reverse", "^2 steps")
 
 
-def saved(page, kind):
-    with page.expect_download() as download:
-        page.get_by_role("button", name=f"Save {kind}").click()
-    return download.value.path()
-
-
-@pytest.mark.parametrize("kind", ["PNG", "GIF"])
-def test_a_saved_picture_dropped_on_the_page_restores_its_settings(open_page, kind):
-    page = open_page()
-    tab(page, "Reverse")
-    assert page.get_by_role("button", name=f"Save {kind}").is_disabled()
-    generate(page, steps=3, n=5, seed=77)
-    wait_for_status(page, "reverse", "^3 steps")
-    digits = pixels(page, "reverse", "x")
-    path = saved(page, kind)
-    data = path.read_bytes()
-    assert data.startswith(b"\x89PNG" if kind == "PNG" else b"GIF8") and b'"seed": 77' in data
-    generate(page, steps=2, n=1, seed=1)
-    wait_for_status(page, "reverse", "^2 steps")
-    drop(page, data)
-    wait_for_status(page, "reverse", "Settings restored")
-    page.wait_for_function("document.querySelector('#reverse-seed input').value === '77'")
-    page.click("#reverse-generate")
-    wait_for_status(page, "reverse", "^3 steps")
-    assert pixels(page, "reverse", "x") == digits
-
-
-def drop(page, data):
-    page.evaluate(
-        """(text) => { const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([bytes], 'x'));
-            const event = new DragEvent('drop', { dataTransfer: transfer, bubbles: true });
-            document.querySelector('#reverse-view .view').dispatchEvent(event); }""",
-        base64.b64encode(data).decode(),
-    )
-
-
-def test_a_dropped_file_without_a_recipe_says_so(open_page):
-    page = open_page()
-    tab(page, "Reverse")
-    for data in (b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 50):
-        drop(page, data)
-        wait_for_status(page, "reverse", "no recipe")
-
-
 def test_the_dice_gives_another_seed(open_page):
     page = open_page()
     tab(page, "Reverse")
@@ -205,6 +158,11 @@ def test_a_digit_is_enlarged_and_follows_the_playhead(open_page):
     assert "Digit 2 of 4" in page.locator(".ddpm-dialog[open] h2").inner_text()
     page.keyboard.press("Escape")
     assert page.locator(".ddpm-dialog[open]").count() == 0
+    page.locator("#reverse-view .pane-h canvas").focus()
+    page.keyboard.press("Enter")  # by keyboard, where it was left
+    assert "Digit 2 of 4" in page.locator(".ddpm-dialog[open] h2").inner_text()
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.closest('.pane-h') !== null")
 
 
 def test_generate_during_generate_replaces_it(open_page):
@@ -262,7 +220,7 @@ def test_loop_starts_again_and_speed_changes(open_page):
     view = page.locator("#reverse-view")
     view.get_by_role("button", name="Speed").click()
     assert view.get_by_role("button", name="Speed: 2×").is_visible()
-    view.get_by_role("button", name="Loop").click()
+    view.get_by_role("button", name="Loop", exact=True).click()
     page.evaluate(
         """() => { window.seen = []; const r = document.querySelector('#reverse-view input[type=range]');
             window.timer = setInterval(() => window.seen.push(Number(r.value)), 20); }"""
@@ -291,7 +249,7 @@ def test_a_branch_shares_the_past_and_runs_beside_the_future_that_was(open_page)
     page.click("#reverse-branch")
     wait_for_status(page, "reverse", "^Two futures")
     assert pixels(page, "reverse", "x") == finished != pixels(page, "reverse", "b")
-    assert "7, DDIM" in page.locator("#reverse-view .pane-b figcaption").inner_text()
+    assert page.locator("#reverse-view .pane-b figcaption").inner_text() == "branch: class 7"
     for _ in range(14):
         playhead(page, "reverse").press("ArrowLeft")
     assert playhead(page, "reverse").input_value() == "6"
@@ -328,9 +286,51 @@ def test_one_digits_life_with_the_judges_reading(open_page):
     page.wait_for_function("document.querySelector('.ddpm-dialog[open] .hint').textContent.match(/read as \\d/i)")
     film = dialog.locator(".film button")
     assert film.count() == 10
-    assert all(re.fullmatch(r"\d", text) for text in dialog.locator(".film span").all_inner_texts())
+    assert all(re.fullmatch(r"\d \d+\u202f%", text) for text in dialog.locator(".film span").all_inner_texts())
     film.nth(3).click()
     assert playhead(page, "reverse").input_value() == "4"
+    assert dialog.locator(".film button.now").count() == 1 and "now" in film.nth(3).get_attribute("class")
     first = dialog.locator(".film canvas").last.evaluate("c => c.toDataURL()")
     page.keyboard.press("ArrowRight")
     assert dialog.locator(".film canvas").last.evaluate("c => c.toDataURL()") != first
+
+
+def back_to(page, position, of):
+    playhead(page, "reverse").press("Home")
+    for _ in range(position):
+        playhead(page, "reverse").press("ArrowRight")
+    assert playhead(page, "reverse").get_attribute("max") == str(of)
+
+
+def test_a_branch_of_a_stopped_run_goes_on_where_that_one_ends(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    generate(page, steps=600, n=2)
+    wait_for_status(page, "reverse", "Step [1-9][0-9]")
+    page.click("#reverse-stop")
+    wait_for_status(page, "reverse", "^Stopped")
+    back_to(page, 2, of=99)
+    page.click("#reverse-branch")
+    wait_for_status(page, "reverse", "^Two futures")
+    assert page.locator("#reverse-view .readout").inner_text() == "finished"
+    assert "stopped at t" in page.locator("#reverse-view .pane-x figcaption").inner_text()
+    assert page.locator("#reverse-view .pane-b figcaption").inner_text() == "branch: nothing changed"
+
+
+@pytest.mark.parametrize("what", ["seed", "sampler", "guidance"])
+def test_what_a_branch_does_otherwise_is_said(open_page, what):
+    page = open_page()
+    tab(page, "Reverse")
+    generate(page, steps=8, n=4)
+    wait_for_status(page, "reverse", "^8 steps")
+    finished = pixels(page, "reverse", "x")
+    back_to(page, 2, of=8)
+    if what == "sampler":
+        choose(page, "reverse-sampler", "DDPM")
+    else:
+        set_number(page, f"reverse-{what}", 5)
+    page.click("#reverse-branch")
+    wait_for_status(page, "reverse", "^Two futures")
+    said = {"seed": "branch: seed 5", "sampler": "branch: DDPM", "guidance": "branch: guidance 5"}[what]
+    assert page.locator("#reverse-view .pane-b figcaption").inner_text() == said
+    assert pixels(page, "reverse", "x") == finished != pixels(page, "reverse", "b")

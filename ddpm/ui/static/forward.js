@@ -10,18 +10,22 @@ DDPM.forward = (element, props, watch, server) => {
     { key: "xt1", label: "xₜ" }, { key: "hat1", label: "x̂₀" },
     { key: "xt2", label: "xₜ" }, { key: "hat2", label: "x̂₀" },
   ];
-  const { KINDS, NAMES, decibels } = DDPM.SCHEDULES;
+  const { KINDS, NAMES, decibels, signal } = DDPM.SCHEDULES;
   const stage = new DDPM.Stage(root, panes);
   const film = DDPM.el("div", "film", root);
   const status = new DDPM.Status(root, "");
-  const state = { x0: null, eps: null, all: false };
-  let asking = false, wanted = null, pad = null;
+  const state = { x0: null, eps: null, schedule: "cosine", all: false };
+  let pad = null;
 
   const frames = FILM.map((t) => ({ t, ...DDPM.filmFrame(film, `t = ${t}`, () => { timeline.pause(); timeline.seek(t); }) }));
   const timeline = DDPM.noiseTimeline(root, show);
 
   const others = () => KINDS.filter((kind) => kind !== state.schedule);
-  const noise = (signal) => signal.map((a) => Math.sqrt(1 - a * a));
+  const ask = DDPM.asker(server.x0_hat, status, (answer, { x0 }) => {
+    if (x0.length !== state.x0.length) return;
+    answer.x0_hat.forEach((hat, i) => stage.show(`hat${i || ""}`, DDPM.bytes(hat)));
+    status.say("");
+  });
   const ratios = new DDPM.SignalToNoise("#forward-margin");
 
   function receive(packet) {
@@ -47,14 +51,12 @@ DDPM.forward = (element, props, watch, server) => {
   }
 
   function curves() {
-    const signal = state.signal[state.schedule];
     if (state.all) {
-      timeline.setCurves(DDPM.SCHEDULES.curves(state));
+      timeline.setCurves(DDPM.SCHEDULES.curves());
     } else {
       timeline.setCurves([
-        { label: "√ᾱ", y: signal, colour: "a", mark: true },
-        { label: "√(1−ᾱ)", y: noise(signal), colour: "b", mark: true, dash: [6, 4] },
-        ...others().map((kind, i) => ({ label: i ? "" : "other schedules", y: state.signal[kind], colour: "c", width: 1.5, dash: [2, 3] })),
+        ...DDPM.SCHEDULES.levels(signal[state.schedule]),
+        ...others().map((kind, i) => ({ label: i ? "" : "other schedules", y: signal[kind], colour: "c", width: 1.5, dash: [2, 3] })),
       ]);
     }
   }
@@ -63,7 +65,7 @@ DDPM.forward = (element, props, watch, server) => {
     if (!state.x0) return;
     const schedules = state.all ? KINDS : [state.schedule];
     schedules.forEach((schedule, i) => {
-      const x = DDPM.mix(state, t, schedule), a = state.signal[schedule][t], b = Math.sqrt(1 - a * a), end = i || "";
+      const x = DDPM.mix(state, t, schedule), a = signal[schedule][t], b = Math.sqrt(1 - a * a), end = i || "";
       stage.show(`xt${end}`, DDPM.shown(x));
       stage.caption(`xt${end}`, state.all ? `xₜ  ${NAMES[schedule]}, ${decibels(a)} dB` : `xₜ = ${a.toFixed(2)} x₀ + ${b.toFixed(2)} ε`);
       stage.caption(`hat${end}`, state.all ? `x̂₀  ${NAMES[schedule]}` : "x̂₀  the network's guess");
@@ -73,7 +75,7 @@ DDPM.forward = (element, props, watch, server) => {
       DDPM.live("forward", "snr", decibels(a));
       histogram(x);
     });
-    ratios.draw(state, t);
+    ratios.draw(state.schedule, t);
     timeline.say(`t = ${t}`);
     DDPM.live("forward", "t", t);
     for (const frame of frames) frame.button.classList.toggle("now", Math.abs(frame.t - t) < 56);
@@ -105,28 +107,6 @@ DDPM.forward = (element, props, watch, server) => {
     c.fillStyle = colour("muted");
     c.textAlign = "center";
     for (const v of [-2, 0, 2]) c.fillText(String(v).replace("-", "−"), ((v + limit) / (2 * limit)) * width, height - 4);
-  }
-
-  // One question at a time; of those that come up meanwhile, only the last.
-  async function ask(question) {
-    wanted = question;
-    if (asking) return;
-    asking = true;
-    while (wanted) {
-      const now = wanted;
-      wanted = null;
-      try {
-        const answer = await server.x0_hat({ ...now, x0: DDPM.base64(now.x0) });
-        if (answer.error) status.say(answer.error, true);
-        else if (now.x0.length === state.x0.length) {
-          answer.x0_hat.forEach((hat, i) => stage.show(`hat${i || ""}`, DDPM.bytes(hat)));
-          status.say("");
-        }
-      } catch {
-        status.say("The server does not answer. Is it still running? Then reload this page.", true);
-      }
-    }
-    asking = false;
   }
 
   DDPM.tabs.forward = {

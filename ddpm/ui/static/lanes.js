@@ -32,7 +32,7 @@ DDPM.LaneView = class {
     if (packet.done) {
       this.fetchMissed();
       if (!this.timeline.chasing) this.finish();
-    } else if (!reached) this.status.say(packet.ahead > 0 ? `Waiting for a turn: ${packet.ahead} ahead.` : "Starting from pure noise…");
+    } else if (!reached) this.status.say(packet.ahead > 0 ? DDPM.waiting(packet) : "Starting from pure noise…");
     else if (running) this.status.say(`${reached} network evaluations a lane; ${running} still running`);
     else if (packet.reference) this.status.say(`Where does the ODE lead? DDIM, step ${packet.reference[0]} of ${packet.reference[1]}`);
     else this.status.say("The judge reads the digits…");

@@ -8,9 +8,17 @@ DDPM.SCHEDULES = {
   dB: (a) => 10 * Math.log10((a * a) / (1 - a * a)), // of sqrt(alphas_bar)
   decibels: (a) => DDPM.SCHEDULES.dB(a).toFixed(1).replace("-", "−"),
 
+  signal: {}, // sqrt(alphas_bar) by t, of each: the server puts it in the page's head
+
+  // How much signal and how much noise, for a timeline.  signal: sqrt(alphas_bar) at each position.
+  levels: (signal) => [
+    { label: "√ᾱ", y: signal, colour: "a", mark: true },
+    { label: "√(1−ᾱ)", y: signal.map((a) => Math.sqrt(1 - a * a)), colour: "b", mark: true, dash: [6, 4] },
+  ],
+
   // alphas_bar of each, for a timeline.
-  curves({ signal }) {
-    const { KINDS, NAMES, CURVES } = DDPM.SCHEDULES;
+  curves() {
+    const { KINDS, NAMES, CURVES, signal } = DDPM.SCHEDULES;
     return KINDS.map((kind) => ({ label: `ᾱ ${NAMES[kind]}`, y: signal[kind].map((a) => a * a), mark: true, ...CURVES[kind] }));
   },
 };
@@ -35,15 +43,47 @@ DDPM.unpack = (packet) => {
   return rest;
 };
 
+// What reaches a tab that shows a digit and runs something from it: packets of a run, sentences, and another digit.
+DDPM.receiver = (status, stream, anew) => (packet) => {
+  if (!packet) return;
+  if (packet.run) return stream(packet);
+  if (packet.error) return status.say(packet.error, true);
+  if (packet.notice) return status.say(packet.notice);
+  anew(DDPM.unpack(packet));
+};
+
+// Ask the server one question at a time, {x0: bytes, ...}; of those that come up meanwhile, only the last.
+// answered(answer, question): for an answer that is no error.
+DDPM.asker = (ask, status, answered) => {
+  let asking = false, wanted = null;
+  return async (question) => {
+    wanted = question;
+    if (asking) return;
+    asking = true;
+    while (wanted) {
+      const now = wanted;
+      wanted = null;
+      try {
+        const answer = await ask({ ...now, x0: DDPM.base64(now.x0) });
+        if (answer.error) status.say(answer.error, true);
+        else answered(answer, now);
+      } catch {
+        status.say("The server does not answer. Is it still running? Then reload this page.", true);
+      }
+    }
+    asking = false;
+  };
+};
+
 DDPM.float16 = (bits) => {
   const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
   if (exponent === 0) return sign * 2 ** -14 * (fraction / 1024);
   return sign * 2 ** (exponent - 15) * (1 + fraction / 1024);
 };
 
-// x_t as floats, not clamped.  state: {x0, eps, signal: {kind: sqrt(alphas_bar) by t}}.
-DDPM.mix = ({ x0, eps, signal }, t, kind) => {
-  const a = signal[kind][t], b = Math.sqrt(1 - a * a);
+// x_t as floats, not clamped.
+DDPM.mix = ({ x0, eps }, t, kind) => {
+  const a = DDPM.SCHEDULES.signal[kind][t], b = Math.sqrt(1 - a * a);
   return Float32Array.from(x0, (v, i) => a * (v / 127.5 - 1) + b * eps[i]);
 };
 
@@ -56,9 +96,9 @@ DDPM.SignalToNoise = class {
     this.plot = null;
   }
 
-  draw({ signal, schedule }, t) {
-    const place = document.querySelector(`${this.margin} .ratios`), { KINDS, NAMES, CURVES, dB } = DDPM.SCHEDULES;
-    if (!place || !signal) return;
+  draw(schedule, t) {
+    const place = document.querySelector(`${this.margin} .ratios`), { KINDS, NAMES, CURVES, dB, signal } = DDPM.SCHEDULES;
+    if (!place) return;
     if (!this.plot) {
       this.plot = new DDPM.Plot(place, {
         label: "Signal-to-noise ratio in dB over t, of the three schedules",

@@ -14,7 +14,7 @@ DDPM.quality = (element, props, watch) => {
   const evaluations = { min: 4, max: 300, log: true, ticks: [5, 10, 20, 50, 100, 250] };
   const chart = (title, y) => {
     const part = DDPM.el("section", "", charts);
-    DDPM.el("h3", "", part, title);
+    DDPM.el("h2", "", part, title);
     return new DDPM.Plot(part, { label: `${title} against network evaluations a digit`, x: evaluations, y });
   };
   const fid = chart("FID, as a multiple of real digits'", { min: 0.6, max: 100, log: true, ticks: [1, 2, 5, 10, 20, 50, 100] });
@@ -34,7 +34,7 @@ DDPM.quality = (element, props, watch) => {
     if (packet.error) status.say(packet.error, true);
     else if (packet.stopped && !packet.point) status.say("Stopped: no point.");
     else if (packet.done) status.say(`Measured with ${packet.point.n} samples; the bars are 95 % intervals.`);
-    else if (packet.ahead > 0 && !packet.step) status.say(`Waiting for a turn: ${packet.ahead} ahead.`);
+    else if (packet.ahead > 0 && !packet.step) status.say(DDPM.waiting(packet));
     else if (packet.step < packet.total) status.say(`Drawing: step ${packet.step} of ${packet.total}`);
     else status.say("The judge reads the digits…");
     draw();

@@ -4,7 +4,7 @@
 DDPM.schedules = (element, props, watch) => {
   const TIMES = [0, 125, 250, 375, 500, 625, 750, 875, 999];
   const root = element.querySelector(".view");
-  const { KINDS, NAMES, decibels } = DDPM.SCHEDULES;
+  const { KINDS, NAMES, decibels, signal } = DDPM.SCHEDULES;
   const stage = new DDPM.Stage(root, KINDS.map((key) => ({ key, label: NAMES[key] })), { n: TIMES.length, columns: TIMES.length });
   const status = new DDPM.Status(root, "");
   const timeline = DDPM.noiseTimeline(root, show);
@@ -17,7 +17,7 @@ DDPM.schedules = (element, props, watch) => {
     state = { ...state, ...DDPM.unpack(packet) };
     if (!state.x0 || state.x0.length !== state.eps?.length) return;
     stage.shape(TIMES.length, state.size, state.channels);
-    timeline.setCurves(DDPM.SCHEDULES.curves(state));
+    timeline.setCurves(DDPM.SCHEDULES.curves());
     for (const kind of KINDS) {
       const strip = new Uint8ClampedArray(TIMES.length * state.x0.length);
       TIMES.forEach((t, i) => strip.set(DDPM.shown(DDPM.mix(state, t, kind)), i * state.x0.length));
@@ -27,15 +27,14 @@ DDPM.schedules = (element, props, watch) => {
   }
 
   function show(t) {
-    if (!state.signal) return;
     const nearest = TIMES.reduce((best, time, i) => (Math.abs(time - t) < Math.abs(TIMES[best] - t) ? i : best), 0);
     for (const kind of KINDS) {
-      const a = state.signal[kind][t];
+      const a = signal[kind][t];
       stage.caption(kind, `${NAMES[kind]}: ᾱ = ${(a * a).toFixed(3)}, ${decibels(a)} dB at t = ${t}`);
       stage.frame(kind, nearest);
     }
     timeline.say(`t = ${t}`);
-    ratios.draw(state, t);
+    ratios.draw(null, t);
   }
 
   watch("value", () => receive(props.value));

@@ -64,21 +64,21 @@ DDPM.Stage = class {
 
   // panes: [{key, label}].  empty: what to do first, said over the empty tiles.  columns: of tiles in a pane, if they
   // are to be so many.  captionWidth, foot: CSS pixels that a caption needs across, and the text under a pane down.
-  // tall: its height where it has a column of its own, in widths.
-  constructor(root, panes, { n = 1, size = 32, channels = 1, empty = "", columns = null, captionWidth = 160, foot = 0, tall = 1.75 } = {}) {
+  // tall: its height where it has a column of its own, in widths.  beside: whether two panes stand side by side.
+  constructor(root, panes, { n = 1, size = 32, channels = 1, empty = "", columns = null, captionWidth = 160, foot = 0, tall = 1.75, beside = true } = {}) {
     this.root = DDPM.el("div", "stage", root);
     this.field = DDPM.el("div", "panes", this.root);
     this.n = n;
     this.size = size;
     this.channels = channels;
-    Object.assign(this, { columns, captionWidth, foot, tall });
+    Object.assign(this, { columns, captionWidth, foot, tall, beside });
     this.panes = new Map();
     for (const { key, label } of panes) {
       const figure = DDPM.el("figure", `pane pane-${key}`, this.field);
       const caption = DDPM.el("figcaption", "", figure, label);
       const canvas = DDPM.el("canvas", "", figure);
       canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", label);
+      canvas.setAttribute("aria-label", label || "nothing yet");
       canvas.addEventListener("click", (event) => this.pick(canvas, event));
       const under = foot ? DDPM.el("p", "foot", figure) : null;
       if (under) under.style.height = `${foot}px`;
@@ -86,7 +86,8 @@ DDPM.Stage = class {
     }
     this.message = DDPM.el("p", "empty", this.field, empty);
     this.buffer = document.createElement("canvas");
-    this.onpick = null; // (i) => ...: what a click on picture i does
+    this.onpick = null; // (i, [row, column]) => ...: what a click on that pixel of picture i does
+    this.pixel = null; // [row, column] of the one that is outlined in every picture
     new ResizeObserver(() => this.layout()).observe(this.field);
     this.layout();
   }
@@ -108,12 +109,12 @@ DDPM.Stage = class {
     this.layout();
   }
 
-  // marks: [{text, wrong}], one in the corner of each picture, or null.
-  mark(key, marks) {
+  // marks: [{text, wrong}], one in the corner of each picture, or null.  as: what a screen reader hears before them.
+  mark(key, marks, as = "read as ") {
     const pane = this.panes.get(key);
     if (JSON.stringify(marks) === JSON.stringify(pane.marks)) return;
     pane.marks = marks;
-    pane.canvas.setAttribute("aria-label", pane.caption.textContent + (marks ? `: read as ${marks.map((m) => m.text).join(", ")}` : ""));
+    pane.canvas.setAttribute("aria-label", pane.caption.textContent + (marks ? `: ${as}${marks.map((m) => m.text).filter(Boolean).join(", ")}` : ""));
     this.draw(pane);
   }
 
@@ -143,11 +144,14 @@ DDPM.Stage = class {
     const { columns, tile, gap } = this.grid, scale = canvas.width / canvas.clientWidth;
     const column = Math.floor((event.offsetX * scale) / (tile + gap)), row = Math.floor((event.offsetY * scale) / (tile + gap));
     const i = row * columns + Math.min(column, columns - 1);
-    if (i < this.n) this.onpick(i);
+    const pixel = [event.offsetY * scale - row * (tile + gap), event.offsetX * scale - column * (tile + gap)];
+    if (i < this.n) this.onpick(i, pixel.map((v) => Math.max(0, Math.min(this.size - 1, Math.floor((v - gap) / this.grid.zoom)))));
   }
 
   caption(key, text) {
-    this.panes.get(key).caption.textContent = text;
+    const { caption, canvas, marks } = this.panes.get(key);
+    caption.textContent = text;
+    if (!marks) canvas.setAttribute("aria-label", text);
   }
 
   // The arrangement of panes and tiles that makes the tiles largest; among equals, the one with fewest gaps.
@@ -159,7 +163,7 @@ DDPM.Stage = class {
     if (!width || !height) return;
     const count = [...this.panes.values()].filter((pane) => !pane.figure.hidden).length, captionHeight = 26 + this.foot, { GAP, PANE_GAP } = DDPM.Stage;
     let best = { zoom: 0 };
-    const beside = width > 480 && count === 2; // two panes are there to be compared: side by side where there is room
+    const beside = this.beside && width > 480 && count === 2; // two panes are there to be compared: side by side where there is room
     for (let across = beside ? 2 : 1; across <= count; across++) {
       const down = Math.ceil(count / across);
       const w = (width - (across - 1) * PANE_GAP) / across;
@@ -193,7 +197,7 @@ DDPM.Stage = class {
   }
 
   draw(pane) {
-    if (!this.grid) return;
+    if (!this.grid || pane.figure.hidden) return; // drawn when it is arranged to be seen
     const { columns, tile, gap } = this.grid, { n, size, channels } = this;
     const context = pane.canvas.getContext("2d");
     context.clearRect(0, 0, pane.canvas.width, pane.canvas.height);
@@ -223,7 +227,18 @@ DDPM.Stage = class {
         context.lineWidth = Math.max(2, gap);
         context.strokeRect(x, y, tile, tile);
       }
-      if (pane.marks) this.label(context, pane.marks[i], x, y, tile);
+      if (this.pixel) this.outline(context, x, y);
+      if (pane.marks?.[i].text) this.label(context, pane.marks[i], x, y, tile);
+    }
+  }
+
+  // The chosen pixel: light on dark, so that it shows on either.
+  outline(context, x, y) {
+    const { zoom } = this.grid, [row, column] = this.pixel, ratio = window.devicePixelRatio || 1;
+    for (const [colour, width] of [["#0c0e12", 5], ["#22b8cf", 2.5]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = width * ratio;
+      context.strokeRect(x + column * zoom - ratio, y + row * zoom - ratio, zoom + 2 * ratio, zoom + 2 * ratio);
     }
   }
 
@@ -265,13 +280,24 @@ DDPM.Stage = class {
 
 // One picture of a stage, large, in a dialog that follows what the stage shows.
 DDPM.Enlarge = class {
-  constructor(stage, panes) {
-    this.stage = stage;
+  // keys(): which of the panes to show.
+  constructor(stage, panes, keys) {
+    Object.assign(this, { stage, keys });
     this.dialog = DDPM.dialog("Enlarged");
-    this.big = new DDPM.Stage(this.dialog.body, panes);
+    this.big = new DDPM.Stage(this.dialog.body, panes, { captionWidth: 90 });
     this.i = 0;
     this.onpicture = null; // (i) => ...: another picture is looked at
     stage.onpick = (i) => { this.dialog.showModal(); this.look(i); };
+    for (const { canvas } of stage.panes.values()) {
+      canvas.tabIndex = 0;
+      canvas.setAttribute("role", "button");
+      canvas.title = "One digit, large";
+      canvas.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" || !stage.message.hidden) return;
+        event.preventDefault(); // it would press the dialog's first button, Close
+        stage.onpick(this.i % stage.n);
+      });
+    }
     this.dialog.addEventListener("keydown", (event) => {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (!by) return;
@@ -290,12 +316,17 @@ DDPM.Enlarge = class {
     const { n, size, channels } = this.stage, length = size * size * channels;
     this.dialog.title_.textContent = `Digit ${this.i + 1} of ${n}  (arrow keys: the others)`;
     this.big.shape(1, size, channels);
-    const seen = [...this.stage.panes].filter(([, pane]) => !pane.figure.hidden);
-    for (const [key, pane] of seen) {
+    const keys = this.keys();
+    if (keys.join() !== this.shown) {
+      this.shown = keys.join();
+      this.dialog.classList.toggle("tall", keys.length > 3);
+      this.big.arrange(keys);
+    }
+    for (const key of keys) {
+      const pane = this.stage.panes.get(key);
       this.big.show(key, pane.data && pane.data.slice(this.i * length, (this.i + 1) * length));
       this.big.caption(key, pane.caption.textContent);
     }
-    this.big.arrange(seen.map(([key]) => key));
   }
 };
 
@@ -311,6 +342,9 @@ DDPM.dialog = (title) => {
   dialog.body = DDPM.el("div", "body", dialog);
   return dialog;
 };
+
+// Its place in the queue, said to whoever waits.
+DDPM.waiting = ({ ahead, wait }) => `Waiting for a turn: ${ahead} step${ahead > 1 ? "s" : ""} of others first${wait >= 1 ? `, about ${Math.round(wait)} s` : ""}.`;
 
 // One line under the stage that says what is going on; errors say what to do next.
 DDPM.Status = class {

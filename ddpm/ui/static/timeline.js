@@ -14,10 +14,11 @@ DDPM.Timeline = class {
     this.playing.classList.add("play");
     this.forth = this.button(transport, "▶", "One step forward", () => this.move(1));
     this.rate = this.button(transport, "1×", "Speed: 1×", () => this.faster());
-    this.looping = this.button(transport, "Loop", "Loop", () => this.looping.setAttribute("aria-pressed", this.looping.ariaPressed !== "true"));
-    this.looping.setAttribute("aria-pressed", "false");
     this.legend = DDPM.el("span", "legend", transport);
     this.readout = DDPM.el("output", "readout", transport);
+    this.looping = this.addToggle("Loop", () => {});
+    this.looping.textContent = "⟳";
+    this.legend.before(this.looping);
     const track = DDPM.el("div", "track", this.root);
     this.canvas = DDPM.el("canvas", "", track);
     this.canvas.setAttribute("aria-hidden", "true");
@@ -25,7 +26,7 @@ DDPM.Timeline = class {
     Object.assign(this.input, { type: "range", min: 0, step: 1 });
     this.input.setAttribute("aria-label", label);
     this.input.addEventListener("input", () => { this.pause(); this.seek(Number(this.input.value)); });
-    Object.assign(this, { onseek, ends, frameMs, curves: [], position: 0, available: count, timer: null, chasing: null, log: false, speed: 1 });
+    Object.assign(this, { onseek, ends, frameMs, curves: [], axis: {}, position: 0, available: count, timer: null, chasing: null, log: false, speed: 1 });
     this.setCount(count);
     DDPM.redraw(this.canvas, () => this.draw());
     document.addEventListener("keydown", (event) => this.key(event));
@@ -69,9 +70,41 @@ DDPM.Timeline = class {
     button.setAttribute("aria-label", text);
   }
 
-  addButton(text, act) {
-    const button = this.button(this.root.querySelector(".transport"), text, text, act);
+  addButton(text, act, label = text) {
+    const button = this.button(this.root.querySelector(".transport"), text, label, act);
     this.readout.before(button);
+    return button;
+  }
+
+  // A button that stays pressed.  act(pressed).
+  addToggle(text, act, label = text) {
+    const button = this.addButton(text, () => {
+      button.setAttribute("aria-pressed", button.ariaPressed !== "true");
+      act(button.ariaPressed === "true");
+    }, label);
+    button.setAttribute("aria-pressed", "false");
+    return button;
+  }
+
+  // A button that opens a list of others, {text: act}.
+  addMenu(text, acts) {
+    const button = this.addButton(`${text} ▾`, () => {}, text), menu = DDPM.el("div", "menu", this.root);
+    menu.popover = "auto"; // the browser's own: Escape and a click elsewhere close it, and the focus comes back
+    button.popoverTargetElement = menu;
+    button.after(menu);
+    const items = Object.entries(acts).map(([name, act]) => this.button(menu, name, name, () => { menu.hidePopover(); act(); }));
+    items[0].autofocus = true;
+    menu.addEventListener("beforetoggle", () => {
+      const box = button.getBoundingClientRect(), page = document.documentElement;
+      menu.style.top = `${box.bottom + window.scrollY + 4}px`;
+      menu.style.right = `${page.clientWidth - box.right}px`;
+    });
+    menu.addEventListener("keydown", (event) => {
+      const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+      if (!by) return;
+      event.preventDefault();
+      items[(items.indexOf(event.target) + by + items.length) % items.length].focus();
+    });
     return button;
   }
 
@@ -85,7 +118,8 @@ DDPM.Timeline = class {
     this.draw();
   }
 
-  // More positions have come: if the playhead was at the last one it runs after them, half of what is left at a time.
+  // More positions have come: if the playhead was at the last one it runs after them, one at a time, or half of what is
+  // left where they come faster than they can be shown.
   // Often enough to be smooth, and no more: what the page draws, the sampler beside it does not compute.
   // onarrive(): called when it is there, or when the reader has taken over.
   grow(count, available) {
@@ -98,7 +132,8 @@ DDPM.Timeline = class {
 
   chase() {
     const last = this.available - 1;
-    this.seek(this.position + Math.ceil((last - this.position) / 2));
+    const left = last - this.position;
+    this.seek(this.position + (left > 3 ? Math.ceil(left / 2) : Math.min(left, 1)));
     if (this.position >= last) this.stopChase();
   }
 
@@ -113,6 +148,13 @@ DDPM.Timeline = class {
   setCurves(curves, { log = false } = {}) {
     Object.assign(this, { curves, log });
     DDPM.legend(this.legend, curves);
+    this.draw();
+  }
+
+  // bottom, top: {label, ticks: [{at: position, text}], colour}, instead of the words at the ends, or above the plot.
+  setAxis({ bottom, top }) {
+    this.axis = { bottom, top };
+    this.root.classList.toggle("two-axes", Boolean(top));
     this.draw();
   }
 
@@ -163,7 +205,7 @@ DDPM.Timeline = class {
     const drawing = DDPM.context(this.canvas);
     if (!drawing) return;
     const { c, width, height, colour } = drawing;
-    const { left, right, top, bottom } = DDPM.Timeline.PAD;
+    const { left, right, bottom } = DDPM.Timeline.PAD, top = DDPM.Timeline.PAD.top + (this.axis.top ? 12 : 0);
     const w = width - left - right, h = height - top - bottom;
     const values = this.curves.flatMap((curve) => curve.y.filter((v) => v !== null && (!this.log || v > 0)));
     let low = 0, high = values.reduce((a, b) => Math.max(a, b), 0) || 1;
@@ -187,10 +229,14 @@ DDPM.Timeline = class {
       for (const v of ticks) c.fillText(String(Number(v.toPrecision(2))), left - 6, Math.min(py(v), top + h - 4));
     }
     c.textBaseline = "alphabetic";
-    c.textAlign = "left";
-    c.fillText(this.ends[0], left, height - 6);
-    c.textAlign = "right";
-    c.fillText(this.ends[1], left + w, height - 6);
+    if (this.axis.bottom) this.ticks(drawing, this.axis.bottom, px, height - 6, top + h);
+    else {
+      c.textAlign = "left";
+      c.fillText(this.ends[0], left, height - 6);
+      c.textAlign = "right";
+      c.fillText(this.ends[1], left + w, height - 6);
+    }
+    if (this.axis.top) this.ticks(drawing, this.axis.top, px, top - 8, top - 4);
 
     for (const curve of this.curves) {
       c.strokeStyle = colour(`curve-${curve.colour}`);
@@ -206,7 +252,7 @@ DDPM.Timeline = class {
     c.strokeStyle = colour("accent");
     c.lineWidth = 2;
     c.beginPath();
-    c.moveTo(px(this.position), top - 6);
+    c.moveTo(px(this.position), top - (this.axis.top ? 3 : 6));
     c.lineTo(px(this.position), top + h);
     c.stroke();
     for (const curve of this.curves.filter((k) => k.mark)) {
@@ -216,6 +262,22 @@ DDPM.Timeline = class {
       c.beginPath();
       c.arc(px(this.position), py(v), 4.5, 0, 2 * Math.PI);
       c.fill();
+    }
+  }
+
+  // One side's labels: as many as there is room for, the ends first.  y: of the text, mark: of the tick.
+  ticks({ c, width, colour }, { label, ticks, colour: ink = "muted" }, px, y, mark) {
+    const { left, right } = DDPM.Timeline.PAD, taken = [];
+    c.fillStyle = colour(ink);
+    c.textAlign = "right";
+    c.fillText(label, left - 6, y);
+    c.textAlign = "center";
+    for (const { at, text } of [ticks[0], ticks.at(-1), ...ticks.slice(1, -1)]) {
+      const half = c.measureText(text).width / 2, x = Math.max(left + half, Math.min(px(at), width - right - half));
+      if (taken.some(([from, to]) => x - half < to + 8 && x + half > from - 8)) continue;
+      taken.push([x - half, x + half]);
+      c.fillText(text, x, y);
+      c.fillRect(px(at) - 0.5, mark, 1, 4);
     }
   }
 };

@@ -1,0 +1,100 @@
+"""What the Train tab may be asked for: presets, data sets, budgets, and what is under More; checked, and fetched."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..config import PRESETS, Config, for_dataset
+from ..data import load_dataset
+from . import limits, parts
+from .training import TrainingRun
+from .weights import dataset
+
+DATASETS = {
+    "Bundled digits (10,000)": "bundled",
+    "MNIST (60,000)": "mnist",
+    "Fashion-MNIST (60,000)": "fashion",
+    "CIFAR-10, colour (50,000)": "cifar10",
+}
+MEGABYTES = {"bundled": 0, "mnist": 12, "fashion": 31, "cifar10": 170}  # to download
+LEAST = {"seconds": 5, "steps": 1}  # that a run may last
+
+# The controls under More: the field of the configuration that each sets.
+MORE = (
+    ("train", "lr"),
+    ("train", "batch_size"),
+    ("schedule", "kind"),
+    ("model", "prediction"),
+    ("train", "ema_decay"),
+    ("train", "label_dropout"),
+    ("model", "base"),
+    ("train", "seed"),
+)
+WHOLE = {"batch_size": "Batch size", "base": "Width", "seed": "Seed"}
+NAMES = {"lr": "lr {:g}", "batch_size": "batch {}", "ema_decay": "EMA {:g}", "label_dropout": "label dropout {:g}"}
+NAMES |= {"base": "width {}", "seed": "seed {}"}
+
+
+def more_of(config: Config) -> list[Any]:
+    """The values of the controls under More in a configuration."""
+    return [getattr(getattr(config, part), name) for part, name in MORE]
+
+
+def with_more(config: Config, values: Sequence[Any]) -> Config:
+    """The configuration with the controls under More set.  Raises ValueError about the first that will not do."""
+    changed: dict[str, dict[str, Any]] = {"model": {}, "schedule": {}, "train": {}}
+    for (part, name), value in zip(MORE, values, strict=True):
+        if name in WHOLE:
+            most = {"batch_size": limits.current().batch_size, "base": limits.current().width}
+            value = parts.whole_number(value, WHOLE[name], 0, most.get(name, parts.MAX_SEED))
+        changed[part][name] = value
+    try:
+        asked = Config(*(dataclasses.replace(getattr(config, part), **fields) for part, fields in changed.items()))
+    except ValueError as error:
+        raise ValueError(f"Under More: {error}.") from None
+    muon_lr = min(1.0, config.train.muon_lr * asked.train.lr / config.train.lr)  # one knob turns both
+    return dataclasses.replace(asked, train=dataclasses.replace(asked.train, muon_lr=muon_lr))
+
+
+def check(preset: Any, name: Any, kind: Any, budget: Any, *more: Any) -> TrainingRun:
+    """A run as it was asked for.  Raises ValueError with one clear sentence about the first value that will not do."""
+    preset = parts.one_of(preset, "Preset", PRESETS)
+    name = parts.one_of(name, "Data", DATASETS.values())
+    kind = parts.one_of(kind, "Budget", LEAST)
+    most = {"seconds": limits.current().training_seconds, "steps": limits.current().training_steps}[kind]
+    kind_of_number = parts.number if kind == "seconds" else parts.whole_number
+    budget = kind_of_number(budget, kind.capitalize(), LEAST[kind], most)
+    config = with_more(PRESETS[preset], more or more_of(PRESETS[preset]))
+    data = dataset(name)
+    config = for_dataset(config, data.images.shape[1], data.num_classes, config.train.seed)
+    return TrainingRun(config, data, kind, budget, f"{describe(preset, config)}, {name}, {budget:g} {kind}")
+
+
+def describe(preset: str, config: Config) -> str:
+    """The preset, and what differs from it: what tells a person's runs apart."""
+    before, now = more_of(PRESETS[preset]), more_of(config)
+    changed = [NAMES.get(name, "{}").format(b) for (_, name), a, b in zip(MORE, before, now, strict=True) if a != b]
+    return ", ".join([preset, *changed])
+
+
+async def fetch(name: Any) -> AsyncIterator[str]:
+    """Download a data set to this server in a thread of its own, saying how far it is.  Raises DataError."""
+    name = parts.one_of(name, "Data", DATASETS.values())
+    folder = Path(os.environ.get("DDPM_DATA_DIR", "data"))
+
+    def megabytes() -> float:
+        with contextlib.suppress(OSError):  # what was there a moment ago may have been moved
+            return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e6
+        return 0.0
+
+    before = megabytes()
+    work = asyncio.ensure_future(asyncio.to_thread(load_dataset, name, folder, download=True))
+    while not (await asyncio.wait({work}, timeout=0.5))[0]:
+        yield f"Downloading {name}: {min(megabytes() - before, MEGABYTES[name]):.0f} of {MEGABYTES[name]} MB…"
+    work.result()

@@ -1,0 +1,235 @@
+"""Forward, back again: three ways back from one x_t: a blur, the network's guess in one step, and all the steps."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import torch
+from torch import Tensor
+
+from .. import metrics
+from ..config import SamplingConfig
+from ..diffusion import q_sample
+from ..evaluate import Sampler
+from ..samplers import SampleStep, ask
+from . import controls, parts, pictures
+from .engine import Engine
+from .weights import Library, Weights
+
+STEPS = 40  # from noise to clean; from t = 499, where half of them remain, 20
+FUTURES = 32  # drawn from one x_t
+SHOWN = 3  # of them
+WIDTHS = torch.logspace(-1, 1.4, 61)  # of the blur, in pixels: from none to nearly the mean of the picture
+KEPT_BYTES = 32_000_000
+
+EQUATION = """
+<math display="block"><msub><mover><mi>x</mi><mo>^</mo></mover><mn>0</mn></msub><mo>=</mo><mfrac><mrow><msub><mi>x</mi>
+<mi>t</mi></msub><mo>−</mo><msqrt><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt>
+<mover><mi>ε</mi><mo>^</mo></mover></mrow><msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt>
+</mfrac><mo>≈</mo><mi>E</mi><mo>[</mo><msub><mi>x</mi><mn>0</mn></msub><mo>|</mo><msub><mi>x</mi><mi>t</mi></msub><mo>]</mo>
+</math>
+<math display="block" class="numbers">
+<msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><mo>=</mo>
+<mn class="signal" data-live="a">·</mn><mo>,</mo><mspace width="0.4em"></mspace><msqrt><mn>1</mn><mo>−</mo><msub><mover>
+<mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><mo>=</mo><mn class="noise" data-live="b">·</mn></math>
+<p class="source">The mean square error that trained the network is least at the average of every digit that
+x<sub>t</sub> could have come from.</p>
+<p class="code">one step: <code>ddpm.diffusion.to_x0_eps</code>; all steps: <code>ddpm.samplers.reverse_process</code>,
+DDPM, no label</p>
+<p class="source"><b>d</b>: root mean square distance to x<sub>0</sub>, over pixels from −1 to 1. <b>grey</b>: pixels
+within 0.5 of 0, neither ink nor paper; of real digits 8 %. The blur is of x<sub>t</sub>/√ᾱ; its width, <b
+data-live="width">·</b> pixels, is the best there is for this x<sub>0</sub>: chosen knowing it.</p>
+"""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the page has asked, checked.  level: how many of the STEPS are still to go from x_t."""
+
+    x0: Tensor  # (1, C, S, S)
+    seed: int
+    level: int
+    weights: Weights
+    number: int = 0  # the page's own
+
+    @classmethod
+    def check(cls, library: Library, asked: Any) -> Question:
+        """asked: {x0, seed, t, weights, question}, t being the page's, of T = 1000.  Raises ValueError."""
+        asked = parts.fields(asked)
+        weights, x0, seed = pictures.asked_about(library, asked)
+        t = parts.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
+        number = parts.whole_number(asked.get("question"), "Question", 0, parts.MAX_SEED)
+        steps = min(STEPS, weights.sched.T)
+        return cls(x0, seed, max(1, round((t + 1) / pictures.T * steps)), weights, number)
+
+    def sampler(self) -> Sampler:
+        steps = min(STEPS, self.weights.sched.T)  # trailing: every step as long as the others
+        return Sampler(self.weights.model, self.weights.sched, SamplingConfig("ddpm", steps, spacing="trailing"))
+
+    @property
+    def start(self) -> tuple[int, int]:
+        """(i, t): the step of the sampler that begins at x_t, and x_t's time."""
+        times = self.sampler().times
+        i = len(times) - 1 - self.level
+        return i, times[i]
+
+    @property
+    def x_t(self) -> Tensor:
+        """(1, C, S, S), with the noise that the page knows by its seed."""
+        eps = pictures.noise_of(self.weights, self.seed)
+        return q_sample(self.x0, torch.tensor([self.start[1]]), eps, self.weights.sched.to("cpu"))
+
+
+def distance(x: Tensor, x0: Tensor) -> Tensor:
+    """The root mean square over the pixels.  x: (B, C, S, S), x0: (1, C, S, S).  Returns (B,)."""
+    return (x - x0).square().mean(dim=(1, 2, 3)).sqrt()
+
+
+def grey(x: Tensor) -> Tensor:
+    """The share of pixels within half of 0, neither ink nor paper: of real digits about 8 %.  Returns (B,)."""
+    return (x.abs() < 0.5).float().mean(dim=(1, 2, 3))
+
+
+def measured(x: Tensor, x0: Tensor, weights: Weights, read: bool = True) -> list[dict[str, Any]]:
+    """For each picture its distance to x0, its grey, and, where the judge can read, the digit and its certainty."""
+    figures = zip(distance(x, x0).tolist(), grey(x).tolist(), strict=True)
+    about: list[dict[str, Any]] = [{"d": round(d, 3), "grey": round(g, 3)} for d, g in figures]
+    if read and weights.judged:
+        found = metrics.read(x)
+        for one, digit, certainty in zip(about, found.digits.tolist(), found.confidence.tolist(), strict=True):
+            one |= {"digit": digit, "certainty": round(certainty, 3)}
+    return about
+
+
+def blurred(x: Tensor, widths: Tensor) -> Tensor:
+    """A picture under Gaussian blurs.  x: (1, C, S, S).  widths: (W,), in pixels.  Returns (W, C, S, S).
+
+    Beyond the border is nothing: the weights of what is inside add up to one.
+    """
+    i = torch.arange(x.shape[-1], dtype=torch.float32)
+    kernel = (-((i[:, None] - i) ** 2) / (2 * widths[:, None, None] ** 2)).exp()
+    kernel = (kernel / kernel.sum(dim=2, keepdim=True))[:, None]
+    return kernel @ x @ kernel.mT
+
+
+def best_blur(x: Tensor, x0: Tensor) -> tuple[Tensor, float]:
+    """Of the blurs of x the one nearest to x0, (1, C, S, S), and its width."""
+    tried = blurred(x, WIDTHS)
+    best = int(distance(tried, x0).argmin())
+    return tried[best : best + 1], WIDTHS[best].item()
+
+
+def at_once(q: Question) -> Iterator[dict[str, Any] | None]:
+    """The engine's job: x_t, the best blur and the one-step guess, with what `measured` says of them."""
+    w, x_t, (_, time) = q.weights, q.x_t, q.start
+    on_device, t = x_t.to(w.model.device), torch.tensor([time], device=w.model.device)
+    guess, _ = ask(w.model, on_device, t, w.unlabelled(1), w.sched, clip=False)
+    yield None
+    signal = w.sched.sqrt_alphas_bar[time].item()
+    blur, width = best_blur(x_t / signal, q.x0)
+    found = {"x0": q.x0, "blur": blur, "guess": guess.cpu()}
+    yield {
+        "t": time,
+        "a": round(signal, 4),
+        "b": round(w.sched.sqrt_one_minus_alphas_bar[time].item(), 4),
+        "width": round(width, 2),
+        "xt": parts.b64(parts.frame(x_t)),
+        "pictures": {name: parts.b64(parts.frame(picture)) for name, picture in found.items()},
+        "measured": dict(zip(found, measured(torch.cat(list(found.values())), q.x0, w), strict=True)),
+    }
+
+
+class Futures:
+    """FUTURES ways on from one x_t, each with noise of its own: some of them, and the mean of all, as they come."""
+
+    def __init__(self, question: Question):
+        self.question, self.sampler = question, question.sampler()
+        self.begin, self.t = question.start
+        self.id = secrets.token_urlsafe(16)
+        self.frames: list[dict[str, Any]] = []
+
+    def steps(self) -> Iterator[dict[str, Any]]:
+        """The engine's job: one network evaluation a step."""
+        q = self.question
+        start = self.begin, q.x_t.expand(FUTURES, -1, -1, -1)
+        for moment in self.sampler.steps(FUTURES, q.weights.unlabelled(FUTURES), q.seed, start=start):
+            yield self.keep(moment)
+
+    def keep(self, moment: SampleStep) -> dict[str, Any]:
+        """The frame of a moment.  of_guesses: distance to x0 and grey of the guesses made there, on average."""
+        q, guesses = self.question, moment.x0_hat.cpu()
+        x = moment.x_t.cpu()
+        shown = torch.cat([x[:SHOWN], x.mean(dim=0, keepdim=True)])
+        frame = {
+            "k": len(self.frames),
+            "t": moment.t,
+            "x": parts.b64(parts.frame(shown)),
+            "measured": measured(shown, q.x0, q.weights, read=moment.t < 0),
+            "of_guesses": [round(of(guesses).mean().item(), 4) for of in (lambda x: distance(x, q.x0), grey)],
+        }
+        self.frames.append(frame)
+        return frame
+
+    def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        about = {"run": self.id, "question": self.question.number, "t": self.t, "total": self.question.level + 1}
+        return about | {"futures": FUTURES, "frames": frames, "kept": len(self.frames)} | more
+
+    def end(self) -> list[dict[str, Any]]:
+        return []
+
+
+def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
+    """The inner tab.  weights: who is asked."""
+    kept = parts.Kept(KEPT_BYTES)
+
+    async def look(asked: Any) -> dict[str, Any]:
+        """What the page asks after every change: see Question and at_once."""
+        try:
+            return await engine.submit(at_once(Question.check(library, asked))).result()
+        except ValueError as error:
+            return {"error": str(error)}
+
+    def keep(run: Futures) -> None:
+        kept.put(run.id, run, sum(len(frame["x"]) for frame in run.frames))
+
+    def replay(asked: Any) -> dict[str, Any]:
+        """All frames of a run, for a page that has missed some: {run} -> {frames}."""
+        return {"frames": parts.missed(asked, kept, lambda run: run.frames)}
+
+    start, names = pictures.opening(library)
+    stride = pictures.T // STEPS
+    with gr.Row(elem_classes="tab-row"):
+        with gr.Column(elem_classes="controls"):
+            choice, another, again = pictures.choosing("back", names)
+            label = "t: how noisy xₜ is"
+            t = gr.Slider(stride - 1, pictures.T - 1, 849, step=stride, label=label, elem_id="back-t")
+            go, halt = controls.go_and_stop("back", "All the steps")
+            asked = gr.JSON(visible=False)  # what the page shows, filled in as the button is pressed
+            gr.HTML(
+                f'<p class="hint">{FUTURES} digits are drawn from this one x<sub>t</sub>, and differ only in the noise '
+                f"still to come. {SHOWN} of them are shown, and the mean of all.</p>"
+                '<p class="hint">The judge has seen nothing but digits: it reads one in everything, and is as sure of '
+                "a blur as of a digit.</p>"
+            )
+        view = parts.stage_and_margin(
+            "back",
+            start,
+            [look, replay],
+            EQUATION,
+            "The guess of one step is nearer to x<sub>0</sub> than most digits that come out step by step, and the "
+            "noisier x<sub>t</sub> is, the greyer: it is the average of all that could have been, and the mean of "
+            "those drawn looks just like it. Each step decides a little, and only so does <em>one</em> of them come "
+            "out.",
+        )
+    pictures.follow(library, weights, view, choice, another, again)
+    t.input(None, t, None, js="(t) => { DDPM.tabs.back.receive({t}); }")
+
+    def make(asked: Any) -> Futures:
+        return Futures(Question.check(library, asked))
+
+    sessions = controls.stoppable(engine, halt, view)
+    controls.runs(sessions, make, go.click, [asked], view, keep, js="() => [DDPM.tabs.back.asked()]")

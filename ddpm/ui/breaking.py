@@ -1,0 +1,183 @@
+"""The inner tab Break it: mistakes to switch on, what each does to the pictures, and how to recognise it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from . import breaks, controls, limits, parts
+from .breaks import BROADCAST, LIVE, PIXELS, SIGN
+from .broken import MOMENTS, STEPS, Pace, Run, key, measure
+from .engine import Busy, Engine
+
+DEFAULT_STEPS = 400
+KEPT_BYTES = 200_000_000  # of trainings: some fifty million each
+KEPT_DRAWN_BYTES = 50_000_000
+TITLES = {
+    PIXELS: "Pixels left in [0, 1]",
+    LIVE: "Live weights instead of the EMA",
+    BROADCAST: "Coefficients along the wrong axis",
+    SIGN: "Sign flipped in the mean",
+}
+
+X0, X_T, EPS = "<msub><mi>x</mi><mn>0</mn></msub>", "<msub><mi>x</mi><mi>t</mi></msub>", "<mi>ε</mi>"
+AB_T = "<msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub>"
+
+ROWS = {
+    "loss": "loss",
+    "read": "read as asked",
+    "edge": "mean of the background",
+    "range": "pixels",
+    "std": "largest std of x<sub>t</sub>",
+    "change": "change since the last",
+}
+
+
+def block(
+    name: str, maths: str, source: str, code: str, does: str, recognise: str, rows: Sequence[str], more: str = ""
+) -> str:
+    """One mistake as the margin tells it.  code: where its lines are.  rows: what is measured of it, of ROWS."""
+    right, wrong = LINES[name]
+    cells = "".join(
+        f'<tr><th>{ROWS[row]}</th><td data-live="{row}-0">·</td><td data-live="{row}-1">·</td></tr>' for row in rows
+    )
+    return (
+        f'<details class="break" name="break" data-break="{name}" hidden><summary>{TITLES[name]}</summary>'
+        f'<math display="block">{maths}</math><p class="source">{source} <code>{code}</code></p>'
+        f'<pre class="right"><code>{right}</code></pre><pre class="wrong"><code>{wrong}</code></pre>'
+        f"<p>{does}</p><p><b>Recognise it:</b> {recognise}</p>{more}"
+        f'<table class="measured"><tr><th></th><td>right</td><td>broken</td></tr>{cells}</table></details>'
+    )
+
+
+GIVEN = '<div class="given"></div>'
+LINES = {  # the right one and the broken one, and where each stands
+    PIXELS: ("x0 = images.float() / 127.5 - 1", "x0 = images.float() / 255"),
+    LIVE: ("sample_from_ema(model, ema, sched)", "sample(model, sched)"),
+    BROADCAST: ("gather(sched.sqrt_alphas_bar, t) * x0", "sched.sqrt_alphas_bar[t] * x0"),
+    SIGN: ("(x_t - scale * eps) / alpha_ts.sqrt()", "(x_t + scale * eps) / alpha_ts.sqrt()"),
+}
+BLOCKS = "".join(
+    [
+        block(
+            PIXELS,
+            f"{X0}<mo>=</mo><mn>2</mn><mo>·</mo><mtext>pixel</mtext><mo>−</mo><mn>1</mn>",
+            "Ho et al. 2020, section 3.3; ToTensor gives [0, 1].",
+            "ddpm.data.from_uint8",
+            "The network learns the digits all the same, and draws them in [0, 1]: black is 0, which is shown as grey.",
+            "grey where it should be black. The loss is no warning, it is lower: there is less to predict.",
+            ("loss", "read", "edge"),
+            GIVEN,
+        ),
+        block(
+            LIVE,
+            "<mover><mi>θ</mi><mo>¯</mo></mover><mo>←</mo><mi>d</mi><mover><mi>θ</mi><mo>¯</mo></mover><mo>+</mo>"
+            "<mo>(</mo><mn>1</mn><mo>−</mo><mi>d</mi><mo>)</mo><mi>θ</mi>",
+            "Ho et al. 2020, appendix B.",
+            "ddpm.ema.EMA",
+            "The training is the same. While the learning rate is high, each step throws the weights about, and the "
+            "pictures with them; the average moves less.",
+            "play it. From the same noise, strokes break, close and thicken from moment to moment. The mildest of "
+            "the four: the judge may read as many.",
+            ("loss", "read", "change"),
+        ),
+        block(
+            BROADCAST,
+            f"{X_T}<mo>=</mo><msqrt>{AB_T}</msqrt>{X0}<mo>+</mo><msqrt><mn>1</mn><mo>−</mo>{AB_T}</msqrt>{EPS}",
+            "Ho et al. 2020, Eq. 4: a t for each picture.",
+            "ddpm.diffusion.q_sample",
+            "Shaped (32,), the coefficients meet the last axis: column j gets the noise level of picture j. It runs "
+            "as 32 pictures are 32 wide; 64 would have been an error, the lucky case.",
+            "columns of noise in what is given; specks that stay, and strokes of another digit.",
+            ("loss", "read", "range"),
+            GIVEN,
+        ),
+        block(
+            SIGN,
+            "<mi>μ</mi><mo>=</mo><mfrac><mn>1</mn><msqrt><msub><mi>α</mi><mi>t</mi></msub></msqrt></mfrac><mo>(</mo>"
+            f"{X_T}<mo>−</mo><mfrac><msub><mi>β</mi><mi>t</mi></msub><msqrt><mn>1</mn><mo>−</mo>{AB_T}</msqrt></mfrac>"
+            f"{EPS}<mo>)</mo>",
+            "Ho et al. 2020, Algorithm 2.",
+            "ddpm.ui.breaks.mean_of_step",
+            "Every step adds the noise that it should take away.",
+            "black and white noise from any weights, however low the loss. Print the standard deviation of "
+            "x<sub>t</sub> along the way: it should stay at 1 or below; here it only grows.",
+            ("loss", "read", "std"),
+            '<div class="stds"></div>',
+        ),
+    ]
+)
+
+
+def check(broken: Any, num_steps: Any, seed: Any) -> tuple[frozenset[str], int, int]:
+    """What Break it was asked for.  Raises ValueError with one clear sentence."""
+    if not isinstance(broken, Sequence) or isinstance(broken, str) or len(broken) > len(breaks.NAMES):
+        raise ValueError("Breaks: a list of them, please.")
+    broken = frozenset(parts.one_of(each, "Break", breaks.NAMES) for each in broken)
+    num_steps = parts.whole_number(num_steps, "Optimiser steps", *STEPS)
+    return broken, num_steps, parts.whole_number(seed, "Seed", 0, parts.MAX_SEED)
+
+
+def build(engine: Engine, tab: gr.Tab) -> None:
+    """The inner tab.  tab: which, so that the forecast is there when it is opened."""
+    trainings, drawn, pace = parts.Kept(KEPT_BYTES), parts.Kept(KEPT_DRAWN_BYTES), Pace()
+
+    def make(*asked) -> Run:
+        broken, num_steps, seed = check(*asked)
+        if not broken:
+            raise ValueError("There is nothing to break: switch on at least one of the four.")
+        if sessions.running() >= limits.current().training_runs:
+            raise Busy("As many such runs are under way as this server takes. Try again a little later.")
+        return Run(broken, num_steps, seed, trainings, pace)
+
+    def keep(run: Run) -> None:
+        drawn.put(run.id, run.frames, run.size)  # not the run, which has its networks
+
+    def replay(asked: Any) -> dict[str, Any]:
+        """All frames of a run, for a page that has missed some: {run} -> {frames}."""
+        return {"frames": parts.missed(asked, drawn, lambda frames: frames)}
+
+    async def forecast(*asked) -> str:
+        try:
+            broken, num_steps, seed = check(*asked)
+            needed = {key(each, num_steps, seed) for each in (frozenset(), broken)}
+            to_train = sum(trainings.get(each) is None for each in needed)
+            if pace.of(1, 1) is None:
+                await engine.submit(measure(pace)).result()
+        except ValueError as error:
+            return str(error)
+        what = (
+            "These networks have been trained already: only drawing is left",
+            f"One network, {num_steps} steps",
+            f"Two networks in turn, {num_steps} steps each",
+        )[to_train]
+        return f"{what}, about {pace.of(to_train * num_steps, 2 * (MOMENTS + 1)):.0f} s here."
+
+    with gr.Row(elem_classes="tab-row"):
+        with gr.Column(elem_classes="controls"):
+            switches = gr.CheckboxGroup(
+                [(title, name) for name, title in TITLES.items()],
+                value=[PIXELS],
+                label="What to break",
+                elem_id="breaking-switches",
+            )
+            seed = controls.seed_and_dice("breaking")
+            go, halt = controls.go_and_stop("breaking", "Break it")
+            with gr.Accordion("More", open=False, elem_id="breaking-more"):
+                steps = gr.Slider(*STEPS, DEFAULT_STEPS, step=1, label="Optimiser steps", elem_id="breaking-steps")
+            told = parts.sentence("breaking-cost")
+        view = parts.stage_and_margin(
+            "breaking",
+            None,
+            [replay],
+            BLOCKS,
+            "None of the four raises an error, and in three the loss is as low as it should be, or lower.",
+        )
+
+    inputs, sessions = [switches, steps, seed], controls.stoppable(engine, halt, view)
+    controls.runs(sessions, make, go.click, inputs, view, keep)
+    switches.input(None, switches, None, js="(names) => { DDPM.tabs.breaking.choose(names); }")
+    changes = [tab.select, *(each.change for each in inputs)]
+    gr.on(changes, forecast, inputs, told, trigger_mode="always_last", **controls.QUIET)

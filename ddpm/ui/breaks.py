@@ -1,0 +1,94 @@
+"""Four mistakes that nearly everyone makes once, each beside the line that it breaks.
+
+A network is trained on pairs (x_t, target) and then asked along a reverse process.  Two of the mistakes are in what it
+is trained on, two in how it is asked; each of them runs without an error, and that is what makes them hard to find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from ..diffusion import q_sample, seeded, target
+from ..samplers import ask, timesteps
+from ..schedule import Schedule, gather
+
+PIXELS, LIVE, BROADCAST, SIGN = "pixels", "live", "broadcast", "sign"
+IN_TRAINING, IN_SAMPLING = (PIXELS, BROADCAST), (LIVE, SIGN)
+NAMES = (PIXELS, LIVE, BROADCAST, SIGN)
+
+
+def left_unscaled(x0: Tensor) -> Tensor:
+    """Pixels in [0, 1], as torchvision's ToTensor gives them, where x0 is to be in [-1, 1]: `* 2 - 1` forgotten."""
+    return (x0 + 1) / 2
+
+
+def q_sample_by_column(x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule) -> Tensor:
+    """diffusion.q_sample with table[t] for gather(table, t): shaped (B,), where (B, 1, 1, 1) is meant.
+
+    PyTorch lines up the last axis, so that column j of every picture gets the coefficient of picture j: no error if B
+    is the pictures' width (or 1).  x0, noise: (B, C, H, B).  Raises RuntimeError for any other B.
+    """
+    return sched.sqrt_alphas_bar[t] * x0 + sched.sqrt_one_minus_alphas_bar[t] * noise
+
+
+def v_by_column(x0: Tensor, noise: Tensor, t: Tensor, sched: Schedule) -> Tensor:
+    """diffusion.target for v, with the same mistake."""
+    return sched.sqrt_alphas_bar[t] * noise - sched.sqrt_one_minus_alphas_bar[t] * x0
+
+
+def pair(x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, broken: Set[str]) -> tuple[Tensor, Tensor]:
+    """What a network that predicts v is given, x_t, and what it is to say of it, with the mistakes of `broken`."""
+    x0 = left_unscaled(x0) if PIXELS in broken else x0
+    if BROADCAST in broken:
+        return q_sample_by_column(x0, t, noise, sched), v_by_column(x0, noise, t, sched)
+    return q_sample(x0, t, noise, sched), target(x0, noise, t, sched, "v")
+
+
+def mean_of_step(x_t: Tensor, eps: Tensor, t: Tensor, s: Tensor, sched: Schedule, broken: Set[str] = frozenset()):
+    r"""The mean of one ancestral step x_t -> x_s, and its variance.  Ho et al. 2020, Algorithm 2, for any s < t.
+
+    mean = 1/sqrt(alpha_ts) (x_t - beta_ts / sqrt(1 - ab_t) eps)
+    variance = beta_ts (1 - ab_s) / (1 - ab_t),   with alpha_ts = ab_t / ab_s and beta_ts = 1 - alpha_ts
+
+    With SIGN in `broken` the noise is added once more instead of being taken away.
+    """
+    ab_t, ab_s = gather(sched.alphas_bar, t), gather(sched.alphas_bar_prev, s + 1)
+    alpha_ts = ab_t / ab_s
+    scale = (1 - alpha_ts) / (1 - ab_t).sqrt()
+    mean = (x_t + scale * eps) / alpha_ts.sqrt() if SIGN in broken else (x_t - scale * eps) / alpha_ts.sqrt()
+    return mean, (1 - alpha_ts) * (1 - ab_s) / (1 - ab_t)
+
+
+@torch.no_grad()
+def draw(
+    model,
+    sched: Schedule,
+    y: Tensor,
+    num_steps: int,
+    seed: int,
+    broken: Set[str],
+    channels: int = 1,
+    img_size: int = 32,
+) -> Iterator[Tensor]:
+    """The tutorial's sampler in num_steps steps, nothing clipped: yields x_t before the first and after each.
+
+    y: (n,) int64.  Sample i starts from and goes on with the noise of (seed, i), as in samplers.reverse_process.
+    Yields (n, channels, img_size, img_size).
+    """
+    generators = [seeded(seed, i) for i in range(len(y))]
+
+    def noise() -> Tensor:
+        return torch.stack([torch.randn(channels, img_size, img_size, generator=g) for g in generators]).to(y.device)
+
+    x_t = noise()
+    yield x_t
+    for now, then in pairwise(timesteps(sched, num_steps)):
+        t, s = torch.full_like(y, now), torch.full_like(y, then)
+        _, eps = ask(model, x_t, t, y, sched, clip=False)
+        mean, variance = mean_of_step(x_t, eps, t, s, sched, broken)
+        x_t = mean + variance.sqrt() * noise()
+        yield x_t

@@ -1,0 +1,234 @@
+"""What the inner tab Break it computes: networks trained with and without mistakes, and what each of them draws."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import secrets
+import time
+from collections.abc import Iterator, Set
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import metrics
+from ..config import PRESETS
+from ..device import Inference, pick_device
+from ..guidance import Guided
+from ..schedule import Schedule, build_schedule
+from ..train import build_model, fit
+from . import breaks, parts
+from .breaks import IN_SAMPLING, IN_TRAINING, LIVE
+from .weights import dataset
+
+BATCH = 32  # as wide as the pictures are: with any other, PyTorch refuses the wrong broadcast
+MODEL, SCHEDULE = PRESETS["fast"].model, PRESETS["fast"].schedule
+# The learning rate stays high, as the tutorial's does: where it falls to nothing, live and averaged weights agree.
+TRAIN = dataclasses.replace(PRESETS["fast"].train, batch_size=BATCH, t_sampling="uniform", lr_decay=False)
+MOMENTS = 8  # of a training at which both draw, after the one before it
+DIGITS, DRAW_STEPS, GUIDANCE = 10, 25, 1.5
+STEPS = (MOMENTS, 1000)  # of the optimiser: at least, at most
+GIVEN = 5  # pictures of a batch that the page shows
+CURVE_POINTS = 100
+EDGE = 2  # pixels of a picture's frame, where no digit has ink
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """A network in the middle of its training.  loss, given: of its last step, None before the first."""
+
+    step: int
+    averaged: Inference
+    live: Inference
+    loss: float | None = None
+    given: Tensor | None = None  # some of its x_t, (GIVEN, C, S, S), from clean to noise
+
+
+def key(broken: Set[str], num_steps: int, seed: int) -> str:
+    """What a training depends on: it is the same for mistakes that are made in sampling alone."""
+    return repr((sorted(broken & set(IN_TRAINING)), num_steps, seed))
+
+
+class Training:
+    """A small network on its way, with those mistakes of `broken` that are made in training."""
+
+    def __init__(self, broken: Set[str], num_steps: int, seed: int):
+        self.broken, self.num_steps, self.seed = broken & set(IN_TRAINING), num_steps, seed
+        self.key = key(broken, num_steps, seed)
+        self.sched = build_schedule(SCHEDULE, pick_device())
+        self.moments: list[Moment] = []
+        self.losses: list[float] = []
+        self.given: Tensor | None = None
+
+    def steps(self) -> Iterator[None]:
+        """One optimiser step a step."""
+        model, data = build_model(MODEL, self.seed).to(pick_device()), dataset("bundled")
+        first = Inference(copy.deepcopy(model), "auto")
+        self.moments.append(Moment(0, first, first))
+        due = {round(self.num_steps * k / MOMENTS) for k in range(1, MOMENTS + 1)}
+        config = dataclasses.replace(TRAIN, seed=self.seed)
+        options = {"sched": self.sched, "config": config, "steps": self.num_steps, "loss": self.loss}
+        for state in fit(model, data.images, data.labels, **options):
+            self.losses.append(state.loss_smooth)
+            if state.step in due:
+                weights = (Inference(make(), "auto") for make in (state.ema_model, state.live_model))
+                self.moments.append(Moment(state.step, *weights, state.loss_smooth, self.given))
+            yield
+
+    def loss(self, model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor) -> Tensor:
+        """diffusion.loss, with the mistakes and a look at what the network is given."""
+        x_t, wanted = breaks.pair(x0, t, noise, sched, self.broken)
+        self.given = x_t[t.argsort()[torch.linspace(2, len(t) - 3, GIVEN).long()]]
+        return F.mse_loss(model(x_t, t, y).float(), wanted)
+
+    @property
+    def size(self) -> int:
+        """Bytes, about: two networks at each moment."""
+        return 8 * len(self.moments) * sum(p.numel() for p in self.moments[0].live.model.parameters())
+
+
+class Pace:
+    """Seconds of one optimiser step and of one step of drawing, as they were lately on this server."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = {}
+
+    def timed(self, kind: str, steps: Iterator[Any]) -> Iterator[Any]:
+        """The same steps, each timed but for the first, in which everything is made ready."""
+        next(steps)
+        yield None
+        while True:
+            start = time.perf_counter()
+            try:
+                value = next(steps)
+            except StopIteration:
+                return
+            took = time.perf_counter() - start
+            self.seconds[kind] = 0.9 * self.seconds.get(kind, took) + 0.1 * took
+            yield value
+
+    def of(self, optimiser_steps: int, drawings: int) -> float | None:
+        """Seconds of computing for so much; None while either kind is unknown."""
+        if len(self.seconds) < 2:
+            return None
+        return optimiser_steps * self.seconds["train"] + drawings * DRAW_STEPS * self.seconds["draw"]
+
+
+class Lane:
+    """What is drawn at each moment of a training, with those mistakes of `broken` that are made in sampling."""
+
+    def __init__(self, training: Training, broken: Set[str]):
+        self.training, self.broken = training, broken & set(IN_SAMPLING)
+        self.shown: Tensor | None = None  # the digits of the moment before
+
+    def draw(self, k: int) -> Iterator[dict[str, Any] | None]:
+        """One network evaluation a step; at last, what the page gets of moment k."""
+        moment, stds = self.training.moments[k], []
+        model = moment.live if LIVE in self.broken else moment.averaged
+        y = torch.arange(DIGITS, device=model.device)
+        guided = Guided(model, GUIDANCE)
+        size = {"channels": MODEL.in_ch, "img_size": MODEL.img_size}
+        for x_t in breaks.draw(guided, self.training.sched, y, DRAW_STEPS, self.training.seed, self.broken, **size):
+            stds.append(round(x_t.std().item(), 4))
+            yield None
+        x = x_t.cpu()
+        yield {"k": k, "step": moment.step, "x": parts.b64(parts.frame(x)), "stds": stds} | self.facts(x, moment)
+
+    def facts(self, x: Tensor, moment: Moment) -> dict[str, Any]:
+        """What is measured of finished digits, unclamped as they are: (DIGITS, 1, S, S)."""
+        shown = x.clamp(-1, 1)
+        edge = torch.ones_like(x, dtype=torch.bool)
+        edge[:, :, EDGE:-EDGE, EDGE:-EDGE] = False
+        change = None if self.shown is None else (shown - self.shown).square().mean().sqrt().item()
+        self.shown = shown
+        found = {
+            "loss": moment.loss,
+            "edge": x[edge].mean().item(),
+            "low": x.min().item(),
+            "high": x.max().item(),
+            "change": change,
+        }
+        given = None if moment.given is None else parts.b64(parts.frame(moment.given))
+        rounded = {name: None if value is None else round(value, 3) for name, value in found.items()}
+        return rounded | {"digits": metrics.read(x).digits.tolist(), "given": given}
+
+
+class Run:
+    """Two lanes from the same weights, batches and noise, as it should be and broken: the work, and what the page gets.
+
+    kept: finished trainings, in which this one looks first: the lane as it should be is trained once for all breaks.
+    """
+
+    def __init__(self, broken: Set[str], num_steps: int, seed: int, kept: parts.Kept, pace: Pace):
+        self.id = secrets.token_urlsafe(16)
+        self.broken, self.num_steps, self.kept, self.pace = broken, num_steps, kept, pace
+        right, wrong = (Training(each, num_steps, seed) for each in (set(), broken))
+        right, wrong = (kept.get(training.key) or training for training in (right, wrong))
+        self.trainings = [right] if wrong.key == right.key else [right, wrong]
+        self.lanes = [Lane(self.trainings[0], set()), Lane(self.trainings[-1], broken)]
+        self.frames: list[dict[str, Any]] = []
+
+    def steps(self) -> Iterator[dict[str, Any] | None]:
+        """The engine's job: up to each moment the trainings take turns, then the lanes draw."""
+        going = {training.key: self.pace.timed("train", training.steps()) for training in self.trainings}
+        for k in range(MOMENTS + 1):
+            while behind := [training for training in self.trainings if len(training.moments) <= k]:
+                for training in behind:
+                    next(going[training.key])
+                    yield {}
+            for i, lane in enumerate(self.lanes):
+                for found in self.pace.timed("draw", lane.draw(k)):
+                    if found:
+                        self.frames.append({"lane": i} | found)
+                    yield self.frames[-1] if found else {}
+        for training in self.trainings:
+            self.kept.put(training.key, training, training.size)
+
+    def left(self) -> tuple[int, int]:
+        """Optimiser steps and drawings still to come."""
+        to_train = sum(self.num_steps - len(training.losses) for training in self.trainings)
+        return to_train, 2 * (MOMENTS + 1) - len(self.frames)
+
+    def end(self) -> list[dict[str, Any]]:
+        return []
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return sum(len(frame["x"]) + len(frame["given"] or "") for frame in self.frames)
+
+    def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        """What the page gets: the frames not yet sent, and all else as it stands, for pages that miss packets."""
+        seconds = self.pace.of(*self.left())
+        now = {
+            "run": self.id,
+            "frames": [frame for frame in frames if frame],
+            "total": len(self.frames),
+            "broken": [each for each in breaks.NAMES if each in self.broken],
+            "step": min(len(training.losses) for training in self.trainings),
+            "num_steps": self.num_steps,
+            "moments": MOMENTS,
+            "curves": [curve(training.losses, self.num_steps) for training in self.trainings],
+            "seconds_left": None if seconds is None else round(seconds),
+            "n": DIGITS,
+            "size": MODEL.img_size,
+            "channels": MODEL.in_ch,
+        }
+        return now | more
+
+
+def curve(losses: list[float], num_steps: int) -> list[list[float]]:
+    """[steps, smoothed losses], about CURVE_POINTS of them over the whole training."""
+    stride = max(1, num_steps // CURVE_POINTS)
+    at = range(stride, len(losses) + 1, stride)
+    return [list(at), [round(losses[step - 1], 4) for step in at]]
+
+
+def measure(pace: Pace) -> Iterator[bool]:
+    """The engine's job, for a forecast before the first run: a training as short as they come, and one drawing."""
+    training = Training(set(), STEPS[0], 0)
+    for steps in (("train", training.steps()), ("draw", Lane(training, set()).draw(0))):
+        for _ in pace.timed(*steps):
+            yield True

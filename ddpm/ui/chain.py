@@ -1,0 +1,162 @@
+"""Forward, step by step: a thousand small Gaussian steps against one jump, over many draws of the same digit."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+import torch
+from torch import Tensor
+
+from ..config import SCHEDULES
+from ..diffusion import forward_step, q_sample, seeded
+from . import controls, parts, pictures
+from .engine import Engine
+from .weights import Library
+
+DRAWS = 256  # fewer of pictures so large that they would hold more than MAX_PIXELS
+MAX_PIXELS = DRAWS * 3 * 32 * 32
+SHOWN = 4  # of them
+STRIDE = 10  # small steps between two frames, and in one step of the engine
+BINS, LIMIT = 40, 4  # of the histogram, from -LIMIT to LIMIT
+KEPT_BYTES = 64_000_000
+
+EQUATION = """
+<math display="block" class="long">
+<mi>q</mi><mo>(</mo><msub><mi>x</mi><mi>t</mi></msub><mo>|</mo><msub><mi>x</mi>
+<mrow><mi>t</mi><mo>−</mo><mn>1</mn></mrow></msub><mo>)</mo><mo>=</mo><mi>N</mi><mo>(</mo><msqrt><mn>1</mn><mo>−</mo>
+<msub><mi>β</mi><mi>t</mi></msub></msqrt><msub><mi>x</mi><mrow><mi>t</mi><mo>−</mo><mn>1</mn></mrow></msub><mo>,</mo>
+<msub><mi>β</mi><mi>t</mi></msub><mi>I</mi><mo>)</mo></math>
+<p class="source">Ho et al. 2020, Eq. 2, now with β<sub>t</sub> = <b data-live="beta">·</b>:
+<code>ddpm.diffusion.forward_step</code></p>
+<math display="block" class="long">
+<mi>q</mi><mo>(</mo><msub><mi>x</mi><mi>t</mi></msub><mo>|</mo><msub><mi>x</mi><mn>0</mn></msub>
+<mo>)</mo><mo>=</mo><mi>N</mi><mo>(</mo><msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt>
+<msub><mi>x</mi><mn>0</mn></msub><mo>,</mo><mo>(</mo><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover>
+<mi>t</mi></msub><mo>)</mo><mi>I</mi><mo>)</mo></math>
+<p class="source">Eq. 4, ᾱ<sub>t</sub> being the product of all 1 − β so far: <code>ddpm.diffusion.q_sample</code></p>
+<table class="points"><tr><th>x<sub>t</sub></th><th>mean, in x<sub>0</sub></th><th>variance</th></tr>
+<tr><td>steps</td><td data-live="steps0">·</td><td data-live="steps1">·</td></tr>
+<tr><td>one jump</td><td data-live="jump0">·</td><td data-live="jump1">·</td></tr>
+<tr><td>in theory</td><td class="signal" data-live="theory0">·</td><td class="noise" data-live="theory1">·</td></tr>
+</table>
+<h2>(x<sub>t</sub> − √ᾱ x<sub>0</sub>) / √(1−ᾱ), all draws</h2><div class="spread"></div><p class="legend"></p>
+"""
+
+
+def contrast(mean: Tensor, x0: Tensor) -> float:
+    """How much of x0 is in a mean picture: the slope of the regression of one on the other, through the origin."""
+    return ((mean * x0).sum() / (x0 * x0).sum()).item()
+
+
+class Chain:
+    """Draws of one digit, noised in T small steps; and, at the end of every STRIDE of them, in one jump.
+
+    The jumps' noise is fresh at every t: what agrees with the steps is each moment's distribution, not the path.
+    """
+
+    def __init__(self, x0: Tensor, kind: str, seed: int, question: int = 0):
+        """x0: (1, C, S, S) in [-1, 1].  kind: of the schedule.  question: the page's number for what it has asked."""
+        self.x0, self.sched = x0, pictures.schedule(kind)
+        self.n = max(2 * SHOWN, min(DRAWS, MAX_PIXELS // x0.numel()))
+        self.draws = x0.expand(self.n, -1, -1, -1)
+        self.small, self.large = seeded(seed, 0), seeded(seed, 1)
+        self.id, self.question = secrets.token_urlsafe(16), question
+        self.frames: list[dict[str, Any]] = []
+
+    def steps(self) -> Iterator[dict[str, Any]]:
+        """The engine's job."""
+        x = self.draws
+        yield self.keep(-1, x, x)
+        for begin in range(0, self.sched.T, STRIDE):
+            for time in range(begin, begin + STRIDE):
+                t = torch.full((self.n,), time)
+                x = forward_step(x, t, self.noise(self.small), self.sched)
+            yield self.keep(time, x, q_sample(self.draws, t, self.noise(self.large), self.sched))
+
+    def noise(self, generator: torch.Generator) -> Tensor:
+        return torch.randn(self.draws.shape, generator=generator)
+
+    def keep(self, t: int, steps: Tensor, jump: Tensor) -> dict[str, Any]:
+        """The frame of a moment; t = -1 is before the first step."""
+        signal = 1.0 if t < 0 else self.sched.sqrt_alphas_bar[t].item()
+        variance = 0.0 if t < 0 else 1 - self.sched.alphas_bar[t].item()
+        frame = {
+            "k": len(self.frames),
+            "t": t,
+            "beta": None if t < 0 else self.sched.betas[t].item(),
+            "theory": [signal, variance],
+            "steps": self.measure(steps, signal, variance),
+            "jump": self.measure(jump, signal, variance),
+        }
+        self.frames.append(frame)
+        return frame
+
+    def measure(self, x: Tensor, signal: float, variance: float) -> dict[str, Any]:
+        """What the page shows of all draws of one way: some of them, their mean and variance, pixel by pixel.
+
+        moments: how much of x0 is in the mean, and the variance, averaged over the pixels.  spread: the density of
+        the standardised pixels, bin by bin.  In the picture of the variance 0 is black, 1 grey and 2 white.
+        """
+        mean, squares = x.mean(dim=0, keepdim=True), x.var(dim=0, keepdim=True)
+        shown = torch.cat([x[:SHOWN], mean, squares - 1])
+        spread = None
+        if variance:
+            counts = torch.histc((x - signal * self.x0) / variance**0.5, BINS, -LIMIT, LIMIT)
+            spread = [round(v, 4) for v in (counts / x.numel() * BINS / (2 * LIMIT)).tolist()]
+        moments = [round(v, 5) for v in (contrast(mean, self.x0), squares.mean().item())]
+        return {"x": parts.b64(parts.frame(shown)), "moments": moments, "spread": spread}
+
+    def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        about = {"run": self.id, "question": self.question, "total": self.sched.T // STRIDE + 1, "stride": STRIDE}
+        return about | {"draws": self.n, "frames": frames, "kept": len(self.frames)} | more
+
+    def end(self) -> list[dict[str, Any]]:
+        return []
+
+
+def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
+    """The inner tab.  weights: whose kind of pictures is noised."""
+    kept = parts.Kept(KEPT_BYTES)
+
+    def make(asked: Any) -> Chain:
+        """asked: what the page shows, {x0, seed, schedule, weights, question}.  Raises ValueError."""
+        asked = parts.fields(asked)
+        _, x0, seed = pictures.asked_about(library, asked)
+        kind = parts.one_of(asked.get("schedule"), "Schedule", SCHEDULES)
+        return Chain(x0, kind, seed, parts.whole_number(asked.get("question"), "Question", 0, parts.MAX_SEED))
+
+    def keep(run: Chain) -> None:
+        size = sum(len(frame[way]["x"]) + 8 * BINS for frame in run.frames for way in ("steps", "jump"))
+        kept.put(run.id, run, size)
+
+    def replay(asked: Any) -> dict[str, Any]:
+        """All frames of a run, for a page that has missed some: {run} -> {frames}."""
+        return {"frames": parts.missed(asked, kept, lambda run: run.frames)}
+
+    start, names = pictures.opening(library)
+    with gr.Row(elem_classes="tab-row"):
+        with gr.Column(elem_classes="controls"):
+            choice, another, again = pictures.choosing("chain", names)
+            pictures.which_schedule("chain")
+            go, halt = controls.go_and_stop("chain", "Add noise")
+            asked = gr.JSON(visible=False)  # what the page shows, filled in as the button is pressed
+            gr.HTML(
+                '<p class="hint">Many draws of one digit, each noised by a thousand small steps of its own; beside '
+                "them as many that jump from x<sub>0</sub> straight to t, with fresh noise at every t.</p>"
+                '<p class="hint">In the picture of the variance, black is 0, grey is 1, white is 2. Under the '
+                "pictures, wide: theory; lines: small steps; dots: one jump.</p>"
+            )
+        view = parts.stage_and_margin(
+            "chain",
+            start,
+            [replay],
+            EQUATION,
+            "No two draws are alike, and on the right nothing carries over from one t to the next; yet mean, variance "
+            "and histogram agree at every t. So training may jump to a random t, and never walks there.",
+        )
+    pictures.follow(library, weights, view, choice, another, again)
+    sessions = controls.stoppable(engine, halt, view)
+    controls.runs(sessions, make, go.click, [asked], view, keep, js="() => [DDPM.tabs.chain.asked()]")

@@ -1,0 +1,85 @@
+"""A reverse process to look at: its frames as the page shows them, computed just now or read from a file."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .parts import b64
+
+if TYPE_CHECKING:
+    from .sampling import Settings
+
+MAX_FRAMES = 100  # of a trajectory are kept, evenly chosen, first and last included
+
+
+def evenly(last: int, most: int) -> list[int]:
+    """0..last, or `most` of them evenly chosen, first and last included."""
+    return np.linspace(0, last, min(last + 1, most)).round().astype(int).tolist()
+
+
+def pixels(text: str, shape: tuple[int, ...]) -> Tensor:
+    """What `b64` made of pictures as the page shows them, as (n, C, S, S) uint8.  shape: (n, C, S, S)."""
+    n, channels, height, width = shape
+    data = np.frombuffer(base64.b64decode(text), np.uint8).reshape(n, height, width, channels)
+    return torch.from_numpy(data.copy()).permute(0, 3, 1, 2)
+
+
+class Film:
+    """The kept frames of a reverse process, by position, and what it takes to go on from each.
+
+    frames: as the page gets them.  states: x_t of each, `shape`: (n, C, S, S).  kept: which steps have a frame, or
+    will have one.  times, signal: t and sqrt(alphas_bar) of each position there is or will be.
+    dataset: what its weights were trained on.  recipe: what it takes to make the same again; settings: the same,
+    checked, with its weights; None if they are not here.
+    """
+
+    id: str
+    frames: list[dict[str, Any]]
+    states: list[Tensor]
+    shape: tuple[int, int, int, int]
+    kept: set[int]
+    times_kept: list[int]
+    signal: list[float]
+    dataset: str
+    recipe: dict[str, Any]
+    settings: Settings | None
+
+    @staticmethod
+    def frame(k: int, i: int, t: int, a: float, x, h, step: tuple[int, list[float], Any] | None) -> dict[str, Any]:
+        """Frame k: step i at time t, where sqrt(alphas_bar) is a; x_t and x0_hat as shown, (n, S, S, C) uint8.
+
+        step: the time it leads to, the numbers of its equation, and eps_hat as shown; None of the finished sample.
+        """
+        s, c, eps = (step[0], step[1], b64(step[2])) if step else (None, None, None)
+        return {"k": k, "i": i, "t": t, "s": s, "a": round(a, 4), "c": c, "x": b64(x), "h": b64(h), "eps": eps}
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        texts = [value for frame in self.frames for value in frame.values() if isinstance(value, str)]
+        return sum(map(len, texts)) + sum(x.numel() * x.element_size() for x in self.states)
+
+    def guesses(self, i: int) -> Tensor:
+        """x0_hat of digit i in all frames, as shown: (frames, C, S, S) uint8."""
+        return torch.stack([pixels(frame["h"], self.shape)[i] for frame in self.frames])
+
+    def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        """What the page gets: frames not yet sent, what they are of, and sqrt(alphas_bar) along them."""
+        n, channels, size, _ = self.shape
+        return {
+            "run": self.id,
+            "frames": frames,
+            "total": len(self.times_kept),
+            "n": n,
+            "size": size,
+            "channels": channels,
+            "sampler": self.recipe["sampler"],
+            "num_steps": self.recipe["steps"],
+            "times": self.times_kept,
+            "signal": self.signal,
+        } | more

@@ -1,0 +1,145 @@
+"""Forward, the posterior: where a pixel was at s, if x0 is known and x_t has been seen.  Bayes' rule as a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+import torch
+from torch import Tensor
+
+from ..config import SCHEDULES
+from ..diffusion import posterior, q_sample, seeded
+from ..schedule import Schedule
+from . import parts, pictures
+from .engine import Engine, once
+from .weights import Library
+
+STRIDES = (1, 10, 50, 200, 500)  # t - s
+LIMIT = 4.0  # the densities are drawn from -LIMIT to LIMIT
+PLACES = 161  # at which they are computed, there; and half as many where the posterior is
+
+EQUATION = """
+<math display="block" class="long">
+<mi>q</mi><mo>(</mo><msub><mi>x</mi><mi>s</mi></msub><mo>|</mo><msub><mi>x</mi><mi>t</mi></msub>
+<mo>,</mo><msub><mi>x</mi><mn>0</mn></msub><mo>)</mo><mo>∝</mo><mi>q</mi><mo>(</mo><msub><mi>x</mi><mi>t</mi></msub>
+<mo>|</mo><msub><mi>x</mi><mi>s</mi></msub><mo>)</mo><mi>q</mi><mo>(</mo><msub><mi>x</mi><mi>s</mi></msub><mo>|</mo>
+<msub><mi>x</mi><mn>0</mn></msub><mo>)</mo></math>
+<p class="source">Bayes' rule; a product of Gaussians is one, N(μ̃, β̃I):</p>
+<math display="block"><mover><mi>μ</mi><mo>~</mo></mover><mo>=</mo><mfrac><mrow><msqrt><msub><mover><mi>α</mi><mo>¯</mo>
+</mover><mi>s</mi></msub></msqrt><msub><mi>β</mi><mi>ts</mi></msub></mrow><mrow><mn>1</mn><mo>−</mo><msub><mover>
+<mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></mrow></mfrac><msub><mi>x</mi><mn>0</mn></msub><mo>+</mo><mfrac><mrow>
+<msqrt><msub><mi>α</mi><mi>ts</mi></msub></msqrt><mo>(</mo><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover>
+<mi>s</mi></msub><mo>)</mo></mrow><mrow><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub>
+</mrow></mfrac><msub><mi>x</mi><mi>t</mi></msub></math>
+<math display="block"><mover><mi>β</mi><mo>~</mo></mover><mo>=</mo><mfrac><mrow><mn>1</mn><mo>−</mo><msub><mover>
+<mi>α</mi><mo>¯</mo></mover><mi>s</mi></msub></mrow><mrow><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover>
+<mi>t</mi></msub></mrow></mfrac><msub><mi>β</mi><mi>ts</mi></msub></math>
+<math display="block" class="numbers"><mover><mi>μ</mi><mo>~</mo></mover><mo>=</mo>
+<mn class="signal" data-live="c0">·</mn><msub><mi>x</mi><mn>0</mn></msub><mo>+</mo>
+<mn class="noise" data-live="c1">·</mn><msub><mi>x</mi><mi>t</mi></msub></math>
+<math display="block" class="numbers"><msqrt><mover><mi>β</mi><mo>~</mo></mover></msqrt><mo>=</mo>
+<mn data-live="sd">·</mn></math>
+<p class="source">Ho et al. 2020, Eq. 6 and 7, where s = t − 1. Here s is any time before t:
+α<sub>ts</sub> = ᾱ<sub>t</sub>/ᾱ<sub>s</sub>, β<sub>ts</sub> = 1 − α<sub>ts</sub>.</p>
+<p class="code">computed by <code>ddpm.diffusion.posterior</code></p>
+"""
+
+
+def coefficients(t: int, s: int, sched: Schedule) -> list[float]:
+    """What x0 and x_t count for in the posterior's mean, and its standard deviation: read off the function itself."""
+    one, zero = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
+    at, then = torch.tensor([t]), torch.tensor([s])
+    (on_x0, variance), (on_x_t, _) = posterior(one, zero, at, then, sched), posterior(zero, one, at, then, sched)
+    return [on_x0.item(), on_x_t.item(), variance.sqrt().item()]
+
+
+def densities(x0: float, x_t: float, t: int, s: int, sched: Schedule) -> dict[str, list[float]]:
+    """Three curves over x_s for one pixel, with a peak of 1: what the forward process says of x_s, q(x_s | x0); what
+    the x_t that was seen says of it, q(x_t | x_s); and their product, which is all that Bayes' rule is.
+
+    `posterior` only says where to look closely: that the product peaks at its mean is for the page to show.
+    Returns {x, prior, seen, product}.  s >= 0: clean data are known, so they have no density.
+    """
+    ab_t, ab_s = sched.alphas_bar[t].double(), sched.alphas_bar[s].double()
+    on_x0, on_x_t, sd = coefficients(t, s, sched)
+    middle = on_x0 * x0 + on_x_t * x_t
+    fine = middle + sd * torch.linspace(-5, 5, PLACES // 2 + 1, dtype=torch.float64)  # drawn whole, however narrow
+    x = torch.cat([torch.linspace(-LIMIT, LIMIT, PLACES, dtype=torch.float64), fine]).sort().values
+    prior = -((x - ab_s.sqrt() * x0) ** 2) / (2 * (1 - ab_s))
+    seen = -((x_t - (ab_t / ab_s).sqrt() * x) ** 2) / (2 * (1 - ab_t / ab_s))
+    product = prior + seen
+    logs = {"prior": prior, "seen": seen, "product": product - product.max()}
+    return {"x": x.tolist()} | {name: [round(v, 4) for v in log.exp().tolist()] for name, log in logs.items()}
+
+
+def look(x0: Tensor, eps: Tensor, t: int, s: int, kind: str, draw: int, pixel: tuple[int, int]) -> dict[str, Any]:
+    """What the tab shows of q(x_s | x_t, x0), x_t being x0 noised by eps.
+
+    x0, eps: (1, C, S, S).  draw: the seed of one draw.  pixel: (row, column); of a colour picture its first channel.
+    """
+    sched, (row, column) = pictures.schedule(kind), pixel
+    at, then = torch.tensor([t]), torch.tensor([s])
+    x_t = q_sample(x0, at, eps, sched)
+    mean, variance = posterior(x0, x_t, at, then, sched)
+    drawn = mean + variance.sqrt() * torch.randn(x0.shape, generator=seeded(draw))
+    here = {"x0": x0, "xt": x_t, "mean": mean, "draw": drawn}
+    here = {name: round(picture[0, 0, row, column].item(), 4) for name, picture in here.items()}
+    return {
+        "t": t,
+        "s": s,
+        "mean": parts.b64(parts.frame(mean)),
+        "draw": parts.b64(parts.frame(drawn)),
+        "c": [round(v, 4) for v in coefficients(t, s, sched)],
+        "pixel": list(pixel),
+        "here": here,
+        "curves": densities(here["x0"], here["xt"], t, s, sched) if s >= 0 else None,
+    }
+
+
+def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
+    """The inner tab.  weights: whose kind of pictures it is about."""
+
+    async def posterior_of(asked: Any) -> dict[str, Any]:
+        """What the page asks after every move: {x0, seed, t, stride, schedule, draw, pixel, weights}: see `look`."""
+        try:
+            asked = parts.fields(asked)
+            model, x0, seed = pictures.asked_about(library, asked)
+            t = parts.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
+            stride = parts.one_of(asked.get("stride"), "t − s", STRIDES)
+            kind = parts.one_of(asked.get("schedule"), "Schedule", SCHEDULES)
+            draw = parts.whole_number(asked.get("draw"), "Draw", 0, parts.MAX_SEED)
+            pixel = asked.get("pixel")
+            if not isinstance(pixel, list) or len(pixel) != 2:
+                raise ValueError("Pixel: a row and a column, please.")
+            row = parts.whole_number(pixel[0], "Row", 0, model.img_size - 1)
+            column = parts.whole_number(pixel[1], "Column", 0, model.img_size - 1)
+            job = once(look, x0, pictures.noise_of(model, seed), t, max(t - stride, -1), kind, draw, (row, column))
+            return await engine.submit(job).result()
+        except ValueError as error:
+            return {"error": str(error)}
+
+    start, names = pictures.opening(library)
+    with gr.Row(elem_classes="tab-row"):
+        with gr.Column(elem_classes="controls"):
+            choice, another, again = pictures.choosing("posterior", names)
+            pictures.which_schedule("posterior")
+            strides = [("1, the paper's", 1), *((str(n), n) for n in STRIDES[1:])]
+            stride = gr.Radio(strides, value=200, label="How far back: t − s", elem_id="posterior-stride")
+            draw = gr.Button("Another draw", variant="primary", elem_id="posterior-draw")
+            gr.HTML(
+                '<p class="hint">Drag <b>t</b>; click a <b>pixel</b>, or set its row and column. The curves are over '
+                "that pixel's value at s, each drawn to the same height.</p>"
+            )
+        view = parts.stage_and_margin(
+            "posterior",
+            start,
+            [posterior_of],
+            EQUATION,
+            "Both say something of x<sub>s</sub>, and what they say together is narrower than either. A long way back "
+            "the digit decides, one step back x<sub>t</sub> does: that is why a network's rough guess of x<sub>0</sub> "
+            "is good enough for a small step.",
+        )
+    pictures.follow(library, weights, view, choice, another, again)
+    stride.input(None, stride, None, js="(stride) => { DDPM.tabs.posterior.receive({stride}); }")
+    draw.click(None, None, None, js="() => { DDPM.tabs.posterior.draw(); }")

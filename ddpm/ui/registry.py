@@ -1,0 +1,249 @@
+"""The training runs of this server: started, watched, put to sleep, dropped, and kept over a restart and a crash.
+
+Each run is written now and then, and as the server shuts down, into a folder of its own.  Whoever has a run in memory
+holds the lock of its folder, which the operating system lets go when a server ends, however it ends: so two servers may
+share DDPM_RUNS_DIR, and neither loads, writes or drops what the other trains.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from ..checkpoint import TRAINING, CheckpointError, load_training, lock, remove_unfinished, save_training
+from ..config import from_dict, to_dict
+from ..data import DataError
+from ..train import Snapshot, resting
+from . import limits
+from .engine import Busy, Engine, once
+from .training import TrainingRun
+from .weights import dataset
+
+log = logging.getLogger(__name__)
+
+CONTINUED = 10  # times as long as one run may be, a run may become by being continued
+KEPT_RUNS = 16
+SLEEP_AFTER = 60.0  # seconds without anybody watching, until a run pauses itself
+DROP_AFTER = 3600.0  # and until it is dropped, with its files
+SWEEP_EVERY = 5.0
+NEVER: list[Any] = []  # how a run stood that was not written yet
+KEEP_EVERY = 30.0  # seconds between two writings of a run that trains: what a crash may cost
+SAVED = ("kind", "budget", "label", "halt", "complete", "points", "stride", "previews", "verdict")
+
+
+def default_folder() -> Path:
+    """Where runs wait for the server to come back: DDPM_RUNS_DIR, or a folder among this user's temporary files."""
+    user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""
+    return Path(os.environ.get("DDPM_RUNS_DIR") or Path(tempfile.gettempdir()) / f"ddpm-runs{user}")
+
+
+class Runs:
+    """Training runs, by ids that nobody can guess."""
+
+    def __init__(self, engine: Engine, folder: Path | None = None):
+        self.engine, self.folder = engine, folder or default_folder()
+        self._runs: dict[str, TrainingRun] = {}
+        self._loading = threading.Lock()
+        self._writing = threading.Lock()
+        self._closed = False
+        self._claims: dict[str, int] = {}  # the locks that are held: run id, open folder
+        self._kept: dict[str, tuple[Any, float]] = {}  # how each run stood when it was written last, and when that was
+        self._since: dict[Path, tuple[float, float]] = {}  # the time of each folder, and since when it has been that
+        self._sweeper: threading.Thread | None = None
+
+    def get(self, run_id: Any) -> TrainingRun | None:
+        """A run in memory, or one that a server before this one left behind as it shut down or was killed."""
+        if not isinstance(run_id, str) or not run_id:
+            return None
+        with self._loading:
+            return self._runs.get(run_id) or self.load(run_id)
+
+    def start(self, run: TrainingRun, owner: Any = None) -> None:
+        """owner: see engine.Job.  Raises Busy if too many are under way."""
+        if (most := limits.current().training_runs) <= sum(other.active for other in self._runs.values()):
+            several = f"{most} training runs are" if most > 1 else "A training run is"
+            raise Busy(f"{several} under way on this server, which is as much as it takes. Try again a little later.")
+        run.halt = run.complete = run.asleep = False
+        run.verdict = None
+        run.seen = time.monotonic()
+        run.job = self.engine.submit(run.steps(), owner, "train")
+        self._runs[run.id] = run
+        ended = [key for key, other in self._runs.items() if not other.active]
+        for key in ended[: max(0, len(self._runs) - KEPT_RUNS)]:
+            self.drop(key)
+        if self._sweeper is None:
+            self._sweeper = threading.Thread(target=self._sweep_forever, name="runs", daemon=True)
+            self._sweeper.start()
+
+    def go_on(self, run: TrainingRun, seconds: float, owner: Any = None) -> None:
+        """Train a run that has ended for so many seconds more.  Raises ValueError."""
+        if run.active:
+            raise ValueError("Your training run is still going. Press Stop first.")
+        if run.state is None:
+            raise ValueError("There is nothing to continue: press Start.")
+        if run.state.seconds + seconds > CONTINUED * limits.current().training_seconds:
+            raise ValueError("This run is as long as a run on this server may be. Save it, and go on elsewhere.")
+        run.resume = run.state.snapshot()
+        run.kind, run.budget = "seconds", run.state.seconds + seconds
+        self.start(run, owner)
+
+    def watched(self, run: TrainingRun) -> None:
+        """Somebody is looking at this run now: if it had gone to sleep, it wakes."""
+        run.seen = time.monotonic()
+        if run.asleep:
+            run.asleep = False
+            self.engine.resume(run.job)
+
+    def sweep(self) -> None:
+        """Put to sleep what nobody watches, and drop what nobody has watched for long."""
+        for run in list(self._runs.values()):
+            alone = time.monotonic() - run.seen
+            if alone > DROP_AFTER:
+                self.drop(run.id)
+            elif alone > SLEEP_AFTER and run.active and not run.job.paused:
+                run.asleep = True
+                self.engine.pause(run.job)
+        self.sweep_folder()
+
+    def sweep_folder(self) -> None:
+        """Drop what other servers left behind and nobody has asked for, or written, for long.
+
+        How long is measured here: the clock by which files are dated may jump.
+        """
+        now, found = time.monotonic(), {}
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            if re.fullmatch("[0-9a-f]{32}", path.name):
+                dated, since = path.stat().st_mtime, now
+                if self._since.get(path, (None, 0))[0] == dated:
+                    since = self._since[path][1]
+                found[path] = (dated, since)
+        self._since = found
+        for path, (_, since) in found.items():
+            if now - since > DROP_AFTER and (claim := lock(path)) is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(claim)
+
+    def _sweep_forever(self) -> None:
+        while True:
+            time.sleep(SWEEP_EVERY)
+            try:
+                self.sweep()
+                self.keep()
+            except OSError:  # a folder that went away meanwhile
+                log.exception("sweeping the runs")
+
+    def drop(self, run_id: str) -> None:
+        run = self._runs.pop(run_id, None)
+        if run is not None and run.job is not None:
+            run.job.close()
+            self.engine.resume(run.job)
+        with self._writing:
+            if self.claim(run_id):
+                shutil.rmtree(self.path_of(run_id), ignore_errors=True)
+                self.let_go(run_id)
+        self._kept.pop(run_id, None)
+
+    def active(self) -> int:
+        """How many are under way, asleep or not."""
+        return sum(run.active for run in list(self._runs.values()))
+
+    def path_of(self, run_id: str) -> Path:
+        """The folder of a run.  Its name does not tell the id."""
+        return self.folder / hashlib.sha256(run_id.encode()).hexdigest()[:32]
+
+    def claim(self, run_id: str) -> bool:
+        """Take the lock of a run's folder, and keep it.  False if there is no folder, or another server has it."""
+        if run_id not in self._claims and (handle := lock(self.path_of(run_id))) is not None:
+            self._claims[run_id] = handle
+        return run_id in self._claims
+
+    def let_go(self, run_id: str) -> None:
+        os.close(self._claims.pop(run_id))
+
+    def keep(self) -> None:
+        """Write what has got further, each run every KEEP_EVERY seconds and once it has ended."""
+        for run in list(self._runs.values()):
+            before, when = self._kept.get(run.id, (NEVER, run.began))
+            ended = not run.active and before is not None  # else the disk is full: not at every sweep
+            if run.state is None or standing(run) == before or not (ended or time.monotonic() - when > KEEP_EVERY):
+                continue
+            with contextlib.suppress(Busy):
+                job = self.engine.submit(once(self.describe, run), name="keep")  # between two steps of its training
+                job.finished.result()
+                if not job.error:
+                    self.write(run, *job.take()[-1])
+
+    def save(self) -> None:
+        """All runs that have got anywhere, and let go of them: for the end of the server, once the engine stands."""
+        for run in list(self._runs.values()):
+            if run.state is not None:
+                self.write(run, *self.describe(run))
+        with self._writing:
+            self._closed = True
+            for run_id in list(self._claims):
+                self.let_go(run_id)
+
+    def describe(self, run: TrainingRun) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A run as it is now: tensors, and the rest as JSON."""
+        described = {name: getattr(run, name) for name in SAVED} | {"standing": standing(run)}
+        snapshot = run.state.snapshot()
+        described |= {"points": list(run.points), "previews": list(run.previews)}  # which grow while they are written
+        described |= {"config": to_dict(run.config), "data": run.data.name, "numbers": snapshot.numbers}
+        described["paused"] = run.job is not None and run.job.paused and not run.asleep
+        return snapshot.tensors, described
+
+    def write(self, run: TrainingRun, tensors: dict[str, Any], described: dict[str, Any]) -> None:
+        """A run as it was described into its folder.  Where that cannot be, the log says so, and it trains on."""
+        with self._writing:
+            if self._closed or run.id not in self._runs:
+                return
+            self._kept[run.id] = (described["standing"], time.monotonic())
+            try:
+                self.path_of(run.id).mkdir(parents=True, exist_ok=True, mode=0o700)
+                if self.claim(run.id):
+                    save_training(self.path_of(run.id), tensors, described)
+            except OSError as error:
+                self._kept[run.id] = (None, time.monotonic())
+                log.warning("A training run could not be saved, and would not outlive this server: %s", error)
+
+    def load(self, run_id: str) -> TrainingRun | None:
+        """What was written of a run, which goes on if it was not done; None if there is nothing, or nothing whole."""
+        if not self.claim(run_id):
+            return None
+        remove_unfinished(self.path_of(run_id), TRAINING)
+        try:
+            tensors, described = load_training(self.path_of(run_id))
+            config, data = from_dict(described["config"]), dataset(described["data"])
+            run = TrainingRun(config, data, described["kind"], described["budget"], described["label"])
+            for name in SAVED:
+                setattr(run, name, described[name])
+            run.id, run.resume = run_id, Snapshot(tensors, described["numbers"])
+            run.state = resting(config, run.resume)
+        except (CheckpointError, DataError, ValueError, KeyError, TypeError):
+            log.exception("a saved training run could not be read")
+            self.drop(run_id)
+            return None
+        self._kept[run_id] = (described["standing"], time.monotonic())
+        self._runs[run_id] = run
+        if not (run.halt or run.complete):
+            try:
+                self.start(run)
+            except Busy:
+                run.halt = True  # to be continued by hand
+            if described["paused"]:
+                self.engine.pause(run.job)
+        return run
+
+
+def standing(run: TrainingRun) -> list[Any]:
+    """How far a run is: what has to be written again once it has changed."""
+    return [run.state.step, run.active, run.job is not None and run.job.paused]

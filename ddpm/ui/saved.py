@@ -1,0 +1,185 @@
+"""A trajectory as a file, out and in again: one safetensors file.  What comes in is a stranger's.
+
+Of F frames of n pictures, F' of them before the finished one:
+x_t (F, n, C, S, S) float16, to go on from; x0_hat (F, ...) and eps_hat (F', ...) uint8, as shown;
+i, t (F,) int64: step and time; s (F',) int64 and c (F', 3) float32: the time it leads to, its equation's numbers;
+signal (F,) float32: sqrt(alphas_bar).  In the metadata: format, version, dataset and recipe.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from ..config import MAX_T
+from ..data import NAMES
+from . import limits, parts
+from .film import MAX_FRAMES, Film, evenly, pixels
+from .recipe import BEFORE, HEAD_BYTES, MAGIC, MAX_BYTES, read_recipe
+from .sampling import MAX_STEPS, Settings, check_how
+
+FORMAT, VERSION = "ddpm trajectory", "1"
+MAX_HEADER_BYTES = 20_000
+MAX_SIZE = 256  # pixels across
+MAX_TEXT = 200
+BYTES_PER_PIXEL = 4  # two of x_t, one each of x0_hat and eps_hat
+DTYPES = {"x_t": torch.float16, "x0_hat": torch.uint8, "eps_hat": torch.uint8, "c": torch.float32}
+DTYPES |= {"i": torch.int64, "t": torch.int64, "s": torch.int64, "signal": torch.float32}
+
+
+@dataclass
+class Opened(Film):
+    """A film that came as a file.  Its last frame need not be the finished sample."""
+
+    recipe: dict[str, Any]
+    dataset: str
+    shape: tuple[int, int, int, int]
+    frames: list[dict[str, Any]]
+    states: list[Tensor]
+    times_kept: list[int]
+    signal: list[float]
+    settings: Settings | None = None
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+
+    def __post_init__(self):
+        there = {frame["i"] for frame in self.frames}
+        to_come = {i for i in evenly(self.recipe["steps"], MAX_FRAMES) if i > max(there)}
+        self.kept = there | to_come  # of a branch
+
+    def belongs_to(self, s: Settings) -> bool:
+        """Whether the settings' weights could have made these frames: pictures of that shape at those times."""
+        times, w = s.sampler().times, s.weights
+        fits = self.shape == (s.n, w.channels, w.img_size, w.img_size)
+        return fits and all(times[f["i"]] == f["t"] for f in self.frames if f["i"] < len(times))
+
+
+def write(film: Film) -> tuple[bytes, int]:
+    """(the file, how many frames are in it): as many as fit into MAX_BYTES, evenly chosen, first and last included.
+
+    Raises ValueError if not even these two would fit.
+    """
+    fit = (MAX_BYTES - MAX_HEADER_BYTES - 100 * MAX_FRAMES) // (BYTES_PER_PIXEL * prod(film.shape))
+    if fit < 2:
+        raise ValueError("These pictures are too large for a file of 10 MB. Generate fewer at a time.")
+    chosen = evenly(len(film.frames) - 1, min(MAX_FRAMES, fit))
+    frames = [film.frames[k] for k in chosen]
+    before = [frame for frame in frames if frame["t"] >= 0]
+    largest = torch.finfo(torch.float16).max
+    x_t = torch.stack([film.states[k].clamp(-largest, largest).half() for k in chosen])
+    tensors = {
+        "x_t": x_t,
+        "x0_hat": torch.stack([pixels(frame["h"], film.shape) for frame in frames]),
+        "eps_hat": torch.stack([pixels(frame["eps"], film.shape) for frame in before]),
+        "i": torch.tensor([frame["i"] for frame in frames]),
+        "t": torch.tensor([frame["t"] for frame in frames]),
+        "s": torch.tensor([frame["s"] for frame in before]),
+        "c": torch.tensor([frame["c"] for frame in before], dtype=torch.float32),
+        "signal": torch.tensor([frame["a"] for frame in frames]),
+    }
+    about = {"format": FORMAT, "version": VERSION, "dataset": film.dataset, "recipe": json.dumps(film.recipe)}
+    return safetensors.torch.save({name: value.contiguous() for name, value in tensors.items()}, about), len(frames)
+
+
+def read(path: str | Path) -> tuple[dict[str, Any], Opened | None]:
+    """What a file that was saved on this page holds: its recipe and, if it is a trajectory, the film.
+
+    It is known by its content.  Raises ValueError in words for whatever else a stranger may send.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            raw = file.read(HEAD_BYTES)
+            if raw.startswith(MAGIC):
+                return read_recipe(raw), None  # which stands before the pixels
+            raw += file.read(MAX_BYTES + 1 - HEAD_BYTES)
+    except (OSError, TypeError):
+        raise ValueError("That file did not arrive. Try again.") from None
+    require(len(raw) <= MAX_BYTES, "it is larger than 10 MB")
+    film = read_film(raw)
+    return film.recipe, film
+
+
+def read_film(raw: bytes) -> Opened:
+    """The film in the bytes of a file.  Raises ValueError in words."""
+    about, tensors = unpack(raw)
+    recipe, x_t = about["recipe"], tensors["x_t"]
+    require(x_t.ndim == 5 and x_t.shape[3] == x_t.shape[4], "its pictures are not square")
+    count, n, channels, size, _ = x_t.shape
+    require(1 <= count <= MAX_FRAMES, f"it has {count} frames, and from 1 to {MAX_FRAMES} can be shown")
+    most = limits.current().digits
+    require(1 <= n <= most, f"it has {n} digits, and from 1 to {most} can be shown")
+    require(channels in (1, 3), f"its pictures have {channels} channels, and 1 or 3 can be shown")
+    require(1 <= size <= MAX_SIZE, f"its pictures are {size} pixels wide, and from 1 to {MAX_SIZE} can be shown")
+    require(n == recipe["n"], "its pictures are not as many as its recipe says")
+
+    before = count - int(tensors["t"].numel() > 0 and tensors["t"].flatten()[-1] == -1)
+    one = (n, channels, size, size)
+    shapes = {"x_t": (count, *one), "x0_hat": (count, *one), "eps_hat": (before, *one), "c": (before, 3)}
+    shapes |= {"i": (count,), "t": (count,), "s": (before,), "signal": (count,)}
+    for name, value in tensors.items():
+        require(tuple(value.shape) == shapes[name], f"{name} has not the shape it should have")
+        require(bool(value.isfinite().all()), f"{name} has numbers that are not finite")
+    check_times(tensors, before, recipe["steps"])
+
+    i, t, s, c, signal = (tensors[name].tolist() for name in ("i", "t", "s", "c", "signal"))
+    h, eps = (tensors[name].movedim(2, -1).numpy() for name in ("x0_hat", "eps_hat"))
+    frames = []
+    for k in range(count):
+        step = (s[k], [round(number, 4) for number in c[k]], eps[k]) if k < before else None
+        frames.append(Film.frame(k, i[k], t[k], signal[k], parts.frame(x_t[k].float()), h[k], step))
+    return Opened(recipe, about["dataset"], one, frames, list(x_t), t, [frame["a"] for frame in frames])
+
+
+def unpack(raw: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The metadata, checked, and the tensors, each of its type, of a safetensors file.  Raises ValueError in words."""
+    wrong = ValueError("That is neither a picture nor a trajectory that was saved on this page.")
+    length = int.from_bytes(raw[:8], "little")
+    if not 2 <= length <= MAX_HEADER_BYTES:
+        raise wrong
+    try:
+        about = json.loads(raw[8 : 8 + length])["__metadata__"]
+        known, recipe = about["format"] == FORMAT, json.loads(about["recipe"])
+        tensors = safetensors.torch.load(raw)
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError):
+        raise wrong from None
+    if not known:
+        raise wrong
+    require(about.get("version") == VERSION, "another version of this page has saved it")
+    require({name: value.dtype for name, value in tensors.items()} == DTYPES, "it does not hold what it should")
+    dataset = about.get("dataset")
+    return {"recipe": check_recipe(recipe), "dataset": dataset if dataset in NAMES else "unknown"}, tensors
+
+
+def check_recipe(recipe: Any) -> dict[str, Any]:
+    """What a trajectory's recipe must have, for whatever weights, and no more.  Raises ValueError in words."""
+    recipe = BEFORE | recipe if isinstance(recipe, dict) else {}
+    texts = {name: recipe.get(name) for name in ("ddpm", "weights", "class")}
+    require(all(isinstance(text, str) and len(text) <= MAX_TEXT for text in texts.values()), "it has no recipe")
+    n = parts.whole_number(recipe.get("n"), "Digits", 1, limits.current().digits)
+    seed = parts.whole_number(recipe.get("seed"), "Seed", 0, parts.MAX_SEED)
+    how = {name: recipe.get(name) for name in ("sampler", "steps", "guidance", "eta", *BEFORE)}
+    return texts | how | {"n": n, "seed": seed, "steps": check_how(MAX_STEPS, **how).num_steps}
+
+
+def check_times(tensors: dict[str, Tensor], before: int, num_steps: int) -> None:
+    """Steps rise from 0 to num_steps at most, times fall to -1 at the last, and each leads to a lower one."""
+    i, t, s, signal = (tensors[name] for name in ("i", "t", "s", "signal"))
+    rising = bool((i.diff() > 0).all()) and int(i[0]) >= 0 and int(i[-1]) <= num_steps
+    require(rising and (int(i[-1]) == num_steps) == (before < len(i)), "its steps are not in order")
+    falling = bool((t.diff() < 0).all()) and int(t[0]) < MAX_T and int(t[-1]) >= -1
+    require(falling and bool(((s >= -1) & (s < t[:before])).all()), "its times do not fall")
+    bounded = bool(((signal >= 0) & (signal <= 1)).all())
+    require(bounded and bool((signal.diff() >= 0).all()), "its noise levels do not fall from 1 to 0")
+
+
+def require(ok: bool, why: str) -> None:
+    if not ok:
+        raise ValueError(f"That trajectory cannot be opened: {why}.")

@@ -1,0 +1,71 @@
+"""axe-core (from npm) over every tab, light and dark."""
+
+import shutil
+import subprocess
+
+import pytest
+from conftest import unavailable
+from steps import generate, start_training, tab, wait_for_status
+
+pytestmark = pytest.mark.browser
+
+# Gradio's own markup, which we cannot mend from here: (rule, a piece of its HTML).
+GRADIO = [
+    ("color-contrast", 'data-testid="max-value"'),  # the grey ends of its sliders
+    ("color-contrast", 'data-testid="min-value"'),
+]
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    if shutil.which("npm") is None:
+        unavailable("there is no npm to fetch axe-core with")
+    folder = tmp_path_factory.mktemp("axe")
+    command = ["npm", "install", "--no-audit", "--no-fund", "--silent", "axe-core@4"]
+    found = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if found.returncode:
+        unavailable(f"axe-core could not be fetched: {found.stderr[-200:]}")
+    return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_serious_finding(open_page, axe, theme):
+    page = open_page(color_scheme=theme)
+    found = []
+
+    def look(where):
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(400)
+        result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        assert result["passes"]
+        for rule in result["violations"]:
+            assert rule["id"] != "heading-order", f"{where}: {rule['nodes'][0]['html']}"
+            if rule["impact"] in ("serious", "critical"):
+                found.extend((where, rule["id"], node["html"]) for node in rule["nodes"])
+
+    page.goto(f"{page.url.split('?')[0]}?__theme={theme}")
+    page.wait_for_function("document.querySelector('#forward-view canvas')")
+    page.evaluate(axe)
+    look("Forward")
+    for name in ("Step by step", "Posterior", "Back again", "Break it"):
+        tab(page, name)
+        look(name)
+    tab(page, "Reverse")
+    generate(page, steps=3)
+    wait_for_status(page, "reverse", "^3 steps")
+    look("Reverse")
+    page.locator("#reverse-view .pane-x canvas").click()
+    look("Reverse, enlarged")
+    page.keyboard.press("Escape")
+    start_training(page, 5)
+    wait_for_status(page, "train", "^(Trained|Done)")
+    page.click("#train-stop")
+    look("Train")
+    page.locator("#train-margin .levels button").nth(5).click()
+    look("Train, a noise level")
+    page.keyboard.press("Escape")
+    for name in ("Compare", "One knob", "Quality", "Schedules"):
+        tab(page, name)
+        look(name)
+    ours = [each for each in found if not any(each[1] == rule and piece in each[2] for rule, piece in GRADIO)]
+    assert ours == []

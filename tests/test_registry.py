@@ -1,0 +1,182 @@
+"""Training runs over time: asleep when nobody watches, dropped in the end, kept over a restart, ended when hopeless."""
+
+import importlib
+import os
+import time
+
+import pytest
+from training_runs import finish, quick, training_run  # noqa: F401 (quick is a fixture)
+
+from ddpm.ui import registry
+from ddpm.ui.engine import Engine
+from ddpm.ui.registry import Runs
+
+LONG = 20_000  # steps
+
+
+def until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def started(runs, budget=LONG, **options):
+    run = training_run(budget=budget, **options)
+    runs.start(run)
+    until(lambda: run.state is not None and run.state.step > 2)
+    return run
+
+
+def stop(runs, run):
+    run.halt = True
+    runs.engine.resume(run.job)
+    run.job.finished.result(timeout=20)
+
+
+def test_a_run_that_nobody_watches_sleeps_and_wakes_when_somebody_does(monkeypatch):
+    monkeypatch.setattr(registry, "SWEEP_EVERY", 0.05)
+    runs = Runs(Engine())
+    run = started(runs)
+    monkeypatch.setattr(registry, "SLEEP_AFTER", 0.2)
+    until(lambda: run.asleep)
+    time.sleep(0.2)
+    held = run.state.step
+    time.sleep(0.3)
+    assert run.state.step == held and run.active and run.packet()["asleep"]
+    runs.watched(run)
+    until(lambda: run.state.step > held)
+    monkeypatch.setattr(registry, "SLEEP_AFTER", 60.0)
+    runs.watched(run)
+    stop(runs, run)
+
+
+def test_a_run_that_somebody_paused_or_watches_does_not_fall_asleep(monkeypatch):
+    monkeypatch.setattr(registry, "SLEEP_AFTER", 0.3)
+    runs = Runs(Engine())
+    run = started(runs)
+    runs.watched(run)
+    runs.sweep()
+    assert not run.asleep
+    runs.engine.pause(run.job)
+    time.sleep(0.4)
+    runs.sweep()
+    assert not run.asleep
+    runs.watched(run)
+    assert run.job.paused  # looking at it is not the same as going on
+    stop(runs, run)
+
+
+def test_what_nobody_watches_for_long_is_dropped_with_its_files(monkeypatch, tmp_path):
+    runs = Runs(Engine(), tmp_path)
+    run = started(runs)
+    runs.save()
+    others = tmp_path / "holiday pictures"
+    others.mkdir()
+    os.utime(others, (0, 0))
+    assert runs.path_of(run.id).is_dir()
+    monkeypatch.setattr(registry, "DROP_AFTER", -1.0)
+    runs.sweep()
+    assert runs.get(run.id) is None and not runs.path_of(run.id).exists() and others.is_dir()
+    run.job.finished.result(timeout=20)
+
+
+def test_the_files_of_a_server_that_never_came_back_are_dropped(monkeypatch, tmp_path):
+    runs = Runs(Engine(), tmp_path)
+    run = started(runs)
+    runs.engine.close()
+    runs.save()
+    other = Runs(Engine(), tmp_path)
+    other.sweep()
+    assert runs.path_of(run.id).is_dir()
+    monkeypatch.setattr(registry, "DROP_AFTER", 0.1)
+    time.sleep(0.2)
+    other.sweep()
+    assert not runs.path_of(run.id).exists()
+
+
+def test_a_run_goes_on_after_the_server_was_shut_down(tmp_path):
+    """And comes to where it would have come."""
+    alone = finish(training_run(budget=40))
+    first = Runs(Engine(), tmp_path)
+    run = training_run(budget=40)
+    first.start(run)
+    until(lambda: run.state is not None and run.state.step > 5)
+    first.engine.close()
+    first.save()
+    saved = run.state.step
+    assert run.id not in str(list(tmp_path.rglob("*")))
+
+    second = Runs(Engine(), tmp_path)
+    assert second.get("guess") is None
+    again = second.get(run.id)
+    assert again is not run and second.get(run.id) is again
+    again.job.finished.result(timeout=20)
+    packet = again.packet()
+    assert saved < 40 and packet["step"] == 40 and not packet["error"]
+    assert packet["curve"][0] == alone.packet()["curve"][0]
+    assert packet["curve"][2] == pytest.approx(alone.packet()["curve"][2], rel=1e-4)
+    assert second.path_of(run.id).is_dir()  # it stays until the run is dropped: this server may be killed, too
+    second.drop(run.id)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_finished_run_comes_back_finished_with_its_weights(tmp_path):
+    runs = Runs(Engine(), tmp_path)
+    run = training_run(budget=3)
+    runs.start(run)
+    run.job.finished.result(timeout=20)
+    before = run.weights("").model.model.state_dict()
+    runs.engine.close()
+    runs.save()
+    again = Runs(Engine(), tmp_path).get(run.id)
+    packet = again.packet()
+    assert not packet["active"] and packet["step"] == 3 and packet["previews"] == run.previews
+    after = again.weights("").model.model.state_dict()
+    assert all((before[name] == after[name]).all() for name in before)
+
+
+def test_a_paused_run_comes_back_paused(tmp_path):
+    runs = Runs(Engine(), tmp_path)
+    run = started(runs)
+    runs.engine.pause(run.job)
+    time.sleep(0.1)
+    runs.engine.close()
+    runs.save()
+    second = Runs(Engine(), tmp_path)
+    again = second.get(run.id)
+    assert again.active and again.job.paused
+    stop(second, again)
+
+
+def test_a_damaged_file_is_no_run_and_no_error(tmp_path):
+    runs = Runs(Engine(), tmp_path)
+    run = started(runs)
+    runs.engine.close()
+    runs.save()
+    (file,) = runs.path_of(run.id).iterdir()
+    file.write_bytes(file.read_bytes()[:5000])
+    assert Runs(Engine(), tmp_path).get(run.id) is None
+    assert not runs.path_of(run.id).exists()
+
+
+def test_a_learning_rate_too_high_is_said_and_the_last_good_weights_are_kept(monkeypatch):
+    run = training_run(budget=LONG, lr=1e-3, batch_size=8)
+    runs = Runs(Engine())
+    runs.start(run)
+    until(lambda: run.good is not None)
+    good = run.good.numbers["step"]
+    monkeypatch.setattr(importlib.import_module("ddpm.train"), "HOPELESS", 0.0)
+    run.job.finished.result(timeout=20)
+    packet = run.packet()
+    assert "lower the learning rate" in packet["error"] and f"weights of step {run.state.step}" in packet["error"]
+    assert packet["step"] == run.state.step >= good and not packet["active"]
+    kept = run.good.tensors
+    assert all((kept[f"ema.{name}"] == v).all() for name, v in run.weights("").model.model.state_dict().items())
+
+
+def test_a_hopeless_run_without_good_weights_says_so():
+    run = finish(training_run(budget=200, lr=1.0, batch_size=4))
+    packet = run.packet()
+    assert "learning rate" in packet["error"] and "No weights are left" in packet["error"]
+    assert "step" not in packet
