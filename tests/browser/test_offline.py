@@ -1,5 +1,6 @@
 """Networking cut: a namespace with nothing but loopback, in which the server and Chromium run and every tab works."""
 
+import os
 import shutil
 import socket
 import struct
@@ -35,7 +36,8 @@ def cut(chromium):
 
 def test_every_tab_works_without_a_network(cut, tmp_path):
     command = [*cut, sys.executable, __file__, shutil.which("chromium") or "", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    modules = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}  # pytest's, which holds tests/ too
+    done = subprocess.run(command, env=modules, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-4000:]
     said = done.stdout.split("\n")
     assert "no network" in said and "all tabs" in said and "no request elsewhere" in said
