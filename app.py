@@ -6,15 +6,7 @@ import signal
 import sys
 
 if os.environ.get("SPACES_ZERO_GPU"):
-    import spaces  # before torch, which it patches
-
-    @spaces.GPU(duration=5)
-    def gpu() -> str:
-        """Nobody calls it, see README.md, but without one such function a ZeroGPU Space does not start."""
-        import torch
-
-        return torch.cuda.get_device_name()
-
+    import spaces  # noqa: F401  before torch, which it patches
 
 from ddpm import __version__, ui
 from ddpm.ui import hosting

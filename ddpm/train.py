@@ -255,25 +255,24 @@ def _restore(tensors: dict[str, Tensor], model: nn.Module, ema: EMA, optimizer) 
     restore_moments(optimizer, parts["optimizer"])
 
 
-def resting(config: Config, snapshot: Snapshot) -> TrainState:
-    """The state of a saved run that nobody trains: its weights and its numbers, without an optimiser at work."""
+def resting(config: Config, snapshot: Snapshot, **more: Any) -> TrainState:
+    """The state of a run that is not trained here: its weights and its numbers, without an optimiser at work.
+
+    more: fields of the state that the snapshot does not know.
+    """
 
     def model_of(part: str) -> nn.Module:
         model = build_model(config.model).to(pick_device()).eval()
         model.load_state_dict({k.split(".", 1)[1]: v for k, v in snapshot.tensors.items() if k.startswith(f"{part}.")})
         return model
 
-    numbers = {"clipped": 0.0} | snapshot.numbers
+    numbers = {"clipped": 0.0, "lr": 0.0, "grad_norm": 0.0, "seconds_left": 0.0} | snapshot.numbers
+    numbers |= {"loss": numbers["loss_smooth"], "images_seen": numbers["step"] * config.train.batch_size}
     return TrainState(
-        images_seen=numbers["step"] * config.train.batch_size,
-        loss=numbers["loss_smooth"],
-        lr=0.0,
-        grad_norm=0.0,
-        seconds_left=0.0,
         ema_model=lambda: model_of("ema"),
         live_model=lambda: model_of("model"),
         snapshot=lambda: snapshot,
-        **numbers,
+        **(numbers | more),
     )
 
 

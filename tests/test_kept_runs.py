@@ -144,11 +144,11 @@ def test_a_clock_that_jumps_drops_nothing_and_shortens_no_training(tmp_path, at_
 def test_a_paused_run_is_paused_after_a_crash_too(tmp_path, at_once):
     runs = Runs(Engine(), tmp_path)
     run = started(runs, budget=LONG)
-    runs.engine.pause(run.job)
+    runs.hold(run, True)
     until(lambda: run.job in runs.engine._parked)
-    run.job.paused = False  # as it was when this step was written
+    run.held = False  # as it was when this step was written
     runs.keep()
-    run.job.paused = True
+    run.held = True
     runs.keep()
     crash(runs)
     second = Runs(Engine(), tmp_path)

@@ -1,14 +1,16 @@
 """Training runs over time: asleep when nobody watches, dropped in the end, kept over a restart, ended when hopeless."""
 
+import gc
 import importlib
 import os
 import time
+import weakref
 
 import pytest
 from training_runs import finish, quick, training_run  # noqa: F401 (quick is a fixture)
 
-from ddpm.ui import registry
-from ddpm.ui.engine import Engine
+from ddpm.ui import limits, registry
+from ddpm.ui.engine import Busy, Engine
 from ddpm.ui.registry import Runs
 
 LONG = 20_000  # steps
@@ -43,7 +45,7 @@ def test_a_run_that_nobody_watches_sleeps_and_wakes_when_somebody_does(monkeypat
     time.sleep(0.2)
     held = run.state.step
     time.sleep(0.3)
-    assert run.state.step == held and run.active and run.packet()["asleep"]
+    assert run.state.step == held and run.active and run.packet()["waiting"]
     runs.watched(run)
     until(lambda: run.state.step > held)
     monkeypatch.setattr(registry, "SLEEP_AFTER", 60.0)
@@ -51,20 +53,78 @@ def test_a_run_that_nobody_watches_sleeps_and_wakes_when_somebody_does(monkeypat
     stop(runs, run)
 
 
-def test_a_run_that_somebody_paused_or_watches_does_not_fall_asleep(monkeypatch):
+def test_a_run_that_somebody_watches_does_not_sleep_and_one_that_was_paused_wakes_paused(monkeypatch):
     monkeypatch.setattr(registry, "SLEEP_AFTER", 0.3)
     runs = Runs(Engine())
     run = started(runs)
     runs.watched(run)
     runs.sweep()
     assert not run.asleep
-    runs.engine.pause(run.job)
+    runs.hold(run, True)
     time.sleep(0.4)
     runs.sweep()
-    assert not run.asleep
+    assert run.asleep
     runs.watched(run)
-    assert run.job.paused  # looking at it is not the same as going on
+    assert not run.asleep and run.paused and run.job.paused  # looking at it is not the same as going on
     stop(runs, run)
+
+
+def test_who_left_keeps_nobody_waiting_and_waits_for_room_on_coming_back(monkeypatch):
+    monkeypatch.setenv("DDPM_TRAINING_RUNS", "1")
+    limits.current.cache_clear()
+    runs = Runs(Engine())
+    left = started(runs)
+    with pytest.raises(Busy):
+        runs.start(training_run(budget=LONG))
+    left.seen -= 2 * registry.SLEEP_AFTER
+    runs.sweep()
+    other = started(runs)
+    runs.watched(left)
+    held = left.state.step
+    time.sleep(0.2)
+    assert left.packet()["waiting"] and left.state.step <= held + 1
+    stop(runs, other)
+    runs.watched(left)
+    until(lambda: left.state.step > held + 1)
+    assert not left.packet()["waiting"]
+    stop(runs, left)
+    limits.current.cache_clear()
+
+
+def test_runs_asleep_are_not_heaped_up(monkeypatch):
+    monkeypatch.setattr(registry, "KEPT_RUNS", 2)
+    runs = Runs(Engine())
+    asleep = []
+    for ago in (3, 5, 4):
+        asleep.append(started(runs))
+        asleep[-1].seen -= ago * registry.SLEEP_AFTER
+        runs.sweep()
+    assert [runs.get(run.id) is run for run in asleep] == [True, False, True], "the one that was left first goes"
+    for run in asleep:
+        stop(runs, run)
+
+
+def test_what_has_ended_leaves_the_memory_and_is_found_again(tmp_path):
+    runs = Runs(Engine(), tmp_path)
+    run = training_run(budget=5)
+    runs.start(run)
+    run.job.finished.result(timeout=20)
+    run.seen -= 2 * registry.SLEEP_AFTER
+    runs.sweep()
+    assert runs.get(run.id) is run, "it is not on the disk yet"
+    runs.keep()
+    runs.keep()  # once it stands still
+    runs.sweep()
+    gone = weakref.ref(run)
+    before, weights, run_id = run.packet(), run.weights("").model.model.state_dict(), run.id
+    del run
+    gc.collect()
+    assert gone() is None
+    again = runs.get(run_id)
+    shown = {name for name in before if name not in ("loss", "lr", "grad_norm")}
+    assert {name: again.packet()[name] for name in shown} == {name: before[name] for name in shown}
+    after = again.weights("").model.model.state_dict()
+    assert all((weights[name] == after[name]).all() for name in weights)
 
 
 def test_what_nobody_watches_for_long_is_dropped_with_its_files(monkeypatch, tmp_path):
@@ -139,7 +199,7 @@ def test_a_finished_run_comes_back_finished_with_its_weights(tmp_path):
 def test_a_paused_run_comes_back_paused(tmp_path):
     runs = Runs(Engine(), tmp_path)
     run = started(runs)
-    runs.engine.pause(run.job)
+    runs.hold(run, True)
     time.sleep(0.1)
     runs.engine.close()
     runs.save()

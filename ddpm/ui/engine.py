@@ -21,6 +21,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any, Protocol
 
 from . import limits
@@ -40,6 +41,7 @@ class Busy(ValueError):
 
 class Job:
     """A generator at work.  What it yields (None apart) is collected for whoever waits; `finished` is set at its end.
+    Yielding a Future, it takes no turn until that is done: something that is computed elsewhere.
 
     `error` is None, or what to tell the person: the text of a ValueError, and for anything else a plain sentence.
     """
@@ -53,6 +55,8 @@ class Job:
         self.started = False
         self.stopped = False
         self.paused = False
+        self.awaited: Future[Any] | None = None
+        self.context = copy_context()  # of whoever asked: what computes elsewhere may have to say for whom
         self.error: str | None = None
         self.finished: Future[None] = Future()
         self.finished.set_running_or_notify_cancel()  # so that whoever stops waiting for it does not cancel it
@@ -94,7 +98,7 @@ class Job:
             if self.stopped:
                 self.steps.close()
                 return False
-            value = next(self.steps)
+            value = self.context.run(next, self.steps)
         except StopIteration:
             return False
         except ValueError as error:
@@ -104,9 +108,15 @@ class Job:
             log.exception("a job failed")
             self.error = "Something went wrong in this computation. Try again; the server's log has the details."
             return False
-        if value is not None:
+        self.awaited = value if isinstance(value, Future) else None
+        if value is not None and self.awaited is None:
             self._results.append(value)
         return True
+
+    @property
+    def resting(self) -> bool:
+        """Whether it takes no turns for now."""
+        return self.paused or not (self.awaited is None or self.awaited.done())
 
 
 def once(function: Callable[..., Any], *args: Any) -> Iterator[Any]:
@@ -191,9 +201,12 @@ class Engine:
 
     def resume(self, job: Job) -> None:
         """Take turns again; also what makes a paused job notice that it was closed."""
+        job.paused = False
+        self._unpark(job)
+
+    def _unpark(self, job: Job) -> None:
         with self._changed:
-            job.paused = False
-            if job in self._parked:
+            if job in self._parked and not job.resting:
                 self._parked.remove(job)
                 self._queue(job)
 
@@ -244,10 +257,12 @@ class Engine:
                     among.move_to_end(owner)
                 else:
                     del among[owner]
-                if more and job.paused:
+                if more and job.resting:
                     self._parked.append(job)
                 elif more:
                     self._queue(job)
+            if more and job.awaited is not None:
+                job.awaited.add_done_callback(lambda _, job=job: self._unpark(job))
             if not more:
                 log.info(json.dumps(job.account()))
                 job.finished.set_result(None)

@@ -37,7 +37,8 @@ DROP_AFTER = 3600.0  # and until it is dropped, with its files
 SWEEP_EVERY = 5.0
 NEVER: list[Any] = []  # how a run stood that was not written yet
 KEEP_EVERY = 30.0  # seconds between two writings of a run that trains: what a crash may cost
-SAVED = ("kind", "budget", "label", "halt", "complete", "points", "stride", "previews", "verdict")
+SAVED = ("kind", "budget", "label", "halt", "complete", "points", "stride", "previews", "verdict", "held", "lent")
+SAVED += ("ended_with",)
 
 
 def default_folder() -> Path:
@@ -69,17 +70,18 @@ class Runs:
 
     def start(self, run: TrainingRun, owner: Any = None) -> None:
         """owner: see engine.Job.  Raises Busy if too many are under way."""
-        if (most := limits.current().training_runs) <= sum(other.active for other in self._runs.values()):
+        if not self.room():
+            most = limits.current().training_runs
             several = f"{most} training runs are" if most > 1 else "A training run is"
             raise Busy(f"{several} under way on this server, which is as much as it takes. Try again a little later.")
-        run.halt = run.complete = run.asleep = False
+        run.halt = run.complete = run.asleep = run.held = False
         run.verdict = None
         run.seen = time.monotonic()
         run.job = self.engine.submit(run.steps(), owner, "train")
         self._runs[run.id] = run
-        ended = [key for key, other in self._runs.items() if not other.active]
-        for key in ended[: max(0, len(self._runs) - KEPT_RUNS)]:
-            self.drop(key)
+        idle = sorted((r for r in self._runs.values() if r.asleep or not r.active), key=lambda r: r.seen)
+        for other in idle[: max(0, len(self._runs) - KEPT_RUNS)]:
+            self.drop(other.id)
         if self._sweeper is None:
             self._sweeper = threading.Thread(target=self._sweep_forever, name="runs", daemon=True)
             self._sweeper.start()
@@ -96,23 +98,45 @@ class Runs:
         run.kind, run.budget = "seconds", run.state.seconds + seconds
         self.start(run, owner)
 
+    def room(self) -> bool:
+        """Whether one more may train.  Those asleep do not count: who left must not keep others waiting."""
+        awake = sum(run.active and not run.asleep for run in list(self._runs.values()))
+        return awake < limits.current().training_runs
+
     def watched(self, run: TrainingRun) -> None:
-        """Somebody is looking at this run now: if it had gone to sleep, it wakes."""
+        """Somebody is looking at this run now: if it had gone to sleep, it wakes, once there is room."""
         run.seen = time.monotonic()
-        if run.asleep:
+        if run.asleep and self.room():
             run.asleep = False
-            self.engine.resume(run.job)
+            self.settle(run)
+
+    def hold(self, run: TrainingRun, held: bool) -> None:
+        """Pause a run, or let it go on."""
+        run.held = held
+        self.settle(run)
+
+    def settle(self, run: TrainingRun) -> None:
+        (self.engine.pause if run.paused else self.engine.resume)(run.job)
 
     def sweep(self) -> None:
-        """Put to sleep what nobody watches, and drop what nobody has watched for long."""
+        """Put to sleep, or away, what nobody watches, and drop what nobody has watched for long."""
         for run in list(self._runs.values()):
             alone = time.monotonic() - run.seen
             if alone > DROP_AFTER:
                 self.drop(run.id)
-            elif alone > SLEEP_AFTER and run.active and not run.job.paused:
+            elif alone > SLEEP_AFTER and run.active and not run.asleep:
                 run.asleep = True
-                self.engine.pause(run.job)
+                self.settle(run)
+            elif alone > SLEEP_AFTER and not run.active:
+                self.put_away(run)
         self.sweep_folder()
+
+    def put_away(self, run: TrainingRun) -> None:
+        """Forget a run that has ended and is on disk, where `get` finds it: its weights leave the memory."""
+        with self._writing:
+            if run.id in self._claims and self._kept.get(run.id, (NEVER, 0))[0] == standing(run):
+                del self._runs[run.id], self._kept[run.id]
+                self.let_go(run.id)
 
     def sweep_folder(self) -> None:
         """Drop what other servers left behind and nobody has asked for, or written, for long.
@@ -196,9 +220,9 @@ class Runs:
         """A run as it is now: tensors, and the rest as JSON."""
         described = {name: getattr(run, name) for name in SAVED} | {"standing": standing(run)}
         snapshot = run.state.snapshot()
+        described["ended_with"] = run.error
         described |= {"points": list(run.points), "previews": list(run.previews)}  # which grow while they are written
         described |= {"config": to_dict(run.config), "data": run.data.name, "numbers": snapshot.numbers}
-        described["paused"] = run.job is not None and run.job.paused and not run.asleep
         return snapshot.tensors, described
 
     def write(self, run: TrainingRun, tensors: dict[str, Any], described: dict[str, Any]) -> None:
@@ -237,13 +261,12 @@ class Runs:
         if not (run.halt or run.complete):
             try:
                 self.start(run)
+                self.hold(run, described["held"])
             except Busy:
                 run.halt = True  # to be continued by hand
-            if described["paused"]:
-                self.engine.pause(run.job)
         return run
 
 
 def standing(run: TrainingRun) -> list[Any]:
     """How far a run is: what has to be written again once it has changed."""
-    return [run.state.step, run.active, run.job is not None and run.job.paused]
+    return [run.state.step, run.active, run.held]

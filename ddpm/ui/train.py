@@ -14,7 +14,7 @@ import gradio as gr
 from ..config import PREDICTIONS, PRESETS, SCHEDULES
 from ..data import DataError
 from ..device import Inference
-from . import archive, parts
+from . import archive, parts, zerogpu
 from .asking import DATASETS, LEAST, MORE, check, fetch, more_of
 from .engine import Engine, once
 from .levels import LEVELS
@@ -71,7 +71,14 @@ def build(
             done = not run.active or ended.done()
             packet = run.packet(sent)
             sent += len(packet["previews"])
-            now = (done, packet["paused"], packet.get("step"), packet["num_previews"], packet["judging"])
+            now = (
+                done,
+                packet["paused"],
+                packet["waiting"],
+                packet.get("step"),
+                packet["num_previews"],
+                packet["judging"],
+            )
             if now != last:
                 yield packet | {"mine": known(mine)}
             if done:
@@ -81,6 +88,7 @@ def build(
 
     async def start(request: gr.Request, preset, name, kind, budget, *rest) -> AsyncIterator:
         *more, mine = rest
+        more, where = more[: len(MORE)], more[len(MORE) :]  # where: on a ZeroGPU Space only
         other = latest(mine)
         try:
             if other is not None and other.active:
@@ -91,6 +99,8 @@ def build(
                 async for sentence in fetch(name):
                     yield {"notice": sentence}, gr.skip()
                 run = await asyncio.to_thread(check, preset, name, kind, budget, *more)
+            for chosen in where:
+                run.lent = parts.one_of(chosen, "Compute on", zerogpu.PLACES) == zerogpu.LENT
             runs.start(run, request.session_hash)
         except DataError:
             why = "Is there a network, and room for it? Bundled digits need neither."
@@ -121,7 +131,7 @@ def build(
         run = latest(mine)
         if run is None or not run.active:
             return {"error": "Nothing is training."}
-        (engine.resume if run.job.paused else engine.pause)(run.job)
+        runs.hold(run, not run.held)
         return gr.skip()
 
     async def attach(mine) -> AsyncIterator:
@@ -228,6 +238,9 @@ def build(
                 with gr.Row(elem_classes="pair"):
                     width = gr.Number(fast.model.base, label="Width", precision=0, step=8, elem_id="train-width")
                     seed = gr.Number(fast.train.seed, label="Seed", precision=0, elem_id="train-seed")
+                where = []
+                if zerogpu.available():
+                    where.append(gr.Dropdown(list(zerogpu.PLACES), value=zerogpu.HERE, label="Compute on"))
             with gr.Row(elem_classes="pair"):
                 go = gr.Button("Start", variant="primary", elem_id="train-start")
                 hold = gr.Button("Pause", elem_id="train-pause")
@@ -251,7 +264,7 @@ def build(
 
     quiet = {"show_progress": "hidden", "trigger_mode": "multiple"}
     more = [lr, batch, schedule, predicts, decay, dropout, width, seed]
-    inputs = [preset, name, kind, budget, *more, mine]
+    inputs = [preset, name, kind, budget, *more, *where, mine]
     preset.input(fill, preset, more, queue=False, **quiet)
     go.click(start, inputs, [view, mine], concurrency_limit=64, **quiet)
     again.click(go_on, mine, view, concurrency_limit=64, **quiet)

@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any
 
 from .. import metrics
@@ -15,7 +16,7 @@ from ..device import Inference, pick_device
 from ..evaluate import Sampler, judged
 from ..schedule import build_schedule
 from ..train import Snapshot, TrainingDiverged, TrainState, build_model, fit, resting
-from . import parts
+from . import parts, zerogpu
 from .engine import Job
 from .levels import Levels, about
 from .weights import Weights, wrap
@@ -32,10 +33,12 @@ class TrainingRun:
     def __init__(self, config: Config, data: Dataset, kind: str, budget: float, label: str):
         self.id = secrets.token_urlsafe(16)
         self.config, self.data, self.kind, self.budget, self.label = config, data, kind, budget, label
+        self.lent = False  # trained on ZeroGPU
         self.halt = False
         self.complete = False  # the budget is spent
         self.resume: Snapshot | None = None  # where a continued run goes on
         self.job: Job | None = None
+        self.ended_with: str | None = None  # of a run that comes from the disk
         self.state: TrainState | None = None
         self.good: Snapshot | None = None  # at the latest preview with a loss that says something
         self.points: list[tuple[int, float, float, float]] = []  # step, seconds, loss, smoothed loss
@@ -44,7 +47,8 @@ class TrainingRun:
         self.judged = parts.can_be_judged(data.name, data.images.shape)
         self.judging = False
         self.verdict: dict[str, Any] | None = None
-        self.asleep = False  # paused because nobody watches
+        self.held = False  # paused by somebody
+        self.asleep = False  # paused because nobody watched it, until somebody does and there is room
         self.seen = self.began = time.monotonic()  # when somebody watched it last
         self.device = pick_device()
         self.sched = build_schedule(config.schedule, self.device)
@@ -54,17 +58,43 @@ class TrainingRun:
     def active(self) -> bool:
         return self.job is not None and not self.job.finished.done()
 
-    def steps(self) -> Iterator[None]:
-        """The engine's job: one optimiser step, or one network evaluation of a preview, a step."""
+    @property
+    def error(self) -> str | None:
+        return self.job.error if self.job else self.ended_with
+
+    @property
+    def paused(self) -> bool:
+        return self.active and (self.held or self.asleep)
+
+    def trained(self) -> Iterator[TrainState | Future[Any]]:
+        """The training itself; each state yielded is on the curve.  A Future is of what is computed elsewhere."""
+        images, labels = self.data.images, self.data.labels if self.config.model.num_classes else None
+        budget = {"steps": int(self.budget)} if self.kind == "steps" else {"seconds": self.budget}
+        if self.lent:
+            for answer in zerogpu.train(self.config, images, labels, budget, self.resume):
+                if isinstance(answer, Future):
+                    yield answer
+                    continue
+                points, state = answer
+                for point in points:
+                    self.record(*point)
+                yield state
+            return
         model = build_model(self.config.model, self.config.train.seed).to(self.device)
-        labels = self.data.labels if model.num_classes else None
-        options = {"steps": int(self.budget)} if self.kind == "steps" else {"seconds": self.budget}
-        options |= {"sched": self.sched, "config": self.config.train, "resume": self.resume}
+        options = {"sched": self.sched, "config": self.config.train, "resume": self.resume} | budget
+        for state in fit(model, images, labels, **options):
+            self.record(state.step, state.seconds, state.loss, state.loss_smooth)
+            yield state
+
+    def steps(self) -> Iterator[Future[Any] | None]:
+        """The engine's job: one optimiser step, or one network evaluation of a preview, a step."""
         due = self.state.seconds + PREVIEW_EVERY if self.state else PREVIEW_EVERY / 2
         try:
-            for state in fit(model, self.data.images, labels, **options):
+            for state in self.trained():
+                if isinstance(state, Future):
+                    yield state
+                    continue
                 self.state = state
-                self.record(state)
                 yield
                 if self.halt:
                     break
@@ -81,9 +111,9 @@ class TrainingRun:
         if self.complete and self.judged and JUDGED:
             yield from self.judge()
 
-    def record(self, state: TrainState) -> None:
-        if state.step % self.stride == 0 or state.step == 1:
-            self.points.append((state.step, state.seconds, state.loss, state.loss_smooth))
+    def record(self, step: int, seconds: float, loss: float, loss_smooth: float) -> None:
+        if step % self.stride == 0 or step == 1:
+            self.points.append((step, seconds, loss, loss_smooth))
         if len(self.points) > MAX_POINTS:
             self.points, self.stride = self.points[::2], 2 * self.stride
 
@@ -128,7 +158,7 @@ class TrainingRun:
             "images_in_dataset": len(self.data.images),
             "class_names": list(self.data.class_names),
             "command": f"the Train tab: {self.label}",
-            "device": f"{os.cpu_count()} CPU cores" if self.device.type == "cpu" else self.device.type,
+            "device": self.computed_on(),
             "precision": self.config.train.precision,
             "parameters": sum(p.numel() for p in state.ema_model().parameters()),
             "images_seen": state.images_seen,
@@ -137,6 +167,11 @@ class TrainingRun:
             "seconds": state.seconds,
             "loss_smooth": state.loss_smooth,
         }
+
+    def computed_on(self) -> str:
+        if self.lent:
+            return "ZeroGPU"
+        return f"{os.cpu_count()} CPU cores" if self.device.type == "cpu" else self.device.type
 
     def weights(self, label: str) -> Weights:
         """The averaged weights as they are now, ready to be asked."""
@@ -150,10 +185,10 @@ class TrainingRun:
             "run": self.id,
             "active": self.active,
             "stopped": self.halt and not self.complete,
-            "paused": self.active and self.job.paused,
-            "asleep": self.asleep,
+            "paused": self.paused,
+            "waiting": self.active and self.asleep,  # or else it would be awake, now that somebody looks
             "judging": self.judging,
-            "error": self.job.error if self.job else None,
+            "error": self.error,
             "label": self.label,
             "kind": self.kind,
             "budget": self.budget,

@@ -10,9 +10,11 @@ def status(page, name):
 
 
 def wait_for_status(page, name, text):
-    page.wait_for_function(
-        "([name, text]) => document.querySelector(`#${name}-view .status`).textContent.match(text)", arg=[name, text]
-    )
+    found = "([name, text]) => document.querySelector(`#${name}-view .status`).textContent.match(text)"
+    try:
+        page.wait_for_function(found, arg=[name, text])
+    except Exception as error:  # its class is playwright's, which may not be installed
+        raise AssertionError(f"the status is {status(page, name).text_content()!r}, not {text!r}") from error
 
 
 def pixels(page, name, pane):

@@ -56,7 +56,8 @@ DDPM.train = (element, props, watch, server) => {
     if (packet.error) status.say(packet.error, true);
     else if (packet.active && packet.step === undefined) status.say("Waiting for a turn…");
     else if (packet.judging) status.say("Trained. The judge compares 1,000 new digits with real ones… Stop leaves that out.");
-    else if (packet.paused && packet.active) status.say(`Paused: ${so_far}. Press Pause again to go on.`);
+    else if (packet.waiting) status.say(`Nobody was watching: ${so_far}. It goes on when another training run on this server ends.`);
+    else if (packet.paused) status.say(`Paused: ${so_far}. Press Pause again to go on.`);
     else if (packet.active) status.say(`${Math.ceil(packet.seconds_left)} s left: ${so_far}, loss ${packet.loss}`);
     else {
       const { verdict } = packet;
