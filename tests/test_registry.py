@@ -69,6 +69,20 @@ def test_a_run_that_somebody_watches_does_not_sleep_and_one_that_was_paused_wake
     stop(runs, run)
 
 
+def test_one_run_a_window_whatever_it_says_of_its_runs():
+    runs = Runs(Engine())
+    run = training_run(budget=LONG)
+    runs.start(run, "window")
+    with pytest.raises(Busy, match="still going"):
+        runs.start(training_run(budget=LONG), "window")
+    other = training_run(budget=LONG)
+    runs.start(other, "another")
+    for each in (run, other):
+        stop(runs, each)
+    runs.start(run, "window")
+    stop(runs, run)
+
+
 def test_who_left_keeps_nobody_waiting_and_waits_for_room_on_coming_back(monkeypatch):
     monkeypatch.setenv("DDPM_TRAINING_RUNS", "1")
     limits.current.cache_clear()

@@ -69,14 +69,16 @@ class Runs:
             return self._runs.get(run_id) or self.load(run_id)
 
     def start(self, run: TrainingRun, owner: Any = None) -> None:
-        """owner: see engine.Job.  Raises Busy if too many are under way."""
+        """owner: see engine.Job; one run at a time.  Raises Busy if that, or all of them, are under way already."""
+        if owner is not None and any(r.owner == owner and r.active for r in self._runs.values()):
+            raise Busy("Your training run is still going. Press Stop first.")
         if not self.room():
             most = limits.current().training_runs
             several = f"{most} training runs are" if most > 1 else "A training run is"
             raise Busy(f"{several} under way on this server, which is as much as it takes. Try again a little later.")
         run.halt = run.complete = run.asleep = run.held = False
         run.verdict = None
-        run.seen = time.monotonic()
+        run.seen, run.owner = time.monotonic(), owner
         run.job = self.engine.submit(run.steps(), owner, "train")
         self._runs[run.id] = run
         idle = sorted((r for r in self._runs.values() if r.asleep or not r.active), key=lambda r: r.seen)
