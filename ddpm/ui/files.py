@@ -45,7 +45,8 @@ def files(
         if count < len(run.frames):
             note = f"Saved {count} of its {len(run.frames)} moments, evenly chosen, to stay below 10 MB."
         r = run.recipe
-        name = f"digits-{r['sampler']}-{r['steps']}-seed{r['seed']}.{KINDS[kind]}"
+        branch = "-branch" if run.parent is not None else ""
+        name = f"digits-{r['sampler']}-{r['steps']}-seed{r['seed']}{branch}.{KINDS[kind]}"
         return {"name": name, "data": base64.b64encode(data).decode(), "note": note}
 
     def of_weights(label: Any, now: Any) -> Any:

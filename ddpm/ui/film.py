@@ -35,7 +35,7 @@ class Film:
     frames: as the page gets them.  states: x_t of each, `shape`: (n, C, S, S).  kept: which steps have a frame, or
     will have one.  times, signal: t and sqrt(alphas_bar) of each position there is or will be.
     dataset: what its weights were trained on.  recipe: what it takes to make the same again; settings: the same,
-    checked, with its weights; None if they are not here.
+    checked, with its weights; None if they are not here.  parent: whose past it shares, if it is a branch.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Film:
     dataset: str
     recipe: dict[str, Any]
     settings: Settings | None
+    parent: Film | None = None
 
     @staticmethod
     def frame(k: int, i: int, t: int, a: float, x, h, step: tuple[int, list[float], Any] | None) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def deterministic(s: Settings) -> bool:
 class Trajectory(Film):
     """A reverse process on its way.
 
-    parent, at: for a branch, the film whose past it shares up to the frame `at`.  It keeps to the same times.
+    at: the frame of its parent up to which a branch shares the past.  It keeps to the same times.
     """
 
     max_frames: ClassVar[int] = MAX_FRAMES

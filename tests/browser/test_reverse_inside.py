@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from steps import generate, pixels, playhead, tab, wait_for_status
+from steps import choose, generate, pixels, playhead, tab, wait_for_status
 
 from ddpm import make_schedule
 
@@ -213,3 +213,32 @@ def test_what_is_no_file_of_this_page_changes_nothing(open_page):
         assert pixels(page, "reverse", "x") == before
         generate(page, steps=2)
         wait_for_status(page, "reverse", "^2 steps")
+
+
+def test_a_branch_is_saved_whole_with_the_past_that_it_shares(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    generate(page, steps=8, n=4, seed=3)
+    wait_for_status(page, "reverse", "^8 steps")
+    menu = page.locator("#reverse-view .menu")
+    button = page.locator("#reverse-view").get_by_role("button", name="Save", exact=True)
+    button.click()
+    assert menu.get_by_role("button").count() == 3, "there is no branch yet"
+    page.keyboard.press("Escape")
+    playhead(page, "reverse").press("Home")
+    past = pixels(page, "reverse", "h")
+    page.keyboard.press("ArrowRight")
+    choose(page, "reverse-class", "7")
+    page.click("#reverse-branch")
+    wait_for_status(page, "reverse", "^Two futures")
+    sevens = pixels(page, "reverse", "b")
+    download = save(page, "Trajectory of the branch")
+    assert download.suggested_filename == "digits-ddim-8-seed3-branch.safetensors"
+
+    page.locator("#reverse-open").locator("xpath=preceding-sibling::input").set_input_files(
+        {"name": "mine.safetensors", "mimeType": "", "buffer": download.path().read_bytes()}
+    )
+    wait_for_status(page, "reverse", "^Opened: 9 moments of 4 digits")
+    assert pixels(page, "reverse", "h") == sevens != past
+    playhead(page, "reverse").press("Home")
+    assert pixels(page, "reverse", "h") == past

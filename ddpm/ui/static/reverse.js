@@ -24,6 +24,7 @@ DDPM.reverse = (element, props, watch, server) => {
   const eps = timeline.addToggle("ε̂", arrange, "Show ε̂, the noise that the network sees");
   const saving = timeline.addMenu("Save", {
     "PNG, the digits": () => save("png"), "GIF, the film": () => save("gif"), "Trajectory, to go on from": () => save("trajectory"),
+    "Trajectory of the branch": () => save("trajectory", branch),
   });
   saving.disabled = true;
   const past = new Set(); // runs that were shown before: what still comes of them is late
@@ -34,6 +35,7 @@ DDPM.reverse = (element, props, watch, server) => {
     const seen = branch ? ["x", "b"] : ["x", "h"];
     if (eps.ariaPressed === "true") seen.push(...(branch ? ["eps", "beps"] : ["eps"]));
     stage.arrange(seen);
+    saving.items.at(-1).hidden = !branch?.done;
   }
 
   function receive(packet) {
@@ -83,6 +85,8 @@ DDPM.reverse = (element, props, watch, server) => {
       status.say(`${packet.stopped ? "Branch stopped" : "Two futures"}: ${costOf(packet)}. Drag the playhead to see where they part.`);
       fetchMissed(branch);
       showLife();
+      branch.done = true;
+      arrange();
     } else status.say(`Branch: step ${packet.step} of ${packet.num_steps}, ${costOf(packet)}`);
   }
 
@@ -161,12 +165,12 @@ DDPM.reverse = (element, props, watch, server) => {
     if (enlarged.dialog.open) life.show(enlarged.i, stage, branch ? [run, branch] : [run]);
   }
 
-  async function save(kind) {
+  async function save(kind, of = run) {
     status.say("Making the file…");
-    const { error, name, data, note } = await server.file({ run: run.id, kind });
+    const { error, name, data, note } = await server.file({ run: of.id, kind });
     if (error) return status.say(error, true);
     DDPM.download(name, DDPM.bytes(data), kind === "trajectory" ? "application/octet-stream" : `image/${kind}`);
-    status.say(note || `Saved ${name}. Open it, or drop it here, to get ${kind === "trajectory" ? "all of it" : "its settings"} back.`);
+    status.say(note || `Saved ${name}. Drop it here to get ${kind === "trajectory" ? "it" : "its settings"} back.`);
   }
 
   // A file that is dropped goes the way of one that is chosen: through the upload button's own input.

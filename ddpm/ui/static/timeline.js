@@ -94,6 +94,7 @@ DDPM.Timeline = class {
     button.after(menu);
     const items = Object.entries(acts).map(([name, act]) => this.button(menu, name, name, () => { menu.hidePopover(); act(); }));
     items[0].autofocus = true;
+    button.items = items;
     menu.addEventListener("beforetoggle", () => {
       const box = button.getBoundingClientRect(), page = document.documentElement;
       menu.style.top = `${box.bottom + window.scrollY + 4}px`;
@@ -103,7 +104,8 @@ DDPM.Timeline = class {
       const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
       if (!by) return;
       event.preventDefault();
-      items[(items.indexOf(event.target) + by + items.length) % items.length].focus();
+      const shown = items.filter((item) => !item.hidden);
+      shown[(shown.indexOf(event.target) + by + shown.length) % shown.length].focus();
     });
     return button;
   }
