@@ -1,5 +1,6 @@
 """The page as a whole, and the weights it offers."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -87,3 +88,23 @@ print(len(threads), elsewhere)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "1 []"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted as Linux shows them")
+def test_a_training_run_is_made_without_a_pool_of_threads_of_its_own():
+    """A second pool lets both sleep instead of spin: see engine.py."""
+    code = """
+import os, threading
+from ddpm.config import PRESETS
+from ddpm.ui.training import TrainingRun
+from ddpm.ui.weights import dataset
+data, threads = dataset("bundled"), lambda: len(os.listdir("/proc/self/task"))
+def make():
+    before = threads()
+    TrainingRun(PRESETS["fast"], data, "seconds", 5, "")
+    print(threads() - before)
+threading.Thread(target=make).start()
+"""
+    env = os.environ | {"OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=env, check=True)
+    assert done.stdout.strip() == "0"

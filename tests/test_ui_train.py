@@ -51,6 +51,7 @@ def test_stop_keeps_the_weights_and_shows_them():
     runs.start(each)
     while each.state is None or each.state.step < 2:
         assert not each.job.finished.done(), each.job.error
+        time.sleep(0.01)
     each.halt = True
     each.job.finished.result(timeout=60)
     packet = each.packet()

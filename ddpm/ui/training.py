@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import time
@@ -53,7 +54,11 @@ class TrainingRun:
         self.seen = self.began = time.monotonic()  # when somebody watched it last
         self.device = pick_device()
         self.sched = build_schedule(config.schedule, self.device)
-        self.levels = Levels(data, self.sched, PREVIEWS, config.model.num_classes > 0)
+
+    @functools.cached_property
+    def levels(self) -> Levels:
+        """Made where it is first asked for, on the engine's thread: it asks torch for all cores, see engine.py."""
+        return Levels(self.data, self.sched, PREVIEWS, self.config.model.num_classes > 0)
 
     @property
     def active(self) -> bool:
