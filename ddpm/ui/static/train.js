@@ -49,7 +49,7 @@ DDPM.train = (element, props, watch, server) => {
       DDPM.live("train", "loss", packet.loss.toFixed(4));
       DDPM.live("train", "norm", packet.grad_norm);
       DDPM.live("train", "clipped", `${Math.round(100 * packet.clipped)} %`);
-      DDPM.live("train", "lr", packet.lr.toPrecision(2));
+      DDPM.live("train", "lr", packet.lr && packet.lr < 1e-4 ? packet.lr.toExponential(1) : packet.lr.toPrecision(2));
     }
     const seen = `step ${packet.step || 0}, ${(packet.images_seen || 0).toLocaleString("en")} digits seen`;
     const so_far = `${seen}, ${packet.images_per_second || 0} a second`;
