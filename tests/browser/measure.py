@@ -12,7 +12,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, it finds only what is beside it
+sys.path.append(str(Path(__file__).parents[1]))  # run as a script, it finds only what is beside it, conftest too
 
 from conftest import FLAGS, end, serve
 from serving import free_port

@@ -1,6 +1,10 @@
 """The page as one thing, in a real Chromium."""
 
+import subprocess
+import sys
+
 import pytest
+from conftest import ROOT
 from steps import fits_a_laptop, generate, is_inside, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
@@ -30,3 +34,12 @@ def test_the_stage_keeps_its_size_when_frames_arrive(open_page):
     generate(page, steps=2, n=16)
     wait_for_status(page, "reverse", "^2 steps")
     assert page.locator("#reverse-view .panes").bounding_box() == before
+
+
+@pytest.mark.parametrize("script", ["tests/browser/measure.py", "tests/load/load.py"])
+def test_the_documented_scripts_find_their_modules(script):
+    """Run as scripts, beside nothing that pytest puts on the path."""
+    code = f"import runpy; runpy.run_path({script!r}, run_name='looked at')"
+    code = f"import sys; sys.path[0] = {str((ROOT / script).parent)!r}; {code}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
