@@ -11,9 +11,10 @@ import gradio as gr
 
 from ..config import PAGE_SAMPLING, SAMPLERS, VARIANCES, suited_spacing
 from . import limits, parts
-from .engine import Engine, Run, Sessions
+from .engine import Engine
 from .equations import NAMES, SPACING_NAMES
 from .sampling import NONE, choices
+from .sessions import Run, Sessions
 from .weights import Library
 
 HOW = ("sampler", "steps", "guidance", "middle", "eta", "variance", "spacing", "clip")  # as check_how names them
