@@ -11,12 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def pick_device() -> torch.device:
-    """CUDA or Apple's MPS where there is one, else the CPU.
+def on_zerogpu() -> bool:
+    """Whether this is a Space whose GPU is lent for one call at a time.
 
-    On ZeroGPU, torch is made to say that there is CUDA, but only processes forked for one call each have it.
+    There torch is made to say that there is CUDA, but only processes forked for one call each have it.
     """
-    if os.environ.get("SPACES_ZERO_GPU"):
+    return bool(os.environ.get("SPACES_ZERO_GPU"))
+
+
+def pick_device() -> torch.device:
+    """CUDA or Apple's MPS where there is one, else the CPU, as in a ZeroGPU Space's own process."""
+    if on_zerogpu():
         return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda")

@@ -84,8 +84,7 @@ def test_one_run_a_window_whatever_it_says_of_its_runs():
 
 
 def test_who_left_keeps_nobody_waiting_and_waits_for_room_on_coming_back(monkeypatch):
-    monkeypatch.setenv("DDPM_TRAINING_RUNS", "1")
-    limits.current.cache_clear()
+    monkeypatch.setattr(limits, "current", lambda: limits.Limits(training_runs=1))
     runs = Runs(Engine())
     left = started(runs)
     with pytest.raises(Busy):
@@ -102,7 +101,6 @@ def test_who_left_keeps_nobody_waiting_and_waits_for_room_on_coming_back(monkeyp
     until(lambda: left.state.step > held + 1)
     assert not left.packet()["waiting"]
     stop(runs, left)
-    limits.current.cache_clear()
 
 
 def test_runs_asleep_are_not_heaped_up(monkeypatch):

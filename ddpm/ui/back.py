@@ -188,10 +188,7 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
 
     async def look(asked: Any) -> dict[str, Any]:
         """What the page asks after every change: see Question and at_once."""
-        try:
-            return await engine.submit(at_once(Question.check(library, asked))).result()
-        except ValueError as error:
-            return {"error": str(error)}
+        return await engine.submit(at_once(Question.check(library, asked))).result()
 
     def keep(run: Futures) -> None:
         kept.put(run.id, run, sum(len(frame["x"]) for frame in run.frames))

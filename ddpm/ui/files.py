@@ -34,14 +34,11 @@ def files(
         asked = parts.fields(asked)
         run, kind, note = kept.get(asked.get("run")), asked.get("kind"), ""
         if run is None or not run.frames or kind not in list(KINDS):
-            return {"error": "These digits are no longer on the server. Press Generate, then save."}
-        try:
-            if kind == "trajectory":
-                data, count = await engine.submit(once(write, run)).result()
-            else:
-                data, count = await asyncio.to_thread(save, run, kind)
-        except ValueError as error:
-            return {"error": str(error)}
+            raise ValueError("These digits are no longer on the server. Press Generate, then save.")
+        if kind == "trajectory":
+            data, count = await engine.submit(once(write, run)).result()
+        else:
+            data, count = await asyncio.to_thread(save, run, kind)
         if count < len(run.frames):
             note = f"Saved {count} of its {len(run.frames)} moments, evenly chosen, to stay below 10 MB."
         r = run.recipe

@@ -65,21 +65,18 @@ def noise(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
 
     async def x0_hat(asked: Any) -> dict[str, Any]:
         """What the page asks after every move: {x0, seed, t, schedules, weights} -> {x0_hat: one each} or {error}."""
-        try:
-            asked = parts.fields(asked)
-            model, x0, seed = pictures.asked_about(library, asked)
-            t = parts.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
-            kinds = asked.get("schedules")
-            if not isinstance(kinds, list) or not 1 <= len(kinds) <= len(SCHEDULES):
-                raise ValueError(f"Schedule: one to {len(SCHEDULES)}, please.")
-            kinds = [parts.one_of(kind, "Schedule", SCHEDULES) for kind in kinds]
-            eps = pictures.noise_of(model, seed)
-            x_t = torch.cat([q_sample(x0, torch.tensor([t]), eps, pictures.schedule(kind)) for kind in kinds])
-            times = [same_noise_level(t, kind, model) for kind in kinds]
-            answer = await engine.submit(guess(x_t, times, model)).result()
-            return {"x0_hat": [parts.b64(parts.frame(one[None])) for one in answer]}
-        except ValueError as error:
-            return {"error": str(error)}
+        asked = parts.fields(asked)
+        model, x0, seed = pictures.asked_about(library, asked)
+        t = parts.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
+        kinds = asked.get("schedules")
+        if not isinstance(kinds, list) or not 1 <= len(kinds) <= len(SCHEDULES):
+            raise ValueError(f"Schedule: one to {len(SCHEDULES)}, please.")
+        kinds = [parts.one_of(kind, "Schedule", SCHEDULES) for kind in kinds]
+        eps = pictures.noise_of(model, seed)
+        x_t = torch.cat([q_sample(x0, torch.tensor([t]), eps, pictures.schedule(kind)) for kind in kinds])
+        times = [same_noise_level(t, kind, model) for kind in kinds]
+        answer = await engine.submit(guess(x_t, times, model)).result()
+        return {"x0_hat": [parts.b64(parts.frame(one[None])) for one in answer]}
 
     start, names = pictures.opening(library)
     with gr.Row(elem_classes="tab-row"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import functools
+import inspect
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +39,7 @@ def sentence(elem_id: str) -> gr.HTML:
 def stage_and_margin(name: str, value: Any, server: list[Callable], equation: str, notice: str) -> gr.HTML:
     """The columns beside a tab's controls.  Returns the stage with its timeline, which static/<name>.js fills.
 
+    server: what answers its questions; of one that computes, a ValueError is said in words.
     equation: the margin's, with the present numbers in it (elements with data-live), and its function.
     """
     with gr.Column(elem_classes="middle"):
@@ -44,7 +47,7 @@ def stage_and_margin(name: str, value: Any, server: list[Callable], equation: st
             value=value,
             html_template='<div class="view"></div>',
             js_on_load=f"DDPM.{name}(element, props, watch, server, trigger)",
-            server_functions=server,
+            server_functions=[in_words(each) if inspect.iscoroutinefunction(each) else each for each in server],
             apply_default_css=False,
             elem_id=f"{name}-view",
             elem_classes=["ddpm-view"],
@@ -58,6 +61,19 @@ def stage_and_margin(name: str, value: Any, server: list[Callable], equation: st
             elem_id=f"{name}-margin",
         )
     return view
+
+
+def in_words(answer: Callable) -> Callable:
+    """What answers a page's question, saying as {error} what it raises as ValueError."""
+
+    @functools.wraps(answer)
+    async def said(asked: Any) -> dict[str, Any]:
+        try:
+            return await answer(asked)
+        except ValueError as error:
+            return {"error": str(error)}
+
+    return said
 
 
 def b64(data: np.ndarray) -> str:

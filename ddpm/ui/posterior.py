@@ -102,22 +102,19 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
 
     async def posterior_of(asked: Any) -> dict[str, Any]:
         """What the page asks after every move: {x0, seed, t, stride, schedule, draw, pixel, weights}: see `look`."""
-        try:
-            asked = parts.fields(asked)
-            model, x0, seed = pictures.asked_about(library, asked)
-            t = parts.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
-            stride = parts.one_of(asked.get("stride"), "t − s", STRIDES)
-            kind = parts.one_of(asked.get("schedule"), "Schedule", SCHEDULES)
-            draw = parts.whole_number(asked.get("draw"), "Draw", 0, parts.MAX_SEED)
-            pixel = asked.get("pixel")
-            if not isinstance(pixel, list) or len(pixel) != 2:
-                raise ValueError("Pixel: a row and a column, please.")
-            row = parts.whole_number(pixel[0], "Row", 0, model.img_size - 1)
-            column = parts.whole_number(pixel[1], "Column", 0, model.img_size - 1)
-            job = once(look, x0, pictures.noise_of(model, seed), t, max(t - stride, -1), kind, draw, (row, column))
-            return await engine.submit(job).result()
-        except ValueError as error:
-            return {"error": str(error)}
+        asked = parts.fields(asked)
+        model, x0, seed = pictures.asked_about(library, asked)
+        t = parts.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
+        stride = parts.one_of(asked.get("stride"), "t − s", STRIDES)
+        kind = parts.one_of(asked.get("schedule"), "Schedule", SCHEDULES)
+        draw = parts.whole_number(asked.get("draw"), "Draw", 0, parts.MAX_SEED)
+        pixel = asked.get("pixel")
+        if not isinstance(pixel, list) or len(pixel) != 2:
+            raise ValueError("Pixel: a row and a column, please.")
+        row = parts.whole_number(pixel[0], "Row", 0, model.img_size - 1)
+        column = parts.whole_number(pixel[1], "Column", 0, model.img_size - 1)
+        job = once(look, x0, pictures.noise_of(model, seed), t, max(t - stride, -1), kind, draw, (row, column))
+        return await engine.submit(job).result()
 
     start, names = pictures.opening(library)
     with gr.Row(elem_classes="tab-row"):

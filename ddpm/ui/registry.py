@@ -35,10 +35,10 @@ KEPT_RUNS = 16
 SLEEP_AFTER = 60.0  # seconds without anybody watching, until a run pauses itself
 DROP_AFTER = 3600.0  # and until it is dropped, with its files
 SWEEP_EVERY = 5.0
+GOING = "Your training run is still going. Press Stop first."
 NEVER: list[Any] = []  # how a run stood that was not written yet
 KEEP_EVERY = 30.0  # seconds between two writings of a run that trains: what a crash may cost
 SAVED = ("kind", "budget", "label", "halt", "complete", "points", "stride", "previews", "verdict", "held", "lent")
-SAVED += ("ended_with",)
 
 
 def default_folder() -> Path:
@@ -70,15 +70,15 @@ class Runs:
 
     def start(self, run: TrainingRun, owner: Any = None) -> None:
         """owner: see engine.Job; one run at a time.  Raises Busy if that, or all of them, are under way already."""
-        if owner is not None and any(r.owner == owner and r.active for r in self._runs.values()):
-            raise Busy("Your training run is still going. Press Stop first.")
+        if owner is not None and any(r.active and r.job.owner == owner for r in self._runs.values()):
+            raise Busy(GOING)
         if not self.room():
             most = limits.current().training_runs
             several = f"{most} training runs are" if most > 1 else "A training run is"
             raise Busy(f"{several} under way on this server, which is as much as it takes. Try again a little later.")
         run.halt = run.complete = run.asleep = run.held = False
         run.verdict = None
-        run.seen, run.owner = time.monotonic(), owner
+        run.seen = time.monotonic()
         run.job = self.engine.submit(run.steps(), owner, "train")
         self._runs[run.id] = run
         idle = sorted((r for r in self._runs.values() if r.asleep or not r.active), key=lambda r: r.seen)
@@ -91,7 +91,7 @@ class Runs:
     def go_on(self, run: TrainingRun, seconds: float, owner: Any = None) -> None:
         """Train a run that has ended for so many seconds more.  Raises ValueError."""
         if run.active:
-            raise ValueError("Your training run is still going. Press Stop first.")
+            raise ValueError(GOING)
         if run.state is None:
             raise ValueError("There is nothing to continue: press Start.")
         if run.state.seconds + seconds > CONTINUED * limits.current().training_seconds:
@@ -222,9 +222,9 @@ class Runs:
         """A run as it is now: tensors, and the rest as JSON."""
         described = {name: getattr(run, name) for name in SAVED} | {"standing": standing(run)}
         snapshot = run.state.snapshot()
-        described["ended_with"] = run.error
         described |= {"points": list(run.points), "previews": list(run.previews)}  # which grow while they are written
         described |= {"config": to_dict(run.config), "data": run.data.name, "numbers": snapshot.numbers}
+        described["ended_with"] = run.error
         return snapshot.tensors, described
 
     def write(self, run: TrainingRun, tensors: dict[str, Any], described: dict[str, Any]) -> None:
@@ -250,7 +250,7 @@ class Runs:
             tensors, described = load_training(self.path_of(run_id))
             config, data = from_dict(described["config"]), dataset(described["data"])
             run = TrainingRun(config, data, described["kind"], described["budget"], described["label"])
-            for name in SAVED:
+            for name in (*SAVED, "ended_with"):
                 setattr(run, name, described[name])
             run.id, run.resume = run_id, Snapshot(tensors, described["numbers"])
             run.state = resting(config, run.resume)

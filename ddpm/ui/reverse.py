@@ -53,17 +53,14 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
         """What the judge makes of one digit along a run: {run, i} -> {digits, confidence: of each frame} or {error}."""
         asked = parts.fields(asked)
         run = kept.get(asked.get("run"))
-        try:
-            if run is None or not run.frames:
-                raise ValueError("Let the run finish, or stop it: then the judge reads this digit along the way.")
-            if not parts.can_be_judged(run.dataset, run.shape):
-                raise ValueError("The judge reads MNIST's digits only; these weights draw something else.")
-            i = parts.whole_number(asked.get("i"), "Digit", 0, run.shape[0] - 1)
-            found = await engine.submit(once(metrics.read, run.guesses(i))).result()
-            confidence = [round(share, 3) for share in found.confidence.tolist()]
-            return {"digits": found.digits.tolist(), "confidence": confidence}
-        except ValueError as error:
-            return {"error": str(error)}
+        if run is None or not run.frames:
+            raise ValueError("Let the run finish, or stop it: then the judge reads this digit along the way.")
+        if not parts.can_be_judged(run.dataset, run.shape):
+            raise ValueError("The judge reads MNIST's digits only; these weights draw something else.")
+        i = parts.whole_number(asked.get("i"), "Digit", 0, run.shape[0] - 1)
+        found = await engine.submit(once(metrics.read, run.guesses(i))).result()
+        confidence = [round(share, 3) for share in found.confidence.tolist()]
+        return {"digits": found.digits.tolist(), "confidence": confidence}
 
     async def open_file(request: gr.Request, path, now) -> list[Any]:
         answer = await opened(path, now)

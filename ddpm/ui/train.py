@@ -13,12 +13,12 @@ import gradio as gr
 
 from ..config import PREDICTIONS, PRESETS, SCHEDULES
 from ..data import DataError
-from ..device import Inference
+from ..device import Inference, on_zerogpu
 from . import archive, parts, zerogpu
 from .asking import DATASETS, LEAST, MORE, check, fetch, more_of
 from .engine import Engine, once
 from .levels import LEVELS
-from .registry import Runs
+from .registry import GOING, Runs
 from .training import TrainingRun
 from .weights import Library, from_checkpoint
 
@@ -71,14 +71,7 @@ def build(
             done = not run.active or ended.done()
             packet = run.packet(sent)
             sent += len(packet["previews"])
-            now = (
-                done,
-                packet["paused"],
-                packet["waiting"],
-                packet.get("step"),
-                packet["num_previews"],
-                packet["judging"],
-            )
+            now = (done, *map(packet.get, ("paused", "waiting", "step", "num_previews", "judging")))
             if now != last:
                 yield packet | {"mine": known(mine)}
             if done:
@@ -92,7 +85,7 @@ def build(
         other = latest(mine)
         try:
             if other is not None and other.active:
-                raise ValueError("Your training run is still going. Press Stop first.")
+                raise ValueError(GOING)
             try:
                 run = await asyncio.to_thread(check, preset, name, kind, budget, *more)
             except DataError:  # not on this server yet
@@ -184,12 +177,9 @@ def build(
         """The checkpoint folder of a run as a zip: {run} -> {name, data} or {error}."""
         run = runs.get(parts.fields(asked).get("run"))
         if run is None or run.state is None:
-            return {"error": "There are no weights yet: press Start and train some."}
+            raise ValueError("There are no weights yet: press Start and train some.")
         pack = once(lambda: archive.write(run.state.ema_model(), run.config, run.info(), "ddpm-trained"))
-        try:
-            data = await engine.submit(pack).result()
-        except ValueError as error:
-            return {"error": str(error)}
+        data = await engine.submit(pack).result()
         return {"name": f"ddpm-{run.state.step}-steps.zip", "data": base64.b64encode(data).decode()}
 
     def another(asked: Any) -> dict[str, Any]:
@@ -201,14 +191,11 @@ def build(
         """What a run's network says at a noise level: {run, level} -> {input, target, prediction, error, ...}."""
         asked = parts.fields(asked)
         run = runs.get(asked.get("run"))
-        try:
-            if run is None or run.state is None:
-                raise ValueError("There are no weights yet: press Start and train some.")
-            chosen = parts.whole_number(asked.get("level"), "Level", 0, LEVELS - 1)
-            look = once(lambda: run.levels.detail(Inference(run.state.live_model(), "auto"), chosen))
-            return await engine.submit(look).result()
-        except ValueError as error:
-            return {"error": str(error)}
+        if run is None or run.state is None:
+            raise ValueError("There are no weights yet: press Start and train some.")
+        chosen = parts.whole_number(asked.get("level"), "Level", 0, LEVELS - 1)
+        look = once(lambda: run.levels.detail(Inference(run.state.live_model(), "auto"), chosen))
+        return await engine.submit(look).result()
 
     def missed(asked: Any) -> dict[str, Any]:
         """The previews of a run that the page has missed: {run, have: [k, ...]} -> {previews}."""
@@ -239,7 +226,7 @@ def build(
                     width = gr.Number(fast.model.base, label="Width", precision=0, step=8, elem_id="train-width")
                     seed = gr.Number(fast.train.seed, label="Seed", precision=0, elem_id="train-seed")
                 where = []
-                if zerogpu.available():
+                if on_zerogpu():
                     where.append(gr.Dropdown(list(zerogpu.PLACES), value=zerogpu.HERE, label="Compute on"))
             with gr.Row(elem_classes="pair"):
                 go = gr.Button("Start", variant="primary", elem_id="train-start")

@@ -34,7 +34,6 @@ class TrainingRun:
     def __init__(self, config: Config, data: Dataset, kind: str, budget: float, label: str):
         self.id = secrets.token_urlsafe(16)
         self.config, self.data, self.kind, self.budget, self.label = config, data, kind, budget, label
-        self.owner: Any = None  # the window that started it
         self.lent = False  # trained on ZeroGPU
         self.halt = False
         self.complete = False  # the budget is spent

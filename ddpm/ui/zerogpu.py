@@ -8,7 +8,6 @@ has handed back.  Tested with a stub of the `spaces` module, never on the real o
 from __future__ import annotations
 
 import contextvars
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ..config import Config
+from ..device import on_zerogpu
 from ..schedule import build_schedule
 from ..train import Snapshot, TrainingDiverged, TrainState, build_model, fit, resting
 
@@ -31,10 +31,6 @@ PLACES = HERE, LENT = "this server", "ZeroGPU"
 SAID = ("loss", "lr", "grad_norm", "seconds_left")  # of a TrainState, beside its snapshot's numbers
 
 Points = list[tuple[int, float, float, float]]  # of the curve: step, seconds, loss, smoothed loss
-
-
-def available() -> bool:
-    return bool(os.environ.get("SPACES_ZERO_GPU"))
 
 
 def train_call(
@@ -63,7 +59,7 @@ def train_call(
         yield str(error)
 
 
-if available():
+if on_zerogpu():
     import spaces  # which app.py has imported before torch
 
     train_call = spaces.GPU(train_call, duration=BOOKED_SECONDS)

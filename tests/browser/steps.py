@@ -69,6 +69,20 @@ def is_inside(page, width, selector):
     return inside and page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def open_file(page, data, name="mine.safetensors"):
+    """Through Reverse's upload button."""
+    file = {"name": name, "mimeType": "", "buffer": data}
+    page.locator("#reverse-open").locator("xpath=preceding-sibling::input").set_input_files(file)
+
+
+def save(page, item):
+    """By Reverse's menu: the download."""
+    page.locator("#reverse-view").get_by_role("button", name="Save", exact=True).click()
+    with page.expect_download() as download:
+        page.locator("#reverse-view .menu").get_by_role("button", name=item).click()
+    return download.value
+
+
 def start_training(page, budget, kind="steps"):
     tab(page, "Train")
     if kind == "steps":

@@ -10,9 +10,8 @@ import urllib.request
 import pytest
 from conftest import ROOT, end, serve, unavailable
 from serving import free_port
-from steps import generate, pixels, start_training, tab, wait_for_change, wait_for_status
+from steps import generate, open_file, pixels, save, start_training, tab, wait_for_change, wait_for_status
 from test_forward import png
-from test_reverse_inside import save
 
 pytestmark = pytest.mark.browser
 
@@ -115,8 +114,7 @@ def test_a_file_larger_than_nginx_takes_by_itself_comes_and_goes(open_page):
     assert len(data) > 1_200_000
     other = open_page()
     tab(other, "Reverse")
-    mine = {"name": "mine.safetensors", "mimeType": "", "buffer": data}
-    other.locator("#reverse-open").locator("xpath=preceding-sibling::input").set_input_files(mine)
+    open_file(other, data)
     wait_for_status(other, "reverse", "^Opened: 41 moments of 36 digits")
     assert pixels(other, "reverse", "h") == pixels(page, "reverse", "h")
 

@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from steps import choose, generate, pixels, playhead, tab, wait_for_status
+from steps import choose, generate, open_file, pixels, playhead, save, tab, wait_for_status
 
 from ddpm import make_schedule
 
@@ -94,13 +94,6 @@ def test_the_noise_level_is_a_second_axis(open_page):
     assert list(top)[3:] == list(bottom)[3:], "at the same places"
 
 
-def save(page, item):
-    page.locator("#reverse-view").get_by_role("button", name="Save", exact=True).click()
-    with page.expect_download() as download:
-        page.locator("#reverse-view .menu").get_by_role("button", name=item).click()
-    return download.value
-
-
 def test_the_menu_of_files_is_operable_by_keyboard(open_page):
     page = open_page()
     tab(page, "Reverse")
@@ -164,9 +157,7 @@ def test_a_trajectory_is_opened_in_another_window_and_branched_from(open_page):
 
     other = open_page()
     tab(other, "Reverse")
-    other.locator("#reverse-open").locator("xpath=preceding-sibling::input").set_input_files(
-        {"name": "mine.safetensors", "mimeType": "", "buffer": download.path().read_bytes()}
-    )
+    open_file(other, download.path().read_bytes())
     wait_for_status(other, "reverse", "^Opened: 9 moments of 4 digits")
     other.wait_for_function("document.querySelector('#reverse-seed input').value === '3'")
     assert pixels(other, "reverse", "h") == digits
@@ -235,9 +226,7 @@ def test_a_branch_is_saved_whole_with_the_past_that_it_shares(open_page):
     download = save(page, "Trajectory of the branch")
     assert download.suggested_filename == "digits-ddim-8-seed3-branch.safetensors"
 
-    page.locator("#reverse-open").locator("xpath=preceding-sibling::input").set_input_files(
-        {"name": "mine.safetensors", "mimeType": "", "buffer": download.path().read_bytes()}
-    )
+    open_file(page, download.path().read_bytes())
     wait_for_status(page, "reverse", "^Opened: 9 moments of 4 digits")
     assert pixels(page, "reverse", "h") == sevens != past
     playhead(page, "reverse").press("Home")
