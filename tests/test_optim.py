@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
+from conftest import TINY_CLASSES
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from ddpm import TrainConfig, fit, make_schedule
-from ddpm.optim import MuonAdamW, build_optimizer, matrix, moments, restore_moments
+from ddpm import PRESETS, Guided, TrainConfig, fit, make_schedule, reverse_process
+from ddpm.device import Inference
+from ddpm.optim import NEWTON_SCHULZ_STEPS, Muon, MuonAdamW, build_optimizer, matrix, moments, restore_moments
 from ddpm.train import build_model
 
 MUON = TrainConfig(batch_size=8, lr=1e-3, muon_lr=2e-3, weight_decay=0.0, lr_warmup=3, label_dropout=0.1)
+DECAYED = dataclasses.replace(MUON, lr_decay=True)
 
 
 @pytest.fixture
@@ -105,16 +110,48 @@ def test_moments_go_out_and_in_again(model, config):
     assert len(kept) >= len(list(model.parameters()))
 
 
-def test_a_run_with_muon_is_resumed_loss_for_loss(tiny_images, tiny_classes_model):
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("cuts", [[1], [5], [3, 4, 9]], ids=str)
+def test_a_run_cut_anywhere_is_the_uncut_run(tiny_images, preset, cuts):
+    """Loss for loss, rate for rate and weight for weight, through warm-up and decay, with either optimiser."""
+    config = dataclasses.replace(PRESETS[preset].train, batch_size=8, lr_warmup=4, lr_decay=True, precision="float32")
     labels, sched = torch.arange(20) % 10, make_schedule(20, kind="cosine")
 
-    def run(**options):
-        model = build_model(tiny_classes_model.config, 1)
-        return fit(model, tiny_images, labels, sched=sched, config=MUON, steps=8, **options)
+    def run(seed=1, **options):
+        model = build_model(TINY_CLASSES, seed)
+        return fit(model, tiny_images, labels, sched=sched, config=config, steps=12, **options)
 
-    whole = list(run())
-    snapshot = next(s for s in run() if s.step == 3).snapshot()
-    assert [s.loss for s in run(resume=snapshot)] == [s.loss for s in whole[3:]]
+    whole, parts, snapshot = list(run()), [], None
+    for end in [*cuts, 12]:
+        for state in run(seed=7, resume=snapshot) if snapshot else run():
+            parts.append(state)
+            if state.step == end:
+                snapshot = state.snapshot()
+                break
+    assert [(s.step, s.loss, s.lr, s.grad_norm) for s in parts] == [(s.step, s.loss, s.lr, s.grad_norm) for s in whole]
+    assert whole[3].lr > whole[0].lr > whole[-1].lr > 0
+    for name, value in whole[-1].snapshot().tensors.items():
+        assert torch.equal(value, snapshot.tensors[name]), name
+
+
+@pytest.mark.parametrize("config", [TrainConfig(batch_size=8, lr_decay=True), DECAYED], ids=["adamw", "muon"])
+def test_the_rate_that_is_shown_is_the_one_that_acts_after_a_resume_too(tiny_images, config, monkeypatch):
+    """Read off how far the weights move: a step of AdamW's is at most its rate."""
+    labels, sched = torch.arange(20) % 10, make_schedule(20)
+
+    def run(**options):
+        model = build_model(TINY_CLASSES, 1)
+        states = fit(model, tiny_images, labels, sched=sched, config=config, steps=40, **options)
+        before = [p.detach().clone() for p in model.parameters()]
+        for state in states:
+            moved = max((p - q).abs().max().item() for p, q in zip(model.parameters(), before, strict=True))
+            before = [p.detach().clone() for p in model.parameters()]
+            yield state, moved
+
+    snapshot = next(state for state, _ in run() if state.step == 20).snapshot()
+    *_, (last, moved) = run(resume=snapshot)
+    assert last.step == 40 and last.lr < 0.01 * config.lr
+    assert moved < 4 * max(last.lr, last.lr / config.lr * config.muon_lr)
 
 
 def test_both_learning_rates_warm_up_together(tiny_images, tiny_classes_model, monkeypatch):
@@ -124,3 +161,58 @@ def test_both_learning_rates_warm_up_together(tiny_images, tiny_classes_model, m
     list(fit(tiny_classes_model, tiny_images, labels, sched=make_schedule(20), config=MUON, steps=4))
     expected = [[1e-3 * k / 3, 2e-3 * k / 3] for k in (1, 2, 3, 3)]
     assert [x for row in seen for x in row] == pytest.approx([x for row in expected for x in row])
+
+
+def test_a_step_of_muon_is_torchs_own_in_more_digits():
+    """Against torch.optim.Muon, which rounds to bfloat16: 8 significant bits, so about a hundredth."""
+    torch.manual_seed(0)
+    shapes = [(8, 72), (8, 72), (16, 72), (32, 16)]
+    ours, theirs = ([torch.nn.Parameter(torch.zeros(shape)) for shape in shapes] for _ in range(2))
+    mine = Muon(ours, lr=0.1, weight_decay=0.05)
+    options = {"adjust_lr_fn": "match_rms_adamw", "ns_steps": NEWTON_SCHULZ_STEPS, "weight_decay": 0.05}
+    reference = torch.optim.Muon(theirs, lr=0.1, **options)
+    for _ in range(3):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = b.grad = torch.randn(a.shape)
+        mine.step()
+        reference.step()
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a - b).norm() < 0.02 * b.norm()
+
+
+class Bfloat16(TorchDispatchMode):
+    """Collects the operations, libraries' included, that see or give a bfloat16 tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for value in torch.utils._pytree.tree_leaves((args, kwargs, result)):
+            if getattr(value, "dtype", value) is torch.bfloat16:
+                self.seen.add(str(function))
+        return result
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_in_float32_nothing_is_computed_in_bfloat16(preset):
+    """Which processors without such units emulate, many times slower.  A step of training, and of sampling."""
+    config = PRESETS[preset]
+    recipe = dataclasses.replace(config.train, batch_size=2, precision="float32")
+    model, sched = build_model(config.model), make_schedule(20)
+    images = torch.zeros(4, 1, 32, 32, dtype=torch.uint8)
+    labels = torch.arange(4) if model.num_classes else None
+    with Bfloat16() as mode:
+        list(fit(model, images, labels, sched=sched, config=recipe, steps=2))
+        asked = Guided(Inference(model), 2.0) if model.num_classes else Inference(model)
+        list(reverse_process(asked, sched, 2, y=None if labels is None else labels[:2], sampler="ddpm", num_steps=2))
+    assert mode.seen == set()
+
+
+def test_the_check_for_bfloat16_sees_it_in_a_library():
+    weight = torch.nn.Parameter(torch.randn(4, 8))
+    weight.grad = torch.randn(4, 8)
+    with Bfloat16() as mode:
+        torch.optim.Muon([weight]).step()
+    assert any("addmm" in name or "mm" in name for name in mode.seen)
