@@ -33,7 +33,7 @@ def test_jobs_take_turns_step_by_step():
 
 
 def test_turns_go_round_between_people_not_between_their_jobs():
-    engine, order, running, go = Engine(), [], threading.Event(), threading.Event()
+    engine, order, running, go = Engine(clock=lambda: 0.0), [], threading.Event(), threading.Event()
 
     def steps(name):
         running.set()
@@ -51,6 +51,91 @@ def test_turns_go_round_between_people_not_between_their_jobs():
     for job in jobs:
         wait(job)
     assert "".join(order) == "aeedbdcabc"
+
+
+class Clock:
+    """The seconds that jobs say they take: work(name, seconds) yields steps of so many, until `stop` or `most`."""
+
+    def __init__(self, most: float):
+        self.now, self.most, self.spent, self.begin = 0.0, most, {}, threading.Event()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def work(self, name: str, seconds: float, steps: int = 10**6):
+        self.begin.wait(10)
+        for _ in range(steps):
+            if self.now >= self.most:
+                return
+            self.now += seconds
+            self.spent[name] = self.spent.get(name, 0.0) + seconds
+            yield None
+
+
+def test_two_people_with_steps_of_different_length_get_half_of_the_seconds_each():
+    clock = Clock(most=100.0)
+    engine = Engine(clock=clock)
+    jobs = [engine.submit(clock.work("long", 0.25), "a"), engine.submit(clock.work("short", 0.01), "b")]
+    clock.begin.set()
+    for job in jobs:
+        wait(job)
+    assert clock.spent["long"] == pytest.approx(50, rel=0.1) and clock.spent["short"] == pytest.approx(50, rel=0.1)
+
+
+def test_the_jobs_of_one_person_share_their_seconds_alike():
+    clock = Clock(most=90.0)
+    engine = Engine(clock=clock)
+    work = [("a1", "a", 0.2), ("a2", "a", 0.01), ("b", "b", 0.05)]
+    jobs = [engine.submit(clock.work(name, seconds), owner) for name, owner, seconds in work]
+    clock.begin.set()
+    for job in jobs:
+        wait(job)
+    assert clock.spent["b"] == pytest.approx(45, rel=0.1)
+    assert clock.spent["a1"] == pytest.approx(22.5, rel=0.1) and clock.spent["a2"] == pytest.approx(22.5, rel=0.1)
+
+
+def test_who_comes_later_owes_nothing_and_has_nothing_saved_up():
+    """While one trains, another arrives after long, and from then on each gets half."""
+    clock = Clock(most=100.0)
+    engine, since = Engine(clock=clock), {}
+
+    def late():
+        since.update(clock.spent)
+        yield from clock.work("late", 0.02)
+
+    def training():
+        for i, _ in enumerate(clock.work("training", 0.1)):
+            if i == 600:
+                late_job.append(engine.submit(late(), "b"))
+            yield None
+
+    late_job: list[Job] = []
+    job = engine.submit(training(), "a")
+    clock.begin.set()
+    wait(job)
+    wait(late_job[0])
+    assert since["training"] == pytest.approx(60, abs=0.5)
+    assert clock.spent["late"] == pytest.approx(20, rel=0.1)
+
+
+def test_asking_for_one_long_step_again_and_again_gets_no_more_than_half():
+    """Whoever leaves after each step comes back with what it has used: else its long steps would win every time."""
+    clock = Clock(most=100.0)
+    engine, asked = Engine(clock=clock), []
+
+    def at_once():
+        yield from list(clock.work("again", 1.0, steps=1))[1:]  # over in its first turn
+
+    def patient():
+        for _ in clock.work("patient", 0.05):
+            if not asked or asked[-1].finished.done():
+                asked.append(engine.submit(at_once(), "b"))
+            yield None
+
+    job = engine.submit(patient(), "a")
+    clock.begin.set()
+    wait(job)
+    assert clock.spent["again"] == pytest.approx(50, rel=0.1)
 
 
 def test_a_paused_job_keeps_its_place_among_its_owners(caplog):

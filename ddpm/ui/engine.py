@@ -1,9 +1,10 @@
-"""Who computes when: one worker thread that takes a step for each person in turn.
+"""Who computes when: one worker thread, whose next step is for whoever has used the fewest seconds lately.
 
 A job is a plain generator; one step of it is one network evaluation or one optimiser step.  So a training run never
 blocks a classmate's sampling, everyone's first frame comes early, and torch has all cores within a step.  Turns go
-round between people, whatever each has started: who clicks more does not get more.  Between two turns some questions
-are answered, such as what the network makes of the x_t that somebody's slider has just come to.
+round between people by seconds, whatever each has started: who clicks more, or takes longer steps, does not get more.
+Between two turns some questions are answered, such as what the network makes of the x_t that somebody's slider has just
+come to.
 
 Everything heavy that torch does belongs here, loading weights included.  OpenMP makes a pool for every thread that asks
 for one, and lets all pools sleep instead of spin once they outnumber the cores: after a single convolution on another
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import threading
 import time
 from collections import Counter, OrderedDict, deque
@@ -51,6 +53,7 @@ class Job:
         self.owner = self if owner is None else owner
         self.name = name
         self.submitted, self.waited, self.worked, self.taken = time.monotonic(), 0.0, 0.0, 0
+        self.share = 0.0  # seconds, comparable to those of its owner's other jobs
         self.started = False
         self.stopped = False
         self.paused = False
@@ -126,11 +129,12 @@ def once(function: Callable[..., Any], *args: Any) -> Iterator[Any]:
 class Engine:
     """The worker thread and its jobs.  It starts with the first job."""
 
-    def __init__(self, max_jobs: int | None = None):
-        """max_jobs: that it takes at a time; None for what limits.py says."""
-        self.max_jobs = max_jobs or limits.current().jobs
+    def __init__(self, max_jobs: int | None = None, clock: Callable[[], float] = time.monotonic):
+        """max_jobs: that it takes at a time; None for what limits.py says.  clock: by which steps are measured."""
+        self.max_jobs, self.clock = max_jobs or limits.current().jobs, clock
         self.step_seconds = 0.0  # of a step, lately
-        self._turns: OrderedDict[Any, deque[Job]] = OrderedDict()  # each person's jobs, in the order of their turns
+        self._turns: OrderedDict[Any, deque[Job]] = OrderedDict()  # each person's jobs; who had a turn last, last
+        self._used: dict[Any, float] = {}  # seconds of each person, and of those gone who had more than who is here
         self._questions: OrderedDict[Any, deque[Job]] = OrderedDict()  # jobs that are nobody's
         self._parked: list[Job] = []
         self._addresses: Counter[str] = Counter()  # runs under way from each
@@ -170,8 +174,21 @@ class Engine:
         return self._questions if job.owner is job else self._turns
 
     def _queue(self, job: Job) -> None:
-        self._among(job).setdefault(job.owner, deque()).append(job)
+        """Who comes, or comes back, has used as much as whoever has used least: idle seconds are no credit, and what
+        somebody used before counts until the others have caught up."""
+        among = self._among(job)
+        if among is self._turns and job.owner not in among:
+            least = min((self._used[owner] for owner in among), default=math.inf)
+            self._used = {owner: used for owner, used in self._used.items() if owner in among or used > least}
+            self._used[job.owner] = max(self._used.get(job.owner, 0.0), least if among else 0.0)
+        jobs = among.setdefault(job.owner, deque())
+        job.share = max(job.share, min((other.share for other in jobs), default=0.0))
+        jobs.append(job)
         self._changed.notify()
+
+    def _order(self) -> list[Any]:
+        """The people with something to compute, in the order in which their turns come."""
+        return sorted(self._turns, key=self._used.__getitem__)  # stable: of equals, whose last turn is longest ago
 
     @contextmanager
     def from_address(self, address: str) -> Iterator[None]:
@@ -210,12 +227,13 @@ class Engine:
                 self._queue(job)
 
     def ahead_of(self, job: Job) -> int:
-        """How many steps of others come before this job's next."""
+        """How many steps of others come before this job's next, if all steps take as long."""
         with self._changed:
             jobs = self._among(job)
             if job not in jobs.get(job.owner, ()):
                 return 0
-            return list(jobs).index(job.owner) + jobs[job.owner].index(job) * len(jobs)
+            order = self._order() if jobs is self._turns else list(jobs)
+            return order.index(job.owner) + jobs[job.owner].index(job) * len(jobs)
 
     def place_of(self, job: Job) -> dict[str, Any]:
         """What a page says to whoever waits: steps of others before the next, and the seconds they will take."""
@@ -241,25 +259,28 @@ class Engine:
                     return
                 asked = self._questions and (answered < QUESTIONS or not self._turns)
                 among, answered = (self._questions, answered + 1) if asked else (self._turns, 0)
-                owner, jobs = next(iter(among.items()))
-                job = jobs[0]
-            start = self._stepping = time.monotonic()
+                owner = next(iter(among)) if asked else self._order()[0]
+                jobs = among[owner]
+                job = min(jobs, key=lambda each: each.share)
+            self._stepping, start = time.monotonic(), self.clock()
             if not job.started:
-                job.waited = start - job.submitted
+                job.waited = self._stepping - job.submitted
             more = job.step()
-            self._stepping, took = None, time.monotonic() - start
-            job.worked, job.taken = job.worked + took, job.taken + 1
+            self._stepping, took = None, self.clock() - start
+            job.worked, job.share, job.taken = job.worked + took, job.share + took, job.taken + 1
             self.step_seconds = SMOOTHING * self.step_seconds + (1 - SMOOTHING) * took if self.step_seconds else took
             with self._changed:
+                if not asked:
+                    self._used[owner] += took
                 jobs.remove(job)
+                if more and not job.resting:
+                    jobs.append(job)
+                elif more:
+                    self._parked.append(job)
                 if jobs:
                     among.move_to_end(owner)
                 else:
                     del among[owner]
-                if more and job.resting:
-                    self._parked.append(job)
-                elif more:
-                    self._queue(job)
             if more and job.awaited is not None:
                 job.awaited.add_done_callback(lambda _, job=job: self._unpark(job))
             if not more:
