@@ -38,7 +38,10 @@ class TrainingDiverged(ValueError):
 
 @dataclass(frozen=True)
 class TrainState:
-    """Where a run stands after `step` optimiser steps.  Losses are means over a batch; seconds exclude pauses."""
+    """Where a run stands after `step` optimiser steps.  Losses are means over a batch; seconds exclude pauses.
+
+    lr: what the optimiser used for this step; Muon's, where it is, is proportional to it.
+    """
 
     step: int
     images_seen: int
@@ -161,13 +164,16 @@ def fit(
     seconds: float | None = None,
     ema: EMA | None = None,
     resume: Snapshot | None = None,
+    clock: Callable[[], float] | None = None,
     loss: Loss = diffusion.loss,
 ) -> Iterator[TrainState]:
     """Train `model` in place, yielding after every optimiser step, until `steps`, `seconds` or config.epochs are spent.
 
-    images: (N, C, H, W) uint8.  labels: (N,) int64, for a model with classes.  The clock runs only in this generator,
-    so a pause between two steps costs nothing.  Everything random in step k comes from (config.seed, k): a run resumed
-    from `snapshot()` repeats the uninterrupted one loss for loss (same device, same threads, budget in steps).
+    images: (N, C, H, W) uint8.  labels: (N,) int64, for a model with classes.  Everything random in step k comes from
+    (config.seed, k): a run resumed from `snapshot()` repeats the uninterrupted one loss for loss (same device, same
+    threads, budget in steps).
+    clock: says the seconds that count, those of the earlier parts of a resumed run included, such as a Stopwatch; None:
+    those spent in this generator, so that what happens between two steps costs nothing.
     ema: the average to update, if the caller wants to keep it.  loss: see `train_step`.
     Raises TrainingDiverged if the loss is no longer finite, or far above that of an untrained network.
     """
@@ -199,8 +205,11 @@ def fit(
     def live_model() -> nn.Module:
         return copy.deepcopy(model).eval()
 
+    def elapsed() -> float:
+        return spent if clock is None else clock()
+
     def progress() -> float:
-        return step / steps if steps is not None else spent / seconds
+        return step / steps if steps is not None else elapsed() / seconds
 
     while progress() < 1:
         start = time.perf_counter()
@@ -220,14 +229,14 @@ def fit(
             raise TrainingDiverged("the loss is far above that of a network that says nothing; lower the learning rate")
         speed = len(x0) / took if step == 1 else SPEED_WINDOW * speed + (1 - SPEED_WINDOW) * len(x0) / took
 
-        numbers = {"step": step, "seconds": spent, "loss_smooth": smooth, "images_per_second": speed}
+        numbers = {"step": step, "seconds": elapsed(), "loss_smooth": smooth, "images_per_second": speed}
         numbers |= {"clipped": clipped}
         yield TrainState(
             images_seen=step * loader.batch_size,
             loss=now,
-            lr=factor * config.lr,
+            lr=optimizer.param_groups[0]["lr"],
             grad_norm=norm,
-            seconds_left=max(0.0, spent / progress() - spent),
+            seconds_left=max(0.0, numbers["seconds"] * (1 / progress() - 1)),
             ema_model=ema_model,
             live_model=live_model,
             snapshot=lambda numbers=numbers: Snapshot(_tensors(model, ema, optimizer), dict(numbers)),

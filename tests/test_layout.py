@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "samplers": {"config", "schedule", "diffusion"},
     "optim": LOW,
     "baseline": set(),
+    "stopwatch": set(),
     "checkpoint": {"config", "schedule", "unet"},
     "train": {"config", "schedule", "diffusion", "unet", "data", "ema", "guidance", "device", "optim"},
     "evaluate": {"config", "data", "device", "diffusion", "guidance", "metrics", "samplers", "schedule"},
