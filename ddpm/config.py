@@ -203,6 +203,7 @@ _MIDDLE = {"t_sampling": "logit_normal", "t_mean": 0.4, "t_std": 1.0}
 
 # What Reverse opens with: 20 network evaluations a digit, five of the fifteen steps being guided pairs.
 PAGE_SAMPLING = SamplingConfig("ddim", 15, eta=0.7, guidance=1.5, guide_from=0.3, guide_to=0.65)
+TRAINING_EVALUATIONS = 20  # a picture, of the page's sampling above and of each below
 # What Train draws with, at the same cost, below so many images seen: the less a network has seen, the more noise and
 # guidance mend what it draws, at the price of variety.
 YOUNG = SamplingConfig("ddpm", 10, guidance=1.5)

@@ -132,19 +132,19 @@ def times_in_levels(levels: int, n: int, T: int) -> Tensor:
     return ((torch.arange(levels * n) + 0.5) * T / (levels * n)).long().reshape(levels, n)
 
 
-@torch.no_grad()
-def loss_by_level(model, images: Tensor, labels: Tensor | None, sched: Schedule, levels: int = 10) -> Tensor:
-    """The loss at so many noise levels, equal parts of 0..T-1, each the mean over all of the images.
+def loss_by_level(model, images: Tensor, labels: Tensor | None, sched: Schedule, levels: int = 10) -> Iterator[float]:
+    """The loss at each of so many noise levels, equal parts of 0..T-1: a level at a time, the mean over all images.
 
     images: (N, C, H, W) uint8.  Image i has its own t in each level, and noise that is always the same, so that what
-    changes from call to call is the model.  Returns (levels,).
+    changes from call to call is the model.
     """
     n, device = len(images), sched.betas.device
-    t = times_in_levels(levels, n, sched.T).flatten().to(device)
-    x0 = from_uint8(images).repeat(levels, 1, 1, 1)
-    noise = torch.randn(x0.shape, generator=seeded(0)).to(device)
-    y = None if labels is None else labels.repeat(levels).to(device)
-    return diffusion.losses(model, x0.to(device), t, noise, sched, y).reshape(levels, n).mean(dim=1).cpu()
+    noise = torch.randn(levels, *images.shape, generator=seeded(0)).to(device)
+    x0, y = from_uint8(images).to(device), None if labels is None else labels.to(device)
+    for t, eps in zip(times_in_levels(levels, n, sched.T).to(device), noise, strict=True):
+        with torch.no_grad():  # around each step alone: a generator must not leave it on for who asks
+            loss = diffusion.loss(model, x0, t, eps, sched, y)
+        yield loss.item()
 
 
 def evaluate(sampler: Sampler, n: int, seed: int = 0, **options: Any) -> dict[str, Any]:

@@ -236,7 +236,9 @@ def fit(
             loss=now,
             lr=optimizer.param_groups[0]["lr"],
             grad_norm=norm,
-            seconds_left=max(0.0, numbers["seconds"] * (1 / progress() - 1)),
+            seconds_left=max(
+                0.0, numbers["seconds"] * (steps / step - 1) if steps is not None else seconds - elapsed()
+            ),
             ema_model=ema_model,
             live_model=live_model,
             snapshot=lambda numbers=numbers: Snapshot(_tensors(model, ema, optimizer), dict(numbers)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -41,9 +41,10 @@ class Levels:
         self.labels = data.labels[chosen] if labelled else None
         self.t = times_in_levels(LEVELS, len(self.images), sched.T)
 
-    def measure(self, model: Inference) -> list[float]:
-        """The loss at each level."""
-        return [round(v, 5) for v in loss_by_level(model, self.images, self.labels, self.sched, LEVELS).tolist()]
+    def measure(self, model: Inference) -> Iterator[float]:
+        """The loss at each level, one after the other."""
+        for loss in loss_by_level(model, self.images, self.labels, self.sched, LEVELS):
+            yield round(loss, 5)
 
     def noised(self, chosen: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x0, noise and x_t of the chosen pictures at t, (len(chosen),)."""

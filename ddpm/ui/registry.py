@@ -22,6 +22,7 @@ from typing import Any
 from ..checkpoint import TRAINING, CheckpointError, load_training, lock, remove_unfinished, save_training
 from ..config import from_dict, to_dict
 from ..data import DataError
+from ..stopwatch import Stopwatch
 from ..train import Snapshot, resting
 from . import limits
 from .engine import Busy, Engine, once
@@ -79,7 +80,12 @@ class Runs:
         run.halt = run.complete = run.asleep = run.held = False
         run.verdict = None
         run.seen = time.monotonic()
-        run.job = self.engine.submit(run.steps(), owner, "train")
+        run.clock.run()
+        try:
+            run.job = self.engine.submit(run.steps(), owner, "train")
+        except Busy:
+            run.clock.run(False)
+            raise
         self._runs[run.id] = run
         idle = sorted((r for r in self._runs.values() if r.asleep or not r.active), key=lambda r: r.seen)
         for other in idle[: max(0, len(self._runs) - KEPT_RUNS)]:
@@ -119,6 +125,7 @@ class Runs:
 
     def settle(self, run: TrainingRun) -> None:
         (self.engine.pause if run.paused else self.engine.resume)(run.job)
+        run.clock.run(run.active and not (run.paused or run.halt or run.complete))
 
     def sweep(self) -> None:
         """Put to sleep, or away, what nobody watches, and drop what nobody has watched for long."""
@@ -254,6 +261,7 @@ class Runs:
                 setattr(run, name, described[name])
             run.id, run.resume = run_id, Snapshot(tensors, described["numbers"])
             run.state = resting(config, run.resume)
+            run.clock = Stopwatch(run.state.seconds)
         except (CheckpointError, DataError, ValueError, KeyError, TypeError):
             log.exception("a saved training run could not be read")
             self.drop(run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import secrets
@@ -11,19 +12,23 @@ from concurrent.futures import Future
 from typing import Any
 
 from .. import metrics
-from ..config import Config, training_sampling
+from ..config import TRAINING_EVALUATIONS, Config, SamplingConfig, training_sampling
 from ..data import Dataset
 from ..device import Inference, pick_device
 from ..evaluate import Sampler, judged
 from ..schedule import build_schedule
+from ..stopwatch import Stopwatch
 from ..train import Snapshot, TrainingDiverged, TrainState, build_model, fit, resting
 from . import parts, zerogpu
 from .engine import Job
-from .levels import Levels, about
+from .levels import LEVELS, Levels, about
 from .weights import Weights, wrap
 
 PREVIEWS = 20  # pictures: every class twice, from one fixed noise
-PREVIEW_EVERY = 2.0  # seconds of training at first, later a twentieth of the time spent
+PREVIEW_EVERY = 1.0  # seconds from one preview to the next, at least
+PREVIEW_SHARE = 0.12  # of a run's seconds, at most, go into previews
+FEWEST_PREVIEWS = 8  # that a run is to have: what one may cost
+FEWEST_STEPS = 5  # of the sampler in a preview, however slow the network
 MAX_POINTS = 400  # of the loss curve that the page gets
 JUDGED = 1000  # pictures behind the distance at the end
 
@@ -51,6 +56,8 @@ class TrainingRun:
         self.held = False  # paused by somebody
         self.asleep = False  # paused because nobody watched it, until somebody does and there is room
         self.seen = self.began = time.monotonic()  # when somebody watched it last
+        self.clock = Stopwatch()  # the seconds of the budget: of the clock, from Start on, previews included
+        self.evaluation_seconds: float | None = None  # of one picture by the network, as previews found it
         self.device = pick_device()
         self.sched = build_schedule(config.schedule, self.device)
 
@@ -86,14 +93,19 @@ class TrainingRun:
                 yield state
             return
         model = build_model(self.config.model, self.config.train.seed).to(self.device)
-        options = {"sched": self.sched, "config": self.config.train, "resume": self.resume} | budget
+        options = {
+            "sched": self.sched,
+            "config": self.config.train,
+            "resume": self.resume,
+            "clock": self.clock,
+        } | budget
         for state in fit(model, images, labels, **options):
             self.record(state.step, state.seconds, state.loss, state.loss_smooth)
             yield state
 
     def steps(self) -> Iterator[Future[Any] | None]:
         """The engine's job: one optimiser step, or one network evaluation of a preview, a step."""
-        due = self.state.seconds + PREVIEW_EVERY if self.state else PREVIEW_EVERY / 2
+        due = self.clock() + PREVIEW_EVERY
         try:
             for state in self.trained():
                 if isinstance(state, Future):
@@ -103,18 +115,43 @@ class TrainingRun:
                 yield
                 if self.halt:
                     break
-                if state.seconds >= due:
-                    yield from self.preview()
-                    due = state.seconds + max(PREVIEW_EVERY, state.seconds / 20)
+                if self.clock() >= due:
+                    begin = self.clock()
+                    yield from self.preview(self.affordable())
+                    due = self.clock() + max(PREVIEW_EVERY, (self.clock() - begin) / PREVIEW_SHARE)
         except TrainingDiverged as error:
             self.halt = True
             self.state = resting(self.config, self.good) if self.good else None
             kept = f"The weights of step {self.state.step} are kept" if self.state else "No weights are left"
             raise ValueError(f"Stopped: {error}. {kept}.") from None
         self.complete = not self.halt
-        yield from self.preview()
+        self.clock.run(False)
+        yield from self.preview(self.sampling())
         if self.complete and self.judged and JUDGED:
             yield from self.judge()
+
+    def seconds_left(self) -> float:
+        """Of the budget: what the last step said, less what has passed since, in a preview for example."""
+        since = 0.0 if self.lent else self.clock() - self.state.seconds
+        return max(0.0, self.state.seconds_left - since)
+
+    def sampling(self) -> SamplingConfig:
+        """How the network is asked for pictures now."""
+        return training_sampling(self.state.images_seen, self.sched.T)
+
+    def affordable(self) -> SamplingConfig:
+        """The same with so few steps that FEWEST_PREVIEWS of them fit into their share of the run's seconds.
+
+        What a picture costs is as the last preview found it; before the first, a third of what it costs in training,
+        where it also goes backward.
+        """
+        speed, sampling = self.state.images_per_second, self.sampling()
+        run_seconds = self.budget if self.kind == "seconds" else self.budget * self.config.train.batch_size / speed
+        each = self.evaluation_seconds or 1 / (3 * speed)
+        evaluations = PREVIEW_SHARE * run_seconds / FEWEST_PREVIEWS / each  # of single pictures
+        each_may = (evaluations - LEVELS * PREVIEWS) / (2 * PREVIEWS)  # of averaged and of live weights
+        steps = max(FEWEST_STEPS, int(sampling.num_steps * each_may / TRAINING_EVALUATIONS))
+        return dataclasses.replace(sampling, num_steps=min(steps, sampling.num_steps))
 
     def record(self, step: int, seconds: float, loss: float, loss_smooth: float) -> None:
         if step % self.stride == 0 or step == 1:
@@ -122,21 +159,34 @@ class TrainingRun:
         if len(self.points) > MAX_POINTS:
             self.points, self.stride = self.points[::2], 2 * self.stride
 
-    def sampler(self, model: Inference) -> Sampler:
-        return Sampler(model, self.sched, training_sampling(self.state.images_seen, self.sched.T))
+    def sampler(self, model: Inference, sampling: SamplingConfig) -> Sampler:
+        return Sampler(model, self.sched, sampling)
 
-    def preview(self) -> Iterator[None]:
-        """A moment of the film: what the averaged and the live weights make of one noise, and the loss by level."""
+    def preview(self, sampling: SamplingConfig) -> Iterator[None]:
+        """A moment of the film: what the averaged and the live weights make of one noise, and the loss by level.
+
+        The seconds of its network evaluations are measured for the next one.
+        """
         state, live = self.state, Inference(self.state.live_model(), "auto")
         shown: dict[str, Any] = {"k": len(self.previews), "step": state.step, "seconds": round(state.seconds, 1)}
+        worked, evaluations = 0.0, 0
         for key, model in (("x", Inference(state.ema_model(), "auto")), ("live", live)):
-            for moment in self.sampler(model).steps(PREVIEWS):
+            sampler = self.sampler(model, sampling)
+            evaluations += sampler.evaluations * PREVIEWS
+            begin = time.perf_counter()
+            for moment in sampler.steps(PREVIEWS):
                 x = moment.x_t
+                worked += time.perf_counter() - begin
                 yield
+                begin = time.perf_counter()
             shown[key] = parts.b64(parts.frame(x))
             if self.judged:
                 shown[f"{key}_digits"] = metrics.read(x).digits.tolist()
-        shown["levels"] = self.levels.measure(live)
+        self.evaluation_seconds = worked / evaluations
+        shown["levels"] = []
+        for loss in self.levels.measure(live):
+            shown["levels"].append(loss)
+            yield
         history = [(p["seconds"], p["levels"]) for p in [*self.previews, shown]]
         shown["about"] = about(history, self.config.schedule.T, self.config.model.prediction)
         if not self.previews:
@@ -148,7 +198,7 @@ class TrainingRun:
     def judge(self) -> Iterator[None]:
         """The Frechet distance of the finished run's pictures, once."""
         self.judging = True
-        for verdict in judged(self.sampler(Inference(self.state.ema_model(), "auto")), JUDGED):
+        for verdict in judged(self.sampler(Inference(self.state.ema_model(), "auto"), self.sampling()), JUDGED):
             if self.halt:
                 break
             self.verdict = verdict
@@ -211,7 +261,7 @@ class TrainingRun:
             packet |= {
                 "step": state.step,
                 "seconds": round(state.seconds, 1),
-                "seconds_left": round(state.seconds_left, 1),
+                "seconds_left": round(self.seconds_left(), 1),
                 "images_seen": state.images_seen,
                 "images_per_second": round(state.images_per_second),
                 "loss": round(state.loss_smooth, 4),

@@ -1,0 +1,109 @@
+"""A budget is what the clock says: from Start to the end of training, previews included, pauses excluded."""
+
+import itertools
+import time
+from types import SimpleNamespace
+
+import pytest
+from training_runs import finish, quick, training_run  # noqa: F401 (quick is a fixture)
+
+from ddpm.config import TRAINING_EVALUATIONS
+from ddpm.stopwatch import Stopwatch
+from ddpm.ui import registry, training
+from ddpm.ui.engine import Engine
+
+
+def test_a_stopwatch_counts_while_it_runs():
+    now = [100.0]
+    watch = Stopwatch(5.0, now=lambda: now[0])
+    now[0] += 1
+    assert watch() == 5
+    watch.run()
+    now[0] += 2
+    assert watch() == 7
+    watch.run()  # again: goes on
+    now[0] += 1
+    watch.run(False)
+    now[0] += 10
+    assert watch() == 8
+
+
+class Slow(training.TrainingRun):
+    """A run on a clock of the test's: a step of 64 pictures takes 0.1 s, an evaluation of twenty `each` seconds."""
+
+    def __init__(self, budget: float, each: float):
+        template = training_run("seconds", budget)
+        super().__init__(template.config, template.data, "seconds", budget, "slow")
+        self.now, self.each, self.on_previews, self.asked = 0.0, each, 0.0, []
+        self.clock = Stopwatch(now=lambda: self.now)
+        self.clock.run()
+
+    def trained(self):
+        for step in itertools.count(1):
+            self.now += 0.1
+            seconds = self.clock()
+            said = {"step": step, "seconds": seconds, "seconds_left": self.budget - seconds, "loss_smooth": 0.1}
+            yield SimpleNamespace(images_seen=64 * step, images_per_second=640, **said)
+            if seconds >= self.budget:
+                return
+
+    def preview(self, sampling):
+        self.asked.append((self.now, sampling.num_steps))
+        for _ in range(2 * TRAINING_EVALUATIONS * sampling.num_steps // self.sampling().num_steps + 10):
+            self.now += self.each
+            self.on_previews += self.each * (not self.complete)
+            yield
+        self.evaluation_seconds = self.each / training.PREVIEWS
+
+
+@pytest.mark.parametrize("each", [0.005, 0.05, 0.2])
+def test_thirty_seconds_are_thirty_seconds_with_all_previews_in_them(each):
+    run = Slow(30, each)
+    steps = run.steps()
+    while not run.complete:
+        next(steps)
+    assert run.clock() == pytest.approx(30, rel=0.1) and run.state.seconds == pytest.approx(30, rel=0.1)
+    assert run.on_previews < 0.15 * 30 and len(run.asked) >= 2
+    first, *rest = (steps for _, steps in run.asked)
+    assert each == 0.005 or max(rest[:-1]) < first  # dearer than training had let expect
+
+
+def test_the_seconds_that_are_said_to_be_left_are_those_that_follow():
+    run, said = Slow(30, 0.02), []
+    for _ in run.steps():
+        if run.complete:
+            break
+        said.append((run.now, run.seconds_left()))
+    for now, left in said:
+        assert left == pytest.approx(run.state.seconds - now, abs=0.1 * max(3, left))
+
+
+def test_a_pause_does_not_count():
+    runs = registry.Runs(Engine())
+    run = training_run("seconds", 1.0)
+    runs.start(run)
+    while run.state is None:
+        time.sleep(0.01)
+    runs.hold(run, True)
+    while not runs.engine._parked:
+        time.sleep(0.01)
+    before = run.clock()
+    time.sleep(0.3)
+    assert run.clock() == before
+    runs.hold(run, False)
+    run.job.finished.result(timeout=60)
+    assert run.complete and run.state.seconds == pytest.approx(1.0, abs=0.5)
+
+
+def test_a_slow_network_is_asked_with_fewer_evaluations_and_never_more_than_usual():
+    run = finish(training_run(budget=3))
+    usual = run.sampling().num_steps
+    run.kind, run.budget = "seconds", 30
+    run.evaluation_seconds = 1e-6
+    assert run.affordable().num_steps == usual
+    run.evaluation_seconds = 1.0
+    assert run.affordable().num_steps == training.FEWEST_STEPS
+    run.evaluation_seconds = 0.6e-3  # 0.45 s a preview: two networks, ten levels, twenty pictures of each
+    steps = run.affordable().num_steps
+    assert training.FEWEST_STEPS < steps < usual
+    assert run.evaluation_seconds * 20 * (2 * TRAINING_EVALUATIONS * steps / usual + 10) < 0.45
