@@ -84,7 +84,8 @@ def load_dataset(
     """A data set by its name: bundled, mnist, fashion, cifar10 or folder:PATH.
 
     bundled needs no network: 10,000 MNIST training digits that ship with this package.
-    mnist, fashion, cifar10 are read from data_dir in torchvision's layout; what is missing is downloaded if asked.
+    mnist, fashion, cifar10 are read from data_dir in torchvision's layout, the first two also as people put them there
+    by hand, see `idx.find_mnist`; what is missing is downloaded if asked.
     folder:PATH is any folder of images, see `reading.list_folder`: sub-folders are classes, train/ and test/ are parts.
     train=False is the test part, which mnist, fashion and cifar10 have, and a folder with a test/ beside its train/.
     Raises DataError, saying what to do.

@@ -15,7 +15,6 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".ti
 SYSTEMS_OWN = {"__macosx", "@eadir", "$recycle.bin"}  # what an archiver, a file server and a desktop leave behind
 TRAIN_PARTS = ("train", "training")
 TEST_PARTS = ("test", "testing", "val", "valid", "validation", "eval", "dev")  # the first that is there is read
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as PIL's grey and the page's
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, KeyError, IndexError, TypeError, OverflowError)
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -96,12 +95,13 @@ def opaque(picture: Image.Image) -> Image.Image:
     """
     if not picture.has_transparency_data:
         return picture
-    grey = picture.mode in ("1", "L", "LA", "La")
-    pixels = np.asarray(picture.convert("RGBA")).astype(np.float32)
-    alpha = pixels[..., 3]
-    ground = 0 if (alpha * (pixels[..., :3] @ LUMA)).sum() > 127 * alpha.sum() else 255
-    over = np.rint(ground + (pixels[..., :3] - ground) * (alpha[..., None] / 255)).astype(np.uint8)
-    return Image.fromarray(over[..., 0] if grey else over)
+    colours = picture.convert("RGBA")
+    alpha, light = colours.getchannel("A"), np.asarray(colours.convert("L"), np.uint16)
+    weights = np.asarray(alpha)
+    ground = "black" if (light * weights).sum() > 127 * weights.sum() else "white"
+    sheet = Image.new("L" if picture.mode in ("1", "L", "LA", "La") else "RGB", picture.size, ground)
+    sheet.paste(colours.convert(sheet.mode), mask=alpha)
+    return sheet
 
 
 def centred_square(picture: Image.Image, size: int) -> Image.Image:
