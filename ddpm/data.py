@@ -14,25 +14,30 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from . import idx
+from .config import ModelConfig
+from .reading import DataError, centred_square, list_folder, printable, read_picture
+
 ASSETS = Path(__file__).parent / "assets"
 TORCHVISION = {"mnist": "MNIST", "fashion": "FashionMNIST", "cifar10": "CIFAR10"}
 NAMES = ("bundled", *TORCHVISION, "folder:PATH")
 DOWNLOADING = threading.Lock()  # two that write one file spoil it
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
-
-
-class DataError(ValueError):
-    """A data set that cannot be had; the message says what to do."""
+NEARLY_BLACK = 16  # of 255, and nothing lighter in a whole folder: 12 bits kept in 16, or masks of 0 and 1
+COUNTED = 30  # classes that one line names
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """images: (N, C, S, S) uint8.  labels: (N,) int64, 0..num_classes-1, or None where num_classes is 0."""
+    """images: (N, C, S, S) uint8.  labels: (N,) int64, 0..num_classes-1, or None where num_classes is 0.
+
+    part: which sub-folder was read of a folder that has parts, such as train/; "" for all others.
+    """
 
     name: str
     images: Tensor
     labels: Tensor | None
     class_names: tuple[str, ...] = ()
+    part: str = ""
 
     @property
     def num_classes(self) -> int:
@@ -79,28 +84,36 @@ def load_dataset(
     """A data set by its name: bundled, mnist, fashion, cifar10 or folder:PATH.
 
     bundled needs no network: 10,000 MNIST training digits that ship with this package.
-    mnist, fashion, cifar10 are read from data_dir in torchvision's layout; what is missing is downloaded if asked.
-    folder:PATH is any folder of images; if all of them lie in sub-folders, those are the classes.
-    train=False is the test split, which only mnist, fashion and cifar10 have.
+    mnist, fashion, cifar10 are read from data_dir in torchvision's layout, the first two also as people put them there
+    by hand, see `idx.find_mnist`; what is missing is downloaded if asked.
+    folder:PATH is any folder of images, see `reading.list_folder`: sub-folders are classes, train/ and test/ are parts.
+    train=False is the test part, which mnist, fashion and cifar10 have, and a folder with a test/ beside its train/.
     Raises DataError, saying what to do.
     """
     if name == "bundled":
+        if not train:
+            raise DataError("bundled has no test part; mnist, fashion and cifar10 have one")
         return _load_bundled(img_size)
     if name in TORCHVISION:
         return _load_torchvision(name, Path(data_dir), train, img_size, download)
     if name.startswith("folder:"):
-        return _load_folder(name, Path(name.removeprefix("folder:")), img_size)
+        return _load_folder(name, train, img_size)
     raise DataError(f"there is no dataset {name!r}; choose one of {', '.join(NAMES)}")
 
 
 def _load_bundled(img_size: int) -> Dataset:
     with np.load(ASSETS / "digits.npz") as arrays:
         images, labels = arrays["images"], arrays["labels"]
-    digits = tuple(str(d) for d in range(10))
-    return Dataset("bundled", resize(images, img_size), torch.from_numpy(labels.astype(np.int64)), digits)
+    labels = torch.from_numpy(labels.astype(np.int64))
+    return Dataset("bundled", resize(images, img_size), labels, idx.CLASSES["mnist"])
 
 
 def _load_torchvision(name: str, data_dir: Path, train: bool, img_size: int, download: bool) -> Dataset:
+    by_hand = name in idx.NAMES  # may have been put into place so, under other names than torchvision's
+    if by_hand and (pair := idx.find_mnist(name, data_dir, train)):
+        images, labels = pair
+        return Dataset(name, resize(images, img_size), torch.from_numpy(labels.astype(np.int64)), idx.CLASSES[name])
+
     from torchvision import datasets  # half a second that only those who need it should pay
 
     def read() -> Any:
@@ -116,12 +129,14 @@ def _load_torchvision(name: str, data_dir: Path, train: bool, img_size: int, dow
                     raise
                 raw = read()
     except unusable as error:
+        lacking = idx.missing(name, data_dir) if by_hand else ""
         raise DataError(
-            f"{name} is not in {data_dir} and could not be downloaded ({error}). Check the network and try again, "
+            f"{name} is not in {data_dir}{lacking and f' ({lacking})'} and could not be downloaded "
+            f"({' '.join(str(error).split())}). Check the network and try again, "
             f"point --data-dir at a folder that holds it, or use --dataset bundled, which needs neither."
         ) from error
     images = np.asarray(raw.data)
-    class_names = tuple(str(c) for c in range(10)) if name == "mnist" else tuple(raw.classes)
+    class_names = idx.CLASSES.get(name) or tuple(raw.classes)
     return Dataset(name, resize(images, img_size), torch.as_tensor(raw.targets, dtype=torch.int64), class_names)
 
 
@@ -136,34 +151,77 @@ def remove_half_unpacked(folder: Path) -> bool:
     return bool(found)
 
 
-def _load_folder(name: str, folder: Path, img_size: int) -> Dataset:
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; give folder:PATH with the path of a folder of images")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    if not paths:
-        raise DataError(f"{folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    pictures = [_square(path, img_size) for path in paths]
+def _load_folder(name: str, train: bool, img_size: int) -> Dataset:
+    path = name.removeprefix("folder:")
+    folder = Path(path)
+    if not path.strip() or folder.absolute() == Path(folder.absolute().anchor):  # folder:$UNSET, folder:$UNSET/
+        raise DataError(f"{name!r} names no folder of images (is a variable not set?); give folder:PATH")
+    listing = list_folder(folder, train)
+    pictures = [centred_square(read_picture(path), img_size) for path in listing.paths]
     mode = "L" if all(p.mode == "L" for p in pictures) else "RGB"
     images = resize(np.stack([np.asarray(p.convert(mode)) for p in pictures]), img_size)
-    if any(p.parent == folder for p in paths):
-        return Dataset(name, images, None)
-    tops = [p.relative_to(folder).parts[0] for p in paths]
-    class_names = tuple(sorted(set(tops)))
-    return Dataset(name, images, torch.tensor([class_names.index(top) for top in tops]), class_names)
+    darkest, lightest = images.amin((0, 2, 3)), images.amax((0, 2, 3))
+    if torch.equal(darkest, lightest):
+        raise DataError(f"all pictures in {folder} are of the same single colour: there is nothing to learn from them")
+    if lightest.max() <= NEARLY_BLACK:
+        raise DataError(
+            f"the pictures in {folder} are nearly black: their lightest value is {lightest.max()} of 255; "
+            f"stretch them to the full range (such as 12 bits kept in 16: times 16) and save them anew"
+        )
+    labels = None if listing.labels is None else torch.tensor(listing.labels)
+    return Dataset(name, images, labels, listing.class_names, listing.part)
 
 
-def _square(path: Path, size: int) -> Image.Image:
-    """The centred square of a picture, resized; grey (mode L) or RGB."""
-    try:
-        with Image.open(path) as picture:
-            if picture.mode.startswith("I;16"):  # PIL would clip 16 bits to 8, not scale them
-                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-            picture = picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image ({error}); remove it or replace it") from error
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    return picture.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
+def describe(dataset: Dataset) -> str:
+    """A data set on one line: how many pictures, of what size and colours, its classes in order with their counts."""
+    n, channels, height, width = dataset.images.shape
+    colours = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
+    part = f", part {printable(dataset.part)}/" if dataset.part else ""
+    line = f"{printable(dataset.name)}{part}: {n:,} picture{'s' * (n != 1)}, {width} x {height}, {colours}"
+    if (dataset.images.amax((2, 3)) == dataset.images.amin((2, 3))).all():
+        line += ", each of a single colour"
+    if dataset.labels is None:
+        return f"{line}, no classes"
+    counts = dataset.labels.bincount(minlength=dataset.num_classes).tolist()
+    named = [f"{printable(name)} ({count})" for name, count in zip(dataset.class_names, counts, strict=True)]
+    more = f", and {len(named) - COUNTED} more" if len(named) > COUNTED else ""
+    return f"{line}, {len(named)} class{'es' * (len(named) != 1)}: {', '.join(named[:COUNTED])}{more}"
+
+
+def check_pictures(images: Tensor, labels: Tensor | None = None, model: Any = None) -> None:
+    """Refuse what a training would trip over far from here, or, worse, would not trip over.
+
+    images: (N, C, H, W) uint8.  labels: (N,) int64, -1 for a picture without one.  model: of its `config`, if it has
+    one, in_ch, img_size and num_classes are asked.  Raises TypeError, ValueError or, of no pictures, DataError.
+    """
+    wanted = "pictures are a torch tensor (N, C, H, W) of uint8, 0..255"
+    if not isinstance(images, Tensor):
+        raise TypeError(f"{wanted}, not {type(images).__name__}")
+    if images.dtype != torch.uint8:
+        raise TypeError(f"{wanted}, not {images.dtype}; to_uint8 makes them from floats in [-1, 1]")
+    if images.ndim != 4:
+        raise ValueError(f"{wanted}, not of shape {tuple(images.shape)}")
+    if len(images) == 0:
+        raise DataError("the data set is empty")
+    config, num_classes = getattr(model, "config", None), 0
+    if isinstance(config, ModelConfig):  # not a network of somebody else's
+        asked, num_classes = (config.in_ch, config.img_size, config.img_size), config.num_classes
+        if images.shape[1:] != asked:
+            raise ValueError(f"the model is made for pictures of (C, H, W) = {asked}, not {tuple(images.shape[1:])}")
+    if labels is not None:
+        _check_labels(labels, len(images), num_classes)
+
+
+def _check_labels(labels: Tensor, n: int, num_classes: int) -> None:
+    wanted = f"labels are a torch tensor (N,) of int64, here N = {n}"
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"{wanted}, not {type(labels).__name__}")
+    if labels.dtype != torch.int64 or labels.shape != (n,):
+        raise ValueError(f"{wanted}, not {tuple(labels.shape)} of {labels.dtype}")
+    low, high = (int(v) for v in labels.aminmax())
+    if low < -1 or (num_classes and high >= num_classes):
+        known = f"0..{num_classes - 1}" if num_classes else "0 or more"
+        raise ValueError(f"labels are {known}, or -1 for a picture without one; these are {low}..{high}")
 
 
 class Loader:
@@ -174,8 +232,7 @@ class Loader:
     """
 
     def __init__(self, images: Tensor, labels: Tensor | None = None, batch_size: int = 128, seed: int = 0):
-        if len(images) == 0:
-            raise DataError("the data set is empty")
+        check_pictures(images, labels)
         self.images, self.labels, self.seed = images, labels, seed
         self.batch_size = min(batch_size, len(images))
         self.epoch, self.order = -1, torch.empty(0)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from . import diffusion
 from .config import Config, ModelConfig, TrainConfig
-from .data import Loader, load_dataset
+from .data import Loader, check_pictures, load_dataset
 from .device import autocast, pick_device, resolve_precision
 from .diffusion import seeded
 from .ema import EMA
@@ -177,6 +177,7 @@ def fit(
     ema: the average to update, if the caller wants to keep it.  loss: see `train_step`.
     Raises TrainingDiverged if the loss is no longer finite, or far above that of an untrained network.
     """
+    check_pictures(images, labels, model)
     config = config or TrainConfig()
     device = next(model.parameters()).device
     model.train().to(memory_format=torch.channels_last)

@@ -78,6 +78,7 @@ class UNet(nn.Module):
 
     x: (B, in_ch, img_size, img_size) in float32.  t: (B,) int64, 0..T-1.  y: (B,) int64 labels, -1 (the null label)
     where there is none; None means no label anywhere.  Returns a float32 tensor like x, meaning `prediction`.
+    Raises ValueError for labels that are neither -1 nor one of 0..num_classes-1.
     """
 
     def __init__(
@@ -126,10 +127,19 @@ class UNet(nn.Module):
             nn.init.zeros_(self.out_conv.weight)
             nn.init.zeros_(self.out_conv.bias)
 
+    def checked(self, y: Tensor) -> Tensor:
+        """Labels as they are.  Raises ValueError out of range, where num_classes would be "no label" in silence."""
+        if y.ndim != 1 or y.is_floating_point():
+            raise ValueError(f"y: (B,) int64, not {tuple(y.shape)} of {y.dtype}")
+        if ((y < -1) | (y >= self.num_classes)).any():
+            low, high = (v.item() for v in y.aminmax())
+            raise ValueError(f"y: labels 0..{self.num_classes - 1}, or -1 for none; these are {low}..{high}")
+        return y
+
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         t_emb = self.t_embed(t)  # (B, 4*t_dim)
         if self.y_embed is not None:
-            y = torch.full_like(t, -1) if y is None else y
+            y = torch.full_like(t, -1) if y is None else self.checked(y)
             t_emb = t_emb + self.y_embed(torch.where(y < 0, self.num_classes, y))
 
         h = self.in_conv(F.pixel_unshuffle(x, self.patch_size))  # (B, base, 32, 32) for the tutorial's sizes

@@ -203,7 +203,7 @@ BAD_TRAIN = [
     (("--out", "x", "--preset", "slow"), "--preset"),
     (("--out", "x", "--dataset", "mnist2"), "bundled, mnist"),
     (("--out", "x", "--dataset", "folder:nowhere"), "not a folder"),
-    (("--out", "x", "--dataset", "folder:"), "holds no images"),
+    (("--out", "x", "--dataset", "folder:"), "names no folder of images"),
     (("--out", "x", "--dataset", "folder:broken"), "broken.png cannot be read"),
     (("--out", "x", "--steps", "0"), "--steps"),
     (("--out", "x", "--epochs", "-1"), "--epochs"),

@@ -15,7 +15,7 @@ from PIL import Image
 
 import ddpm.data
 from ddpm import DataError, Loader, from_uint8, get_loader, load_dataset, to_uint8
-from ddpm.data import ASSETS, grid, resize
+from ddpm.data import ASSETS, describe, grid, resize
 
 # ---------------------------------------------------------------- scale
 
@@ -126,7 +126,6 @@ def test_mnist_is_unpacked_from_what_was_downloaded(tmp_path, no_network, monkey
             resources.append((packed.name, hashlib.md5(packed.read_bytes()).hexdigest()))
     monkeypatch.setattr(datasets.MNIST, "resources", resources)
     assert torch.equal(load_dataset("mnist", tmp_path).images, resize(digits(6, 1)[0], 32))
-    assert (raw / "train-images-idx3-ubyte").is_file()
 
 
 def test_cifar10_from_disk(tmp_path, no_network, monkeypatch):
@@ -235,6 +234,38 @@ def test_without_labels_and_with_few_pictures(numbered):
     assert y is None and len(x0) == 3 and len(loader) == 1
     with pytest.raises(DataError, match="empty"):
         Loader(images[:0])
+
+
+def test_a_loader_takes_uint8_pictures_and_int64_labels(numbered):
+    images, labels = numbered
+    for wrong in (images / 255, from_uint8(images), images > 9, images.numpy()):
+        with pytest.raises(TypeError, match=r"\(N, C, H, W\) of uint8"):
+            Loader(wrong)
+    for wrong in (labels[:, None], labels.float(), labels[:-1], torch.nn.functional.one_hot(labels)):
+        with pytest.raises(ValueError, match=r"\(N,\) of int64"):
+            Loader(images, wrong)
+
+
+# ---------------------------------------------------------------- one line
+
+
+def test_a_data_set_on_one_line(numbered):
+    images, labels = numbered
+    few = ddpm.data.Dataset("folder:x\ny", images, labels % 2, ("cat", "a\ud800b", "none"), "train")
+    line = "folder:x?y, part train/: 23 pictures, 2 x 2, grey, each of a single colour"
+    assert describe(few) == f"{line}, 3 classes: cat (12), a?b (11), none (0)"
+    many = ddpm.data.Dataset("x", images.repeat(1, 3, 1, 2), labels, tuple(str(i) for i in range(1000)))
+    line = "x: 23 pictures, 4 x 2, colour, each of a single colour, 1000 classes: 0 (1), 1 (1), "  # width x height
+    assert describe(many).startswith(line) and describe(many).endswith(", 29 (0), and 970 more")
+    alone = torch.arange(4, dtype=torch.uint8).reshape(1, 1, 2, 2)
+    assert describe(ddpm.data.Dataset("x", alone, None)) == "x: 1 picture, 2 x 2, grey, no classes"
+
+
+def test_the_bundled_digits_on_one_line():
+    counts = ", ".join(f"{digit} (1000)" for digit in range(10))
+    assert describe(load_dataset("bundled")) == f"bundled: 10,000 pictures, 32 x 32, grey, 10 classes: {counts}"
+    with pytest.raises(DataError, match="bundled has no test part"):
+        load_dataset("bundled", train=False)
 
 
 def test_get_loader_is_the_tutorials(monkeypatch, numbered):

@@ -115,7 +115,11 @@ def test_killed_while_unpacking_it_is_unpacked_again(tmp_path, mirror, from_mirr
     for kind in ("images-idx3", "labels-idx1"):
         half = tmp_path / "MNIST" / "raw" / f"{prefix}-{kind}-ubyte"
         half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
-        with pytest.raises(DataError):
+        assert (
+            load_dataset("mnist", tmp_path, train=train, download=False).images == whole
+        ).all()  # its archive is there
+        half.with_suffix(".gz").write_bytes(b"cut")
+        with pytest.raises(DataError, match=rf"{half.name} \(there, but damaged: remove it\)"):
             load_dataset("mnist", tmp_path, train=train, download=False)
         assert (load_dataset("mnist", tmp_path, train=train).images == whole).all()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import itertools
 import subprocess
@@ -11,7 +12,19 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ddpm import EMA, Loader, ModelConfig, TrainConfig, TrainingDiverged, fit, make_schedule, train_step
+from ddpm import (
+    EMA,
+    DataError,
+    Loader,
+    ModelConfig,
+    TrainConfig,
+    TrainingDiverged,
+    fit,
+    from_uint8,
+    make_schedule,
+    train_step,
+)
+from ddpm.data import check_pictures
 from ddpm.diffusion import seeded
 from ddpm.train import build_model, lr_factor
 
@@ -77,6 +90,60 @@ def test_the_speed_forgets_an_old_slow_step(tiny_model, tiny_images, sched, monk
     monkeypatch.setattr(MODULE, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     speeds = [s.images_per_second for s in fit(tiny_model, tiny_images, sched=sched, config=CONFIG, steps=3)]
     assert speeds == pytest.approx([1, 1.7, 2.33])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (lambda x: x / 255, TypeError, r"\(N, C, H, W\) of uint8, 0\.\.255, not torch\.float32"),
+        (from_uint8, TypeError, "not torch.float32; to_uint8 makes them"),
+        (lambda x: x > 127, TypeError, "not torch.bool"),
+        (lambda x: x.numpy(), TypeError, "not ndarray"),
+        (lambda x: x[:, 0], ValueError, r"not of shape \(20, 8, 8\)"),
+        (lambda x: x.permute(0, 2, 3, 1), ValueError, r"\(1, 8, 8\), not \(8, 8, 1\)"),
+        (lambda x: x.expand(-1, 3, -1, -1), ValueError, r"\(1, 8, 8\), not \(3, 8, 8\)"),
+        (lambda x: x.repeat(1, 1, 2, 2), ValueError, r"\(1, 8, 8\), not \(1, 16, 16\)"),
+        (lambda x: x[:0], DataError, "empty"),
+    ],
+)
+def test_pictures_that_are_not_what_fit_takes(tiny_model, tiny_images, sched, change, error, words):
+    kept = {k: v.clone() for k, v in tiny_model.state_dict().items()}
+    with pytest.raises(error, match=words):
+        next(fit(tiny_model.eval(), change(tiny_images), sched=sched, config=CONFIG, steps=1))
+    assert same(tiny_model.state_dict(), kept) and not tiny_model.training
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "words"),
+    [
+        (LABELS[:, None], ValueError, r"\(N,\) of int64, here N = 20, not \(20, 1\) of torch\.int64"),
+        (torch.eye(20, 10, dtype=torch.int64), ValueError, r"\(N,\) of int64, here N = 20, not \(20, 10\)"),
+        (LABELS.float(), ValueError, r"not \(20,\) of torch\.float32"),
+        (LABELS.byte(), ValueError, r"not \(20,\) of torch\.uint8"),  # whose -1 would be 255
+        (LABELS[:19], ValueError, r"N = 20, not \(19,\)"),
+        (LABELS.tolist(), TypeError, "not list"),
+        (LABELS + 1, ValueError, r"labels are 0\.\.9, or -1 for a picture without one; these are 1\.\.10"),
+        (LABELS - 2, ValueError, r"these are -2\.\.7"),
+    ],
+)
+def test_labels_that_are_not_what_fit_takes(tiny_classes_model, tiny_images, sched, labels, error, words):
+    with pytest.raises(error, match=words):
+        next(fit(tiny_classes_model, tiny_images, labels, sched=sched, config=CONFIG, steps=1))
+
+
+def test_a_picture_without_a_label_is_trained_on_as_one_whose_label_was_dropped(tiny_images, sched):
+    config = dataclasses.replace(CONFIG, label_dropout=0)
+    unlabelled, none = (
+        next(fit(build_model(MODEL, 1), tiny_images, labels, sched=sched, config=config, steps=1)).loss
+        for labels in (torch.full((20,), -1), None)
+    )
+    assert unlabelled == none
+
+
+def test_a_network_of_somebody_elses_is_not_asked_for_its_sizes(tiny_images):
+    check_pictures(tiny_images, LABELS + 100, torch.nn.Conv2d(1, 1, 3))
+    with pytest.raises(ValueError, match="labels are 0 or more"):
+        check_pictures(tiny_images, LABELS - 2)
 
 
 def test_a_budget_in_steps(tiny_model, tiny_images, sched):

@@ -186,11 +186,28 @@ def test_no_label_is_the_null_label_which_is_the_row_after_the_last_class():
     t = torch.tensor([0, 1, 500, 999])
     none = model(x, t)
     assert torch.equal(none, model(x, t, torch.full((4,), -1)))
-    torch.testing.assert_close(none, model(x, t, torch.full((4,), 3)))
+    with torch.no_grad():
+        model.y_embed.weight[3] += 1
+    assert not torch.allclose(none, model(x, t), atol=1e-3)
+    none = model(x, t)
     for y in range(3):
         assert not torch.allclose(none, model(x, t, torch.full((4,), y)), atol=1e-3)
     mixed = model(x, t, torch.tensor([-1, 2, -1, 0]))
     torch.testing.assert_close(mixed[[0, 2]], none[[0, 2]])
+
+
+@pytest.mark.parametrize("y", [[0, 3], [-2, 1], [0, 26]])
+def test_a_label_out_of_range_is_an_error_and_not_no_label(y):
+    model = UNet(base=8, t_dim=8, mults=(1, 2), num_classes=3, img_size=4)
+    with pytest.raises(ValueError, match=rf"labels 0\.\.2, or -1 for none; these are {min(y)}\.\.{max(y)}"):
+        model(torch.zeros(2, 1, 4, 4), torch.tensor([0, 1]), torch.tensor(y))
+
+
+@pytest.mark.parametrize("y", [torch.zeros(2, 1, dtype=torch.int64), torch.eye(2, 3), torch.zeros(2)])
+def test_labels_of_another_kind_are_an_error(y):
+    model = UNet(base=8, t_dim=8, mults=(1, 2), num_classes=3, img_size=4)
+    with pytest.raises(ValueError, match=r"\(B,\) int64"):
+        model(torch.zeros(2, 1, 4, 4), torch.tensor([0, 1]), y)
 
 
 def test_the_label_is_added_to_the_time_embedding():
