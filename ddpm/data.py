@@ -205,3 +205,16 @@ def get_loader(
     """The tutorial's loader: MNIST at 32x32 in [-1, 1], shuffled, the last incomplete batch dropped.  See `Loader`."""
     data = load_dataset(dataset, data_dir, train)
     return Loader(data.images, data.labels, batch_size, seed)
+
+
+def describe(dataset: Dataset) -> str:
+    """A data set in one line: how many pictures, their size, channels, and the classes with how many each has."""
+    n, channels, height, width = dataset.images.shape
+    kind = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
+    said = f"{dataset.name}: {n:,} pictures, {height}x{width}, {kind}"
+    if dataset.labels is None:
+        return f"{said}, no classes"
+    counts = torch.bincount(dataset.labels, minlength=dataset.num_classes).tolist()
+    each = [f"{name} ({count:,})" for name, count in zip(dataset.class_names, counts, strict=True)]
+    more = [f"and {len(each) - 12} more"] if len(each) > 12 else []
+    return f"{said}, {len(each)} classes: {', '.join([*each[:12], *more])}"
