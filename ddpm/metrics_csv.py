@@ -32,7 +32,7 @@ def read(path: Path) -> list[dict[str, str]]:
     text = raw.decode("utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
     between = max(",;\t", key=text.partition("\n")[0].count)
     try:
-        header, *lines = csv.reader(io.StringIO(text, newline=""), delimiter=between)
+        header, *lines = [*csv.reader(io.StringIO(text, newline=""), delimiter=between)] or [[]]
     except csv.Error as error:
         raise ValueError(str(error)) from error
     missing = [name for name in COLUMNS if name not in header]

@@ -85,7 +85,7 @@ def check_unchanged(name: str, before: dict[str, Any], now: dict[str, Any]) -> N
     """Raise ValueError, with what has changed, unless a data set holds what it did.  before, now: see `contents`."""
     new = dict(now["classes"])
     old = new if before["classes"] is None else dict(before["classes"])
-    found = [f"the class {label} is new, with {count} pictures" for label, count in new.items() if label not in old]
+    found = [f"the class {label} is new (pictures: {count})" for label, count in new.items() if label not in old]
     found += [f"the class {label} is gone" for label in old if label not in new]
     for label, count in old.items():
         if label in new and count not in (None, new[label]):

@@ -139,13 +139,13 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_data_is_read(trai
 
 
 CHANGES = {
-    "a class": (lambda f: put(f, "third/1.png"), "the class third is new, with 1 pictures"),
+    "a class": (lambda f: put(f, "third/1.png"), "the class third is new (pictures: 1)"),
     "a class less": (lambda f: shutil.rmtree(f / "odd"), "the class odd is gone"),
     "colour": (lambda f: put(f, "odd/01.png", colour=True), "1 channels and have 3"),
     "a picture": (lambda f: put(f, "odd/99.png"), "the class odd had 10 pictures and has 11"),
     "a name": (
         lambda f: (f / "odd").rename(f / "strange"),
-        "strange is new, with 10 pictures; the class odd is",
+        "strange is new (pictures: 10); the class odd is",
     ),
 }
 
