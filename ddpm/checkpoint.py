@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import safetensors.torch
 import torch
 import torch.nn as nn
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from .config import Config, from_dict, to_dict
@@ -50,6 +50,39 @@ class Checkpoint(NamedTuple):
     sched: Schedule
     config: Config
     info: dict[str, Any]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What its classes are called, in the order of their labels: as its maker says, or else 0, 1, 2, ..."""
+        n, names = self.config.model.num_classes, self.info.get("class_names")
+        told = isinstance(names, list) and len(names) == n and all(isinstance(name, str) for name in names)
+        return tuple(names) if told else tuple(map(str, range(n)))
+
+
+def readable(value: Any) -> Any:
+    r"""JSON with text that every reader can decode: a byte of a path that is not UTF-8 is spelled out, as \udcff."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {readable(name): readable(each) for name, each in value.items()}
+    return [readable(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def check_writable(path: Path, option: str = "") -> None:
+    """Raise ValueError, with one sentence, if `write_atomic` could not write this file: to be asked before the work.
+
+    It tries what write_atomic will do, and leaves nothing.  option: what the sentence begins with.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{option}{path} is not a file")
+    if not path.parent.is_dir():
+        raise ValueError(f"{option}there is no folder {path.parent}")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    except OSError as error:
+        raise ValueError(f"{option}{path} cannot be written ({error.strerror})") from error
+    os.close(handle)
+    os.unlink(temporary)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -119,7 +152,8 @@ def remove_unfinished(folder: Path, *names: str) -> None:
 def save_checkpoint(
     folder: str | Path, model: nn.Module, config: Config, info: dict[str, Any] | None = None, card: str | None = None
 ) -> None:
-    """Write a checkpoint folder.  model: the averaged weights; stored as float16.  info: anything JSON, kept as it is.
+    """Write a checkpoint folder.  model: the averaged weights; stored as float16.  info: anything JSON, kept as it is
+    but for text that is none (see `readable`).
 
     card: the text of README.md.  Raises OSError where the folder cannot be written; what it held before is then intact.
     """
@@ -128,10 +162,10 @@ def save_checkpoint(
     half = {name: value.detach().cpu().half().contiguous() for name, value in model.state_dict().items()}
     weights = safetensors.torch.save(half)
     described = {"version": VERSION, "weights_sha256": hashlib.sha256(weights).hexdigest()} | to_dict(config)
-    text = json.dumps(described | {"info": info or {}}, indent=2) + "\n"
+    text = json.dumps(readable(described | {"info": info or {}}), indent=2) + "\n"
     files = {folder / WEIGHTS: weights, folder / CONFIG: text.encode()}
     with alone_in(folder):
-        write_together(files if card is None else {folder / CARD: card.encode()} | files)
+        write_together(files if card is None else {folder / CARD: readable(card).encode()} | files)
 
 
 def save_info(folder: str | Path, info: dict[str, Any], card: str) -> None:
@@ -141,8 +175,18 @@ def save_info(folder: str | Path, info: dict[str, Any], card: str) -> None:
         raise CheckpointError(f"{folder} is not a checkpoint folder")
     with alone_in(folder):
         described = _read_config(folder / CONFIG) | {"info": info}
-        files = {CARD: card, CONFIG: json.dumps(described, indent=2) + "\n"}
+        files = {CARD: readable(card), CONFIG: json.dumps(readable(described), indent=2) + "\n"}
         write_together({folder / name: text.encode() for name, text in files.items()})
+
+
+def read_info(folder: str | Path) -> dict[str, Any]:
+    """What the maker of a checkpoint folder wrote about it.  Raises CheckpointError if it is no such folder."""
+    return _info(_read_config(Path(folder) / CONFIG))
+
+
+def _info(described: dict[str, Any]) -> dict[str, Any]:
+    info = described.get("info")
+    return info if isinstance(info, dict) else {}
 
 
 def load_checkpoint(path_or_hub_id: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
@@ -167,8 +211,7 @@ def load_checkpoint(path_or_hub_id: str | Path, device: torch.device | str = "cp
     model = UNet(**vars(config.model))
     model.load_state_dict({name: value.float() for name, value in tensors.items()})
     sched = build_schedule(config.schedule, device)
-    info = data.get("info", {})
-    return Checkpoint(model.to(device).eval(), sched, config, info if isinstance(info, dict) else {})
+    return Checkpoint(model.to(device).eval(), sched, config, _info(data))
 
 
 def _download(hub_id: str) -> Path:
@@ -241,8 +284,8 @@ def load_training(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
     if not path.is_file():
         raise CheckpointError(f"there is nothing to resume in {path.parent}: it has no {path.name}")
     try:
-        with safe_open(path, framework="pt") as file:
-            numbers = json.loads(file.metadata()["numbers"])
-            return {name: file.get_tensor(name) for name in file.keys()}, numbers  # noqa: SIM118 (not a dict)
+        raw = path.read_bytes()  # safe_open takes no path that is not UTF-8
+        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+        return safetensors.torch.load(raw), json.loads(header["__metadata__"]["numbers"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({error})") from error

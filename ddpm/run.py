@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import io
+import itertools
 import os
 import signal
 import sys
@@ -14,13 +14,14 @@ import torch
 import torch.nn as nn
 from tqdm import tqdm
 
-from . import card, data
+from . import card, data, metrics_csv
 from .checkpoint import TRAINING, remove_unfinished, save_checkpoint, save_training, write_atomic
 from .config import Config, to_dict
 from .data import Dataset
 from .device import pick_device, resolve_precision
 from .ema import EMA
 from .evaluate import held_out_loss
+from .run_folder import CURVE, METRICS, PICTURES
 from .schedule import build_schedule
 from .train import Snapshot, TrainState, build_model, fit
 
@@ -29,8 +30,6 @@ HELD_OUT_EVERY = 500  # steps
 HELD_OUT_IMAGES = 2000
 SAVE_EVERY = 120.0  # seconds of training
 LITERAL = "literal_ema."  # names of its tensors in the file that --resume reads
-METRICS, CURVE = "metrics.csv", "loss.svg"
-COLUMNS = ("step", "images", "seconds", "lr", "loss", "loss_smooth", "held_out_loss")
 
 
 class Interrupt:
@@ -61,6 +60,7 @@ class Run:
         self.device = pick_device()
         self.sched = build_schedule(config.schedule, self.device)
         self.rows: list[dict[str, Any]] = []
+        self.outdated: list[str] = []  # files of the model that this run replaces
         self.literal: EMA | None = None  # the average without a warm-up, where the card is to show both
 
     def train(self, snapshot: Snapshot | None) -> None:
@@ -74,10 +74,11 @@ class Run:
         done = snapshot.numbers["step" if steps else "seconds"] if snapshot else 0
         if done >= (steps or seconds):
             raise ValueError("this run has spent its budget: give a larger --steps, --epochs or --minutes")
-        names = TRAINING, METRICS, CURVE, card.SAMPLES, card.LITERAL_EMA
-        remove_unfinished(self.out, *names)  # of a run that was killed
+        remove_unfinished(self.out, TRAINING, METRICS, CURVE, *PICTURES)  # of a run that was killed
         if snapshot:
             self.read_rows(snapshot.numbers["step"])
+        self.outdated = [] if snapshot else [*PICTURES]
+        print(data.describe(self.dataset), file=sys.stderr)
 
         if self.run.get("literal_ema"):
             self.literal = EMA(model, self.config.train.ema_decay)
@@ -135,11 +136,19 @@ class Run:
         return Snapshot({k: v for k, v in snapshot.tensors.items() if k not in mine}, snapshot.numbers)
 
     def read_rows(self, step: int) -> None:
-        """The rows of an earlier part of this run, up to the step that was saved."""
+        """The rows of an earlier part of this run, up to the step that was saved.
+
+        What cannot be read any more is kept under another name.
+        """
         path = self.out / METRICS
-        if path.is_file():
-            with path.open(newline="") as file:
-                self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+        if not path.is_file():
+            return
+        try:
+            self.rows = [row for row in metrics_csv.read(path) if int(row["step"]) <= step]
+        except ValueError as error:
+            aside = (path.with_name(f"metrics-kept-{k}.csv") for k in itertools.count(1))
+            kept = path.rename(next(each for each in aside if not each.exists()))
+            print(f"{path} cannot be read ({error}): kept as {kept.name}, and the curve begins anew", file=sys.stderr)
 
     def log(self, state: TrainState) -> None:
         row = {"step": state.step, "images": state.images_seen, "seconds": f"{state.seconds:.1f}"}
@@ -163,6 +172,8 @@ class Run:
         described = self.run | {"numbers": snapshot.numbers, "config": to_dict(self.config)}
         literal = {LITERAL + k: v.cpu().contiguous() for k, v in self.literal.shadow.items()} if self.literal else {}
         save_training(self.out, snapshot.tensors | literal, described)
+        while self.outdated:
+            (self.out / self.outdated.pop()).unlink(missing_ok=True)
 
         model = state.ema_model()
         dtype = resolve_precision(self.config.train.precision, self.device)
@@ -180,9 +191,5 @@ class Run:
         text = card.model_card(self.out.name, self.config, info, pictures={p.name for p in self.out.glob("*.png")})
         save_checkpoint(self.out, model, self.config, info, text)
 
-        table = io.StringIO()
-        writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_atomic(self.out / METRICS, table.getvalue().encode())
+        write_atomic(self.out / METRICS, metrics_csv.table(self.rows).encode())
         write_atomic(self.out / CURVE, card.loss_curve(self.rows).encode())

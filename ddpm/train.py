@@ -212,6 +212,9 @@ def fit(
     def progress() -> float:
         return step / steps if steps is not None else elapsed() / seconds
 
+    def left() -> float:
+        return elapsed() * (steps / step - 1) if steps is not None else max(0.0, seconds - elapsed())
+
     while progress() < 1:
         start = time.perf_counter()
         factor = lr_factor(config, step, progress())

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["DDPM_RUNS_DIR"] = tempfile.mkdtemp(prefix="ddpm-test-runs-")  # nobody's own training runs
 
+import numpy as np
 import torch
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # plain `pytest` puts only tests/ on the path
@@ -22,7 +25,8 @@ if str(ROOT) not in sys.path:  # plain `pytest` puts only tests/ on the path
 
 from pages import TINY as PAGE_MODEL  # noqa: E402
 
-from ddpm import card, save_checkpoint  # noqa: E402
+from ddpm import card, run, save_checkpoint  # noqa: E402
+from ddpm.__main__ import main  # noqa: E402
 from ddpm.config import PRESETS, Config, ModelConfig, ScheduleConfig, TrainConfig  # noqa: E402
 from ddpm.train import build_model  # noqa: E402
 
@@ -103,3 +107,36 @@ def python():
         return subprocess.run(command, cwd=ROOT, env=env, timeout=120, **pipes, **options)
 
     return run
+
+
+@pytest.fixture
+def train(tiny_preset, monkeypatch, capsys):
+    """`python -m ddpm train`: train("--steps", 3, ...) -> code, out, err."""
+    monkeypatch.setattr(run, "LOG_EVERY", 2)
+
+    def command(*argv):
+        try:
+            code = main(["train", *map(str, argv)])
+        except SystemExit as stop:
+            code = stop.code
+        return SimpleNamespace(code=code, **dict(zip(("out", "err"), capsys.readouterr(), strict=True)))
+
+    return command
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """20 pictures in two sub-folders."""
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        path = tmp_path / "pictures" / ("even", "odd")[i % 2] / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
+    return f"folder:{tmp_path / 'pictures'}"
+
+
+@pytest.fixture
+def run_of(train, pictures, tmp_path):
+    """The folder of a run of two steps."""
+    assert train("--steps", 2, "--dataset", pictures, "--out", tmp_path / "run").code == 0
+    return tmp_path / "run"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 import struct
 from pathlib import Path
@@ -13,7 +14,7 @@ import safetensors.torch
 import torch
 
 from ddpm import CheckpointError, load_checkpoint, save_checkpoint
-from ddpm.checkpoint import CARD, CONFIG, WEIGHTS
+from ddpm.checkpoint import CARD, CONFIG, WEIGHTS, load_training, read_info, save_info, save_training
 from ddpm.config import Config, ModelConfig, ScheduleConfig
 from ddpm.train import build_model
 
@@ -94,6 +95,25 @@ def test_saving_again_replaces(folder):
 def test_the_default_network_stays_below_ten_megabytes(tmp_path):
     save_checkpoint(tmp_path, build_model(ModelConfig()), Config())
     assert (tmp_path / WEIGHTS).stat().st_size < 10_000_000
+
+
+def test_text_that_is_none_is_spelled_out(tmp_path, tiny_model):
+    """A byte of a path that is not UTF-8 arrives as half a surrogate pair, which no other reader takes."""
+    odd = os.fsdecode(b"caf\xe9")
+    info = {"class_names": [odd, "ä 🎲"], odd: (1, None, 0.5), "metrics": [{"command": odd}]}
+    save_checkpoint(tmp_path, tiny_model, CONFIG_OF, info, card=f"# {odd}, ä\n")
+    said = {"class_names": ["caf\\udce9", "ä 🎲"], "caf\\udce9": [1, None, 0.5], "metrics": [{"command": "caf\\udce9"}]}
+    assert load_checkpoint(tmp_path).info == said
+    save_info(tmp_path, info, f"# {odd}, ä\n")
+    assert load_checkpoint(tmp_path).info == read_info(tmp_path) == said
+    assert (tmp_path / CARD).read_text(encoding="utf-8") == "# caf\\udce9, ä\n"
+
+
+def test_a_training_state_in_a_folder_whose_name_is_no_text(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    save_training(folder, {"w": torch.arange(3.0)}, {"dataset": f"folder:{folder}"})
+    tensors, numbers = load_training(folder)
+    assert torch.equal(tensors["w"], torch.arange(3.0)) and numbers == {"dataset": f"folder:{folder}"}
 
 
 # ---------------------------------------------------------------- the description

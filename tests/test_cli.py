@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import struct
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,11 +12,23 @@ import pytest
 import torch
 from PIL import Image
 
-from ddpm import Guided, ModelConfig, __main__, evaluate, load_checkpoint, reverse_process, save_checkpoint
+from ddpm import (
+    Guided,
+    ModelConfig,
+    __main__,
+    bench,
+    evaluate,
+    load_checkpoint,
+    picture_file,
+    reverse_process,
+    save_checkpoint,
+)
 from ddpm.__main__ import main
 from ddpm.config import Config, ScheduleConfig
 from ddpm.data import grid, to_uint8
 from ddpm.train import build_model
+
+NAMES = {"months": [str(month) for month in range(1, 13)], "clothes": ["T-shirt/top", "none", "Träger"]}
 
 
 @pytest.fixture
@@ -36,9 +51,13 @@ def models(tmp_path_factory):
         "classes": {"num_classes": 10, "prediction": "v"},
         "plain": {},
         "colour": {"in_ch": 3, "num_classes": 3},
+        "months": {"num_classes": 12},
+        "clothes": {"num_classes": 3},
+        "two channels": {"in_ch": 2},
     }.items():
         config = Config(ModelConfig(base=8, t_dim=8, mults=(1, 2), img_size=8, **options), ScheduleConfig(T=20))
-        save_checkpoint(folder / name, build_model(config.model, seed=2), config)
+        info = {"class_names": NAMES[name]} if name in NAMES else {}
+        save_checkpoint(folder / name, build_model(config.model, seed=2), config, info)
     return folder
 
 
@@ -79,6 +98,35 @@ def test_one_digit(sample, models):
     images, labels = sample("--n", 3, "--digit", 7)
     assert labels.tolist() == [7, 7, 7]
     close(images, drawn(models, y=torch.full((3,), 7)))
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "label"),
+    [
+        ("classes", ("--class", "7"), 7),
+        ("months", ("--class", "2"), 1),
+        ("months", ("--digit", "2"), 1),
+        ("months", ("--digit", "12"), 11),
+        ("clothes", ("--class", "T-shirt/top"), 0),
+        ("clothes", ("--class", "none"), 1),
+        ("clothes", ("--class", "Träger"), 2),
+    ],
+)
+def test_a_class_by_its_name(sample, models, model, options, label):
+    images, labels = sample("--n", 2, *options, model=model)
+    assert labels.tolist() == [label, label]
+    close(images, drawn(models, model, n=2, y=torch.full((2,), label)))
+
+
+@pytest.mark.parametrize("info", [{"class_names": ["a"]}, {"class_names": [1] * 10}, {"class_names": "0123456789"}, []])
+def test_names_that_make_no_sense_are_numbers(models, info):
+    assert load_checkpoint(models / "classes")._replace(info=dict(info)).class_names == tuple("0123456789")
+
+
+def test_without_a_label_none_is_written(sample, models):
+    _, labels = sample("--n", 3, "--guidance", 0)
+    assert labels.tolist() == [-1, -1, -1]
+    assert sample("--n", 3, "--guidance", 0, "--guide-between", 0, 0.5)[1].tolist() == [0, 1, 2]
 
 
 def test_without_classes_the_label_is_minus_one(sample, models):
@@ -149,10 +197,42 @@ def test_the_denoising_as_an_animation(cli, models, tmp_path, monkeypatch):
             animation.seek(k)
             expected = np.asarray(grid(to_uint8(moments[k].x_t), 4)).astype(int)
             np.testing.assert_allclose(np.asarray(animation.convert("L")), expected, atol=1)
-    monkeypatch.setattr(__main__, "GIF_FRAMES", 5)
+    monkeypatch.setattr(picture_file, "GIF_FRAMES", 5)
     assert cli("sample", "--checkpoint", models / "classes", "--out", gif, *out).code == 0
     with Image.open(gif) as animation:
         assert animation.n_frames == 5
+
+
+def test_the_ending_may_be_in_capitals(cli, models, tmp_path):
+    for name, kind in (("X.PNG", "PNG"), ("x.Gif", "GIF")):
+        out = tmp_path / name
+        assert cli("sample", "--checkpoint", models / "classes", "--out", out, "--steps", 4, "--n", 3).code == 0
+        with Image.open(out) as picture:
+            assert picture.format == kind and getattr(picture, "n_frames", 1) == (5 if kind == "GIF" else 1)
+    out = tmp_path / "x.NPZ"
+    assert cli("sample", "--checkpoint", models / "classes", "--out", out, "--steps", 4, "--n", 3).code == 0
+    with np.load(out) as arrays:
+        assert len(arrays["images"]) == 3
+
+
+@pytest.mark.parametrize("size", [8, 32, 256])
+def test_as_many_as_a_gif_can_hold_and_one_more(tmp_path, size):
+    """The bound is that of the format: a picture one row higher is one that PIL cannot write."""
+    out = tmp_path / "x.gif"
+    with pytest.raises(ValueError, match=r"at most 65535 pixels, which is (\d+) of") as error:
+        picture_file.check_fits(out, 100_000, 1, size)
+    most = int(str(error.value).split("which is ")[1].split()[0])
+    picture_file.check_fits(out, most, 1, size)
+    picture_file.check_fits(tmp_path / "x.PNG", 100_000, 1, size)
+    with pytest.raises(ValueError):
+        picture_file.check_fits(out, most + 1, 1, size)
+    if size == 8:
+        frames = [torch.zeros(most, 1, size, size)]
+        picture_file.write_images(out, frames, None)
+        with Image.open(out) as picture:
+            assert picture.height <= 65_535 < picture.height + size + 2
+        with pytest.raises(struct.error):
+            picture_file.write_images(out, [torch.zeros(most + 1, 1, size, size)], None)
 
 
 # ---------------------------------------------------------------- help and bad input
@@ -186,7 +266,25 @@ BAD_SAMPLE = [
     (("--n", "100001"), "--n"),
     (("--seed", "-1"), "--seed"),
     (("--seed", "9223372036854775808"), "--seed"),
+    (("--out", "x.gif", "--n", "66000"), "65535 pixels"),
+    (("--out", "x" * 250 + ".png"), "too long"),
+    (("--out", "/proc/x.png"), "/proc"),
     (("--digit", "10"), "classes 0 to 9"),
+    (("--class", "ten"), "--class ten: this model knows the classes 0 to 9"),
+    (("--class", ""), "classes 0 to 9"),
+    (("--class", "1", "--digit", "1"), "not allowed with"),
+    (("--class", "1", "--guidance", "0"), "without a label"),
+    (("--checkpoint", "MODELS/clothes", "--digit", "1"), "T-shirt/top, none, Träger; choose one with --class"),
+    (("--checkpoint", "MODELS/months", "--digit", "0"), "the classes 1, 2, 3"),
+    (("--checkpoint", "MODELS/plain", "--class", "1"), "no classes"),
+    (("--checkpoint", "MODELS/plain", "--guidance", "2"), "no classes to guide to"),
+    (("--checkpoint", "MODELS/two channels"), "2 channels, which only .npz"),
+    (("--sampler", "heun", "--eta", "0.5"), "--eta 0.5: of ddim alone"),
+    (("--sampler", "ddpm", "--eta", "1"), "--eta 1.0: of ddim alone"),
+    (("--variance", "large"), "of ddpm alone"),
+    (("--guidance", "2", "--guide-between", "0.6", "0.3"), "lower share of T first"),
+    (("--guide-between", "0.3", "0.6"), "says where --guidance counts"),
+    (("--guide-between", "0.3", "1.6"), "--guide-between"),
     (("--digit", "-1"), "--digit"),
     (("--digit", "three"), "--digit"),
     (("--guidance", "-1"), "--guidance"),
@@ -205,6 +303,11 @@ BAD_TRAIN = [
     (("--out", "x", "--dataset", "folder:nowhere"), "not a folder"),
     (("--out", "x", "--dataset", "folder:"), "names no folder of images"),
     (("--out", "x", "--dataset", "folder:broken"), "broken.png cannot be read"),
+    (("--out", "file/x"), "no folder file"),
+    (("--out", "/proc/x"), "/proc"),
+    (("--out", "x", "--dataset", "mnist", "--data-dir", "no/such"), "--data-dir: no/such is not a folder"),
+    (("--out", "x", "--dataset", "mnist", "--data-dir", "file"), "--data-dir: file is not a folder"),
+    (("--out", "x", "--resume", "--overwrite"), "not allowed with"),
     (("--out", "x", "--steps", "0"), "--steps"),
     (("--out", "x", "--epochs", "-1"), "--epochs"),
     (("--out", "x", "--minutes", "0"), "--minutes"),
@@ -226,6 +329,8 @@ def refused(result, words):
 @pytest.mark.parametrize(("options", "words"), BAD_SAMPLE, ids=lambda v: " ".join(v) if isinstance(v, tuple) else "")
 def test_bad_input_to_sample(cli, models, tmp_path, monkeypatch, options, words):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(evaluate, "reverse_process", lambda *_args, **_options: pytest.fail("drew before it refused"))
+    options = [option.replace("MODELS", str(models)) for option in options]
     refused(cli("sample", "--checkpoint", models / "classes", "--out", "x.png", "--steps", "4", *options), words)
     assert not list(tmp_path.iterdir())
 
@@ -238,7 +343,9 @@ def test_a_model_without_classes_knows_no_digit(cli, models, tmp_path):
 def test_sampling_onto_a_folder_or_a_full_disk(cli, models, tmp_path, monkeypatch):
     (tmp_path / "x.png").mkdir()
     options = ("sample", "--checkpoint", models / "plain", "--steps", 2, "--out")
-    refused(cli(*options, tmp_path / "x.png"), "x.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "reverse_process", lambda *_args, **_options: pytest.fail("drew before it refused"))
+        refused(cli(*options, tmp_path / "x.png"), "x.png is not a file")
 
     def full(_handle):
         raise OSError(28, "No space left on device")
@@ -260,6 +367,32 @@ def test_bad_input_to_train(cli, tiny_preset, tmp_path, monkeypatch, options, wo
         monkeypatch.chdir(tmp_path / "damaged")
     refused(cli("train", *options), words)
     assert (tmp_path / "file").read_text() == "precious" and not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("out", ["folder", "no/such.json", "/proc/x.json"])
+def test_a_benchmark_whose_figures_cannot_be_written_is_not_begun(cli, tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(bench, "bench", lambda *_: pytest.fail("measured before it refused"))
+    refused(cli("bench", "--out", out), "--out: ")
+
+
+@pytest.mark.parametrize(("info", "words"), [({}, "does not say how it was made"), (None, "cannot be written")])
+def test_a_verdict_that_cannot_be_kept_is_not_asked_for(cli, models, tmp_path, monkeypatch, info, words):
+    folder = tmp_path / "model"
+    shutil.copytree(models / "classes", folder)
+    if info is None:
+        monkeypatch.setattr(__main__, "with_verdicts", lambda *_: ({}, ""))
+        monkeypatch.setattr("tempfile.mkstemp", lambda **_options: (_ for _ in ()).throw(PermissionError(13, "denied")))
+    monkeypatch.setattr(__main__, "judged", lambda *_args, **_options: pytest.fail("drew before it refused"))
+    refused(cli("evaluate", "--checkpoint", folder, "--steps", 2, "--save"), words)
+
+
+def test_a_path_that_is_no_text_is_printed_all_the_same(python, models, tmp_path):
+    out = os.path.join(os.fsencode(tmp_path), b"caf\xe9.png")
+    done = python("-m", "ddpm", "sample", "--checkpoint", str(models / "plain"), "--steps", "2", "--out", out)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.endswith("caf\\udce9.png\n")
+    assert os.path.getsize(out) > 0
 
 
 @pytest.mark.parametrize("argv", [(), ("nonsense",)])

@@ -30,15 +30,19 @@ MAY_IMPORT = {
     "baseline": set(),
     "stopwatch": set(),
     "checkpoint": {"config", "schedule", "unet"},
+    "metrics_csv": set(),
+    "parser": {"config", "data"},
+    "picture_file": {"checkpoint", "data"},
     "train": {"config", "schedule", "diffusion", "unet", "data", "ema", "guidance", "device", "optim"},
     "evaluate": {"config", "data", "device", "diffusion", "guidance", "metrics", "samplers", "schedule"},
 }
 BELOW = set(MAY_IMPORT)
 MAY_IMPORT["card"] = BELOW
-MAY_IMPORT["run"] = BELOW | {"card"}
+MAY_IMPORT["run_folder"] = {"card", "checkpoint", "config", "data"}
+MAY_IMPORT["run"] = BELOW | {"card", "run_folder"}
 MAY_IMPORT["bench"] = BELOW
 MAY_IMPORT["__init__"] = BELOW
-MAY_IMPORT["__main__"] = BELOW | {"card", "run", "bench"}
+MAY_IMPORT["__main__"] = BELOW | {"card", "run_folder", "run", "bench"}
 
 MODULES = sorted(p.stem for p in PACKAGE.glob("*.py"))
 
