@@ -139,7 +139,7 @@ def test_the_recipe_is_found_wherever_a_png_may_hold_it(library, kind, before):
 def test_the_recipe_is_found_wherever_a_gif_may_hold_it(library, where):
     trajectory = finished(library, n=5)
     pictures, data = [Image.new("L", (9, 9), k) for k in (10, 200)], io.BytesIO()
-    pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=9)
+    pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=90)
     data, text = data.getvalue(), recipes.json.dumps(trajectory.recipe).encode()
     lines = [text[i : i + 255] for i in range(0, len(text), 255)]
     comment = b"!\xfe" + b"".join(bytes([len(line)]) + line for line in lines) + b"\0"
