@@ -4,12 +4,20 @@ import argparse
 import os
 import signal
 import sys
+import webbrowser
+from typing import NoReturn
 
 if os.environ.get("SPACES_ZERO_GPU"):
     import spaces  # noqa: F401  before torch, which it patches
 
 from ddpm import __version__, ui
-from ddpm.ui import hosting
+from ddpm.ui import address, hosting
+
+
+def refuse(why: ValueError | str) -> NoReturn:
+    """End with one sentence, and the code for what will not do."""
+    print(f"error: {' '.join(str(why).split())}", file=sys.stderr)
+    sys.exit(2)
 
 
 def main() -> None:
@@ -19,20 +27,29 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", help="address to listen on; 0.0.0.0 lets others in (default: this computer only)")
-    parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
+    parser.add_argument("--port", help="port to listen on (default: the first free one from 7860)")
     parser.add_argument("--root-path", help="where a reverse proxy shows the page, such as /ddpm (default: /)")
     parser.add_argument("--no-open", action="store_true", help="do not open a browser")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an orderly end, which saves the training runs
     hosting.log_to_stderr()
     try:
+        where = address.asked(args.host, args.port, args.root_path, os.environ)
         demo, options = ui.build(), ui.launch_options()
     except ValueError as error:  # a setting that will not do
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    opens = not (args.no_open or "SPACE_ID" in os.environ)
+        refuse(error)
     hosting.tell("start", version=__version__, profile=os.environ.get("DDPM_PROFILE") or "local")
-    demo.launch(server_name=args.host, server_port=args.port, root_path=args.root_path, inbrowser=opens, **options)
+    try:
+        with hosting.past_proxies(os.environ):
+            options |= {"server_name": where.host, "server_port": where.port, "root_path": where.root_path}
+            demo.launch(prevent_thread_lock=True, **options)
+    except OSError as error:
+        if "Cannot find empty port" not in str(error):
+            raise
+        refuse(address.in_use(where.port))  # all of them, or somebody was faster
+    if not (args.no_open or "SPACE_ID" in os.environ):
+        webbrowser.open(demo.local_url)
+    demo.block_thread()
 
 
 if __name__ == "__main__":

@@ -98,6 +98,18 @@ def test_a_path_out_of_the_folder_writes_nothing(good, zipped, tmp_path):
     assert not (tmp_path.parent / "evil.txt").exists()
 
 
+@pytest.mark.parametrize("path", ["mine\\", "a\\b/mine\\", ".\\", "my..model/", "..mine\\"])
+def test_slashes_of_either_kind(good, zipped, path):
+    assert archive.read(zipped({name.replace("mine/", path): data for name, data in good.items()})).config.model == TINY
+
+
+@pytest.mark.parametrize(
+    "path", ["..\\mine\\", "mine\\..\\..\\", "\\mine\\", "C:\\mine\\", "/mine/", "\\\\host\\mine\\"]
+)
+def test_a_path_out_of_the_folder_with_slashes_of_either_kind(good, zipped, path):
+    refused(zipped({name.replace("mine/", path): data for name, data in good.items()}), CONFIG)
+
+
 def test_a_bomb_is_not_unpacked(good, zipped):
     bomb = {name: (b"\0" * 80_000_000 if name.endswith(WEIGHTS) else data) for name, data in good.items()}
     path = zipped(bomb, zipfile.ZIP_DEFLATED)

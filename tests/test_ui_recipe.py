@@ -1,6 +1,9 @@
 """A finished run as a picture that holds its recipe, and the recipe opened again."""
 
 import io
+import struct
+import time
+import zlib
 
 import gradio as gr
 import numpy as np
@@ -19,7 +22,7 @@ from ddpm.ui import reverse, sampling
 def test_a_saved_picture_holds_its_recipe_and_its_pixels(library, kind):
     trajectory = finished(library, n=5, steps=6)
     data, count = recipes.save(trajectory, kind)
-    recipe = recipes.read_recipe(data[: recipes.HEAD_BYTES])
+    recipe = recipes.read_recipe(data)
     assert count == 7
     asked = {"n": 5, "class": "all in turn", "sampler": "ddim", "steps": 6, "guidance": 2, "eta": 0, "seed": 3}
     asked |= {"middle": False, "variance": "small", "spacing": "linspace", "clip": True}
@@ -58,7 +61,16 @@ def test_files_without_a_recipe_are_refused_in_words():
     text = PngInfo()
     text.add_text("ddpm", "[" * 100_000)
     Image.new("L", (8, 8)).save(evil, "PNG", pnginfo=text)
-    for case in (b"", b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, b"GIF89a", plain.getvalue(), evil.getvalue()):
+    for case in (
+        b"",
+        b"hello",
+        b"GIF89a" + b"\0" * 7 + b"!\xfe" + b"\1\1" * 99,
+        b"GIF89a" + b"\xff" * 99,
+        b"\x89PNG\r\n\x1a\n" + b"\0" * 50,
+        b"GIF89a",
+        plain.getvalue(),
+        evil.getvalue(),
+    ):
         with pytest.raises(ValueError, match="no recipe"):
             recipes.read_recipe(case)
 
@@ -86,3 +98,65 @@ def test_a_file_from_before_a_choice_existed_means_what_was_done_then(library, o
     *answer, said = opened(recipes.save(trajectory, "png")[0])
     answer = dict(zip(reverse.FIELDS, answer, strict=True))
     assert {name: answer[name] for name in recipes.BEFORE} == recipes.BEFORE and "restored" in said["notice"]
+
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def again(data, *texts, before=False):
+    """The PNG as another program saves it: the same pixels, none of the texts but these, at either end."""
+    plain = io.BytesIO()
+    Image.open(io.BytesIO(data)).save(plain, "PNG")
+    head = 33 if before else len(plain.getvalue()) - 12
+    return plain.getvalue()[:head] + b"".join(texts) + plain.getvalue()[head:]
+
+
+FOREIGN = {
+    "tEXt": lambda r: chunk(b"tEXt", b"ddpm\0" + r),
+    "zTXt": lambda r: chunk(b"zTXt", b"ddpm\0\0" + zlib.compress(r)),
+    "iTXt": lambda r: chunk(b"iTXt", b"ddpm\0\0\0en\0ddpm\0" + r),
+    "iTXt, compressed": lambda r: chunk(b"iTXt", b"ddpm\0\1\0\0\0" + zlib.compress(r)),
+    "another keyword": lambda r: chunk(b"tEXt", b"Comment\0" + r),
+    "byte order mark": lambda r: chunk(b"iTXt", b"ddpm\0\0\0\0\0\xef\xbb\xbf" + r),
+    "byte order mark, read as Latin-1": lambda r: chunk(b"iTXt", b"ddpm\0\0\0\0\0" + "ï»¿".encode() + r),
+    "padded to a megabyte": lambda r: chunk(b"zTXt", b"ddpm\0\0" + zlib.compress(r + b" " * 1_500_000)),
+}
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_the_recipe_is_found_wherever_a_png_may_hold_it(library, kind, before):
+    trajectory = finished(library, n=5)
+    data, recipe = recipes.save(trajectory, "png")[0], trajectory.recipe
+    history = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b"<x>" * 400_000)  # a picture program's own
+    damaged = chunk(b"zTXt", b"more\0\0no zlib")
+    found = again(data, history, damaged, FOREIGN[kind](recipes.json.dumps(recipe).encode()), before=before)
+    assert recipes.read_recipe(found) == recipe
+
+
+@pytest.mark.parametrize("where", ["first", "between", "last"])
+def test_the_recipe_is_found_wherever_a_gif_may_hold_it(library, where):
+    trajectory = finished(library, n=5)
+    pictures, data = [Image.new("L", (9, 9), k) for k in (10, 200)], io.BytesIO()
+    pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=90)
+    data, text = data.getvalue(), recipes.json.dumps(trajectory.recipe).encode()
+    lines = [text[i : i + 255] for i in range(0, len(text), 255)]
+    comment = b"!\xfe" + b"".join(bytes([len(line)]) + line for line in lines) + b"\0"
+    controls = [i for i in range(len(data)) if data[i : i + 3] == b"!\xf9\x04"]
+    at = {"first": controls[0], "between": controls[1], "last": len(data) - 1}[where]
+    assert recipes.read_recipe(data[:at] + comment + data[at:]) == trajectory.recipe
+
+
+def test_a_picture_that_would_take_forever_is_refused_soon():
+    bomb = chunk(b"zTXt", b"ddpm\0\0" + zlib.compress(b" " * 50_000_000, 9))
+    many = chunk(b"tEXt", b"a\0b")
+    for data in (
+        recipes.MAGIC[0] + 200 * bomb,
+        recipes.MAGIC[0] + 700_000 * many,
+        b"GIF89a" + b"\0" * 7 + b"!\xfe\1b" * 3_000_000,
+    ):
+        start = time.process_time()
+        with pytest.raises(ValueError, match="no recipe"):
+            recipes.read_recipe(data)
+        assert time.process_time() - start < 1

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import atexit
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: nothing is fetched or reported
+from . import environment, hosting  # noqa: F401  before Gradio, which it sets up
 
-from . import hosting
-
-os.environ.update(hosting.space_defaults(os.environ))  # gradio, too, reads some of these as it is imported
-
+# isort: split
 import gradio as gr
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware

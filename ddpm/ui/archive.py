@@ -53,7 +53,7 @@ def read(path: str | Path) -> Checkpoint:
     try:
         with tempfile.TemporaryDirectory() as root, zipfile.ZipFile(path) as file:
             for name, limit in LIMITS.items():
-                members = [m for m in file.infolist() if m.filename.split("/")[-1] == name and ".." not in m.filename]
+                members = [member for member in file.infolist() if name_in_folder(member.filename) == name]
                 if len(members) != 1:
                     raise CheckpointError(f"That zip is not a checkpoint: it has no {name}, or several.")
                 with file.open(members[0]) as member:
@@ -66,3 +66,9 @@ def read(path: str | Path) -> Checkpoint:
         raise CheckpointError(str(error).replace(f"{root}/", "").replace(root, "that zip")) from error
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
         raise CheckpointError("That file is not a zip that can be read. Choose one saved on this page.") from error
+
+
+def name_in_folder(path: str) -> str | None:
+    """The last part of a zip member's path, with slashes of either kind; None of one that leads out of the folder."""
+    parts = path.replace("\\", "/").split("/")
+    return None if ".." in parts or parts[0] == "" or ":" in parts[0] else parts[-1]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +39,42 @@ def space_defaults(environ: Mapping[str, str], persistent: Path = PERSISTENT) ->
     if persistent.is_dir() and os.access(persistent, os.W_OK | os.X_OK):
         wanted |= {"DDPM_RUNS_DIR": str(persistent / "runs"), "DDPM_DATA_DIR": str(persistent / "datasets")}
     return {name: value for name, value in wanted.items() if not environ.get(name)}
+
+
+def own_folder(environ: Mapping[str, str]) -> dict[str, str]:
+    """GRADIO_TEMP_DIR, where `environ` sets none: a folder for uploads that is this user's and closed to others.
+
+    Gradio's own is one for all who use a computer, and belongs to whoever came first.
+    """
+    if environ.get("GRADIO_TEMP_DIR"):
+        return {}
+    user = os.getuid() if hasattr(os, "getuid") else None
+    folder = Path(tempfile.gettempdir()) / ("ddpm-page" if user is None else f"ddpm-page-{user}")
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        mine = not folder.is_symlink() and (user is None or folder.stat().st_uid == user)
+        if mine and os.access(folder, os.W_OK | os.X_OK):
+            return {"GRADIO_TEMP_DIR": str(folder)}
+    return {"GRADIO_TEMP_DIR": tempfile.mkdtemp(prefix="ddpm-page-")}  # the name was somebody else's
+
+
+@contextlib.contextmanager
+def past_proxies(environ: MutableMapping[str, str]) -> Iterator[None]:
+    """Within it nothing goes through a proxy, of the environment's or of the system's; afterwards all is as before.
+
+    Gradio asks its own server whether it answers, and a proxy knows nothing of this computer's addresses.  Naming
+    these in no_proxy alone would not do: some proxies (SOCKS) make the asking fail before it looks at no_proxy.
+    """
+    names = ("no_proxy", "NO_PROXY")
+    before = {name: environ.get(name) for name in names}
+    environ.update(dict.fromkeys(names, "*"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            environ.pop(name, None)
+            if value is not None:
+                environ[name] = value
 
 
 class JsonLines(logging.Formatter):

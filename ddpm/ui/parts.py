@@ -19,7 +19,7 @@ from ..data import to_uint8
 
 STATIC = Path(__file__).parent / "static"
 MAX_SEED = 2**31 - 1  # of what a page may ask for: it fits a JavaScript number and a file name
-SCRIPTS = ("stage.js", "connection.js", "plot.js", "timeline.js", "pad.js", "mixing.js")
+SCRIPTS = ("stage.js", "connection.js", "plot.js", "timeline.js", "ink.js", "pad.js", "mixing.js")
 SCRIPTS += ("forward.js", "reverse.js", "levels.js", "train.js")
 SCRIPTS += ("chain.js", "posterior.js", "back.js", "breaking.js")  # of Forward
 SCRIPTS += ("lanes.js", "quality.js", "schedules.js")  # of Compare

@@ -18,6 +18,7 @@ from ..data import from_uint8
 from ..diffusion import seeded
 from ..schedule import Schedule, make_schedule
 from . import controls, parts
+from .sampling import ANY, named
 from .weights import Library, Weights, pictures_of
 
 T = 1000
@@ -52,22 +53,23 @@ def noise_packet(weights: Weights, seed: int) -> dict[str, Any]:
 
 
 def another_picture(weights: Weights, choice: Any) -> dict[str, Any]:
-    """A random picture of the chosen class: "random", or the name of one."""
+    """A random picture of the chosen class: ANY, or how one is chosen."""
     data = pictures_of(weights)
-    choice = parts.one_of(choice, "Digit", ("random", *data.class_names))
-    if choice == "random":
+    names = named(data.class_names)
+    choice = parts.one_of(choice, "Digit", (ANY, *names))
+    if choice == ANY:
         return picture_packet(weights, random.randrange(len(data.images)))
-    members = np.flatnonzero(data.labels.numpy() == data.class_names.index(choice))
+    members = np.flatnonzero(data.labels.numpy() == names.index(choice))
     return picture_packet(weights, int(random.choice(members)))
 
 
 def opening(library: Library) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What a tab opens with, and the names of the classes."""
+    """What a tab opens with, and how its classes are chosen."""
     start: dict[str, Any] = {"weights": library.default}
     try:
         first = library.get(library.default)
         start |= picture_packet(first, FIRST_DIGIT) | noise_packet(first, 0)
-        return start, pictures_of(first).class_names
+        return start, named(pictures_of(first).class_names)
     except ValueError as error:  # the page opens all the same, and says what is wrong
         return start | {"error": str(error)}, ()
 
@@ -96,8 +98,8 @@ def noise_of(weights: Weights, seed: int) -> torch.Tensor:
 
 
 def choosing(name: str, names: Sequence[str], variant: str = "secondary") -> tuple[gr.Dropdown, gr.Button, gr.Button]:
-    """Which digit, another one, another noise.  name: of the tab; names: of the classes; variant: of one button."""
-    choice = gr.Dropdown(["random", *names], value="random", label="Digit", elem_id=f"{name}-digit")
+    """Which digit, another one, another noise.  name: a tab; names: how one chooses classes; variant: of a button."""
+    choice = gr.Dropdown([ANY, *names], value=ANY, label="Digit", elem_id=f"{name}-digit")
     with gr.Row(elem_classes="pair"):
         another = gr.Button("Another digit", variant=variant, elem_id=f"{name}-another")
         again = gr.Button("New noise ε", elem_id=f"{name}-noise")
@@ -128,11 +130,11 @@ def follow(
         def make():
             model = library.get(weights_id)
             shown = {"weights": weights_id}
-            return shown | noise_packet(model, 0) | another_picture(model, "random")
+            return shown | noise_packet(model, 0) | another_picture(model, ANY)
 
         packet = told(make)
-        names = () if "error" in packet else pictures_of(library.get(weights_id)).class_names
-        return packet, gr.update(choices=["random", *names], value="random")
+        names = () if "error" in packet else named(pictures_of(library.get(weights_id)).class_names)
+        return packet, gr.update(choices=[ANY, *names], value=ANY)
 
     def change_picture(chosen, weights_id):
         return told(lambda: another_picture(library.get(weights_id), chosen))

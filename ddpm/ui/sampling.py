@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -27,7 +28,7 @@ from .weights import Library, Weights
 MAX_STEPS = 1000  # that any server may allow
 MAX_GUIDANCE = 10.0
 MAX_COSTS = 500  # measurements that are remembered
-ALL, NONE = "all in turn", "none"
+ALL, NONE, ANY = "all in turn", "none", "random"  # what is chosen instead of a class
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Settings:
         weights = library.get(weights_id)
         choice = parts.one_of(choice, "Class", choices(weights))
         known = tuple(range(weights.num_classes)) or (-1,)
-        labels = {ALL: known, NONE: (-1,)}.get(choice) or (weights.class_names.index(choice),)
+        labels = {ALL: known, NONE: (-1,)}.get(choice) or (named(weights.class_names).index(choice),)
         n = parts.whole_number(n, "Digits", 1, limits.current().digits)
         checked = check_how(weights.sched.T, **how)
         seed = parts.whole_number(seed, "Seed", 0, parts.MAX_SEED)
@@ -104,7 +105,15 @@ def check_how(
 
 def choices(weights: Weights) -> tuple[str, ...]:
     """What can be asked of these weights: every class in turn, no class, or one of them."""
-    return (ALL, NONE, *weights.class_names) if weights.num_classes else (NONE,)
+    return (ALL, NONE, *named(weights.class_names)) if weights.num_classes else (NONE,)
+
+
+def named(classes: Sequence[str]) -> tuple[str, ...]:
+    """How each class is chosen: by its name, or as "class none" where the name alone means something else here.
+
+    So that no two are chosen alike, a class that is really called "class none" is "class class none".
+    """
+    return tuple(re.sub(f"^(?=(class )*({ALL}|{NONE}|{ANY})\\Z)", "class ", name) for name in classes)
 
 
 def deterministic(s: Settings) -> bool:

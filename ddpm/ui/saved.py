@@ -24,7 +24,7 @@ from ..config import MAX_T
 from ..data import NAMES
 from . import limits, parts
 from .film import MAX_FRAMES, Film, evenly, pixels
-from .recipe import BEFORE, HEAD_BYTES, MAGIC, MAX_BYTES, read_recipe
+from .recipe import BEFORE, MAGIC, MAX_BYTES, read_recipe
 from .sampling import MAX_STEPS, Settings, check_how
 
 FORMAT, VERSION = "ddpm trajectory", "1"
@@ -96,12 +96,11 @@ def read(path: str | Path) -> tuple[dict[str, Any], Opened | None]:
     """
     try:
         with Path(path).open("rb") as file:
-            raw = file.read(HEAD_BYTES)
-            if raw.startswith(MAGIC):
-                return read_recipe(raw), None  # which stands before the pixels
-            raw += file.read(MAX_BYTES + 1 - HEAD_BYTES)
+            raw = file.read(limits.current().upload_mb * 1_000_000 + 1)  # no more arrives
     except (OSError, TypeError):
         raise ValueError("That file did not arrive. Try again.") from None
+    if raw.startswith(MAGIC):
+        return read_recipe(raw), None
     require(len(raw) <= MAX_BYTES, "it is larger than 10 MB")
     film = read_film(raw)
     return film.recipe, film

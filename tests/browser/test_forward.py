@@ -10,7 +10,7 @@ import urllib.request
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 from steps import live, pixels, playhead, tab, wait_for_change
 
 import ddpm
@@ -250,3 +250,84 @@ def test_an_upload_is_used_or_refused_in_words(open_page, name):
         "(c) => [[0, 0], [16, 16]].map(([x, y]) => c.getContext('2d').getImageData(x, y, 1, 1).data[0])"
     )
     assert corner < 40 < 200 < ink  # white on black, whatever it was
+
+
+def photo(marks=True):
+    """A three in dark ink on paper; marks: with ruled lines, a hard shadow over a corner, falling light and grain."""
+    paper = Image.new("L", (450, 600), 235)
+    draw = ImageDraw.Draw(paper)
+    for y in range(30, 600 if marks else 0, 35):
+        draw.line((0, y, 450, y + 4), fill=165, width=2)
+    draw.arc((150, 150, 300, 300), 190, 450, fill=45, width=19)
+    draw.arc((145, 285, 320, 460), 270, 530, fill=45, width=19)
+    grey = np.asarray(paper.filter(ImageFilter.GaussianBlur(1)), float)
+    if marks:
+        y, x = np.mgrid[:600, :450]
+        grey = grey * (1 - 0.25 * x / 450) * np.where(x + 0.6 * y > 525, 0.5, 1)
+        grey += np.random.default_rng(0).normal(0, 4, grey.shape)
+    data = io.BytesIO()
+    Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(data, "PNG")
+    return data.getvalue()
+
+
+def seen(page):
+    """What the network will see, (32, 32)."""
+    read = "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].filter((_, i) => i % 4 === 0)"
+    return np.array(page.locator(".pad .preview").evaluate(read), float).reshape(32, 32)
+
+
+def upload(page, data):
+    page.set_input_files(".pad input[type=file]", {"name": "x.png", "mimeType": "image/png", "buffer": data})
+    page.wait_for_function("!document.querySelector('.pad .primary').disabled")
+    page.wait_for_function("document.querySelector('.pad .preview').width === 32")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_ruled_lines_and_shadow_vanish_from_a_photo(open_page, width):
+    page = open_page(width, 800)
+    page.click("#forward-own")
+    threshold, invert = page.get_by_label("Threshold"), page.get_by_label("Invert")
+    assert threshold.is_disabled() and invert.is_disabled()
+    upload(page, photo(marks=False))
+    assert threshold.input_value() == "0" and invert.is_checked()
+    clean = seen(page)
+    upload(page, photo())
+    assert threshold.input_value() == "50" and invert.is_checked(), "what seems right for a photo"
+
+    def alike():
+        return np.corrcoef(clean.ravel(), seen(page).ravel())[0, 1]
+
+    assert alike() > 0.95
+    for _ in range(10):
+        threshold.press("ArrowLeft")
+    assert page.locator(".pad output").inner_text() == "off"
+    assert alike() < 0.7, "lines and shadow are there while nothing is taken away"
+    for _ in range(9):
+        threshold.press("ArrowRight")
+    assert page.locator(".pad output").inner_text() == "45 %" and alike() > 0.95
+    shown = seen(page)
+    invert.press("Space")
+    assert not invert.is_checked() and np.abs(seen(page) - shown).max() > 100
+    invert.press("Space")
+    assert np.array_equal(seen(page), shown)
+    for control in (".pad .knob >> nth=0", ".pad .knob >> nth=1"):  # all in sight, and large enough for a finger
+        box = page.locator(control).bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width and box["height"] >= 34
+    before = pixels(page, "forward", "x0")
+    page.get_by_role("button", name="Use it").click()
+    assert pixels(page, "forward", "x0") != before
+
+
+def test_the_pads_controls_begin_anew_with_every_picture(open_page):
+    page = open_page()
+    page.click("#forward-own")
+    upload(page, photo())
+    page.get_by_role("button", name="Clear").click()
+    assert page.get_by_label("Threshold").is_disabled() and not page.get_by_label("Invert").is_checked()
+    upload(page, png((200, 300), colour=0, ink=255))
+    assert not page.get_by_label("Invert").is_checked() and page.locator(".pad output").inner_text() == "off"
+    as_it_is = seen(page)
+    page.get_by_label("Invert").check()
+    assert seen(page).mean() > 1.5 * as_it_is.mean(), "the ground is the ink now"
+    page.get_by_label("Invert").uncheck()
+    assert np.array_equal(seen(page), as_it_is)

@@ -1,9 +1,11 @@
-// Draw or upload a picture: made square, grey and small as MNIST does, and shown before it is used.  All in the page.
+// Draw or upload a picture: made square, grey and small (ink.js), and shown before it is used.  All in the page.
 "use strict";
 
 DDPM.Pad = class {
   static MAX_BYTES = 10e6;
   static MAX_SIDE = 8192; // pixels
+  static NOTHING = "There is nothing to see in that picture: it is all of one colour, or damaged. Choose another.";
+  static TOO_MUCH = "Nothing is left of the picture. Lower the threshold.";
 
   // onuse(bytes): size * size * channels uint8, what the network will see.
   constructor(onuse) {
@@ -22,6 +24,17 @@ DDPM.Pad = class {
     this.file.addEventListener("change", () => { this.load(this.file.files[0]); this.file.value = ""; });
     DDPM.el("p", "", right, "What the network will see");
     this.preview = DDPM.el("canvas", "preview", right);
+    const see = () => this.see();
+    const invert = DDPM.el("label", "knob", right);
+    this.invert = DDPM.el("input", "", invert);
+    this.invert.type = "checkbox";
+    invert.append("Invert");
+    this.knob = DDPM.el("label", "knob", right, "Threshold");
+    this.threshold = DDPM.el("input", "", this.knob);
+    Object.assign(this.threshold, { type: "range", min: 0, max: 90, step: 5 });
+    this.percent = DDPM.el("output", "", this.knob);
+    this.knob.title = "Takes away shadow, ruled lines and whatever is fainter than this share of the strongest ink";
+    for (const control of [this.invert, this.threshold]) control.addEventListener("input", see);
     this.use = this.button(DDPM.el("div", "row", right), "Use it", () => { this.dialog.close(); onuse(this.result); });
     this.use.classList.add("primary");
     this.status = new DDPM.Status(this.dialog, "");
@@ -47,8 +60,26 @@ DDPM.Pad = class {
     const c = this.canvas.getContext("2d");
     c.fillStyle = "#000";
     c.fillRect(0, 0, 280, 280);
-    this.say("");
-    this.take(null);
+    this.picture(null);
+  }
+
+  // canvas: what was drawn or uploaded, or null for nothing yet.  The controls begin with what seems right for it.
+  picture(canvas) {
+    this.ink = canvas && new DDPM.Ink(canvas);
+    this.invert.checked = this.channels === 1 && !!this.ink?.darkOnLight;
+    this.threshold.value = this.ink?.uneven ? 50 : 0;
+    this.knob.hidden = this.channels !== 1;
+    this.invert.disabled = this.threshold.disabled = !canvas || (this.channels === 1 && this.ink.plain);
+    this.see();
+  }
+
+  see() {
+    const threshold = Number(this.threshold.value);
+    this.percent.value = threshold ? `${threshold} %` : "off";
+    this.threshold.setAttribute("aria-valuetext", this.percent.value);
+    this.take(this.ink && this.ink.see(this.size, this.channels, { invert: this.invert.checked, threshold: threshold / 100 }));
+    const why = !this.ink || this.result ? "" : this.ink.plain ? DDPM.Pad.NOTHING : DDPM.Pad.TOO_MUCH;
+    this.say(why, !!why);
   }
 
   say(text, isError = false) {
@@ -80,7 +111,7 @@ DDPM.Pad = class {
       last = at(event);
     });
     const end = () => {
-      if (last) this.take(DDPM.asMnist(this.canvas, this.size, this.channels));
+      if (last) this.picture(this.canvas);
       last = null;
     };
     this.canvas.addEventListener("pointerup", end);
@@ -108,10 +139,8 @@ DDPM.Pad = class {
       const image = await this.decode(file);
       const { naturalWidth: w, naturalHeight: h } = image;
       if (Math.max(w, h) > DDPM.Pad.MAX_SIDE) throw Error(`That picture is ${w} x ${h} pixels; at most ${DDPM.Pad.MAX_SIDE} a side, please.`);
-      const bytes = DDPM.asMnist(DDPM.opaque(image, 1024), this.size, this.channels);
-      if (!bytes) throw Error("There is nothing to see in that picture: it is all of one colour, or damaged. Choose another.");
-      this.take(bytes);
-      this.say(DDPM.isAnimated(head) ? "An animated picture: its first frame is taken." : "");
+      this.picture(DDPM.opaque(image, 1024));
+      if (this.result && DDPM.isAnimated(head)) this.say("An animated picture: its first frame is taken.");
     } catch (error) {
       this.say(error.message, true);
     }
@@ -126,86 +155,4 @@ DDPM.Pad = class {
       image.addEventListener("loadend", () => URL.revokeObjectURL(url));
     });
   }
-};
-
-DDPM.isAnimated = (bytes) => {
-  const text = new TextDecoder("latin1").decode(bytes);
-  const frames = text.startsWith("GIF") ? text.split("\x21\xF9\x04").length - 1 : 0;
-  return frames > 1 || (text.startsWith("\x89PNG") && text.includes("acTL")) || (text.startsWith("RIFF") && text.includes("ANIM"));
-};
-
-// A picture on a canvas of at most `side` pixels; what was transparent becomes white, or black behind a light drawing.
-DDPM.opaque = (image, side) => {
-  const scale = Math.min(1, side / Math.max(image.naturalWidth, image.naturalHeight));
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(image.naturalWidth * scale));
-  canvas.height = Math.max(1, Math.round(image.naturalHeight * scale));
-  const c = canvas.getContext("2d", { willReadFrequently: true });
-  c.imageSmoothingQuality = "high";
-  c.drawImage(image, 0, 0, canvas.width, canvas.height);
-  const { data } = c.getImageData(0, 0, canvas.width, canvas.height);
-  let light = 0, weight = 0;
-  for (let i = 0; i < data.length; i += 4) {
-    light += data[i + 3] * (0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2]);
-    weight += data[i + 3];
-  }
-  c.globalCompositeOperation = "destination-over";
-  c.fillStyle = weight && light / weight > 127 ? "#000" : "#fff";
-  c.fillRect(0, 0, canvas.width, canvas.height);
-  return canvas;
-};
-
-// As MNIST was made (LeCun et al. 1998): white on black, its box scaled to 20 of 28 pixels, centred by its mass; here in
-// a square of `size`.  In colour: the centred square, resized.  Returns size * size * channels bytes; null if empty.
-DDPM.asMnist = (source, size, channels) => {
-  const { width, height } = source;
-  const { data } = source.getContext("2d", { willReadFrequently: true }).getImageData(0, 0, width, height);
-  const small = document.createElement("canvas");
-  small.width = small.height = size;
-  const c = small.getContext("2d", { willReadFrequently: true });
-  c.imageSmoothingQuality = "high";
-  if (channels === 3) {
-    const side = Math.min(width, height);
-    c.drawImage(source, (width - side) / 2, (height - side) / 2, side, side, 0, 0, size, size);
-    const pixels = c.getImageData(0, 0, size, size).data;
-    return Uint8Array.from({ length: 3 * size * size }, (_, i) => pixels[4 * Math.floor(i / 3) + (i % 3)]);
-  }
-
-  const grey = Float32Array.from({ length: width * height }, (_, i) => 0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2]);
-  let edge = 0, count = 0, low = 255, high = 0;
-  grey.forEach((v, i) => {
-    const x = i % width, y = Math.floor(i / width);
-    if (x === 0 || y === 0 || x === width - 1 || y === height - 1) { edge += v; count++; }
-    low = Math.min(low, v);
-    high = Math.max(high, v);
-  });
-  if (high - low < 16) return null;
-  const inverted = edge / count > (low + high) / 2; // dark on light
-  const ink = (v) => ((inverted ? high - v : v - low) / (high - low)) * 255;
-  let x0 = width, y0 = height, x1 = 0, y1 = 0;
-  grey.forEach((v, i) => {
-    if (ink(v) < 64) return;
-    const x = i % width, y = Math.floor(i / width);
-    x0 = Math.min(x0, x); x1 = Math.max(x1, x + 1);
-    y0 = Math.min(y0, y); y1 = Math.max(y1, y + 1);
-  });
-  const sheet = document.createElement("canvas");
-  sheet.width = width;
-  sheet.height = height;
-  const image = new ImageData(width, height);
-  grey.forEach((v, i) => { image.data.fill(ink(v), 4 * i, 4 * i + 3); image.data[4 * i + 3] = 255; });
-  sheet.getContext("2d").putImageData(image, 0, 0);
-
-  const scale = ((20 / 28) * size) / Math.max(x1 - x0, y1 - y0), w = (x1 - x0) * scale, h = (y1 - y0) * scale;
-  const place = (left, top) => {
-    c.fillStyle = "#000";
-    c.fillRect(0, 0, size, size);
-    c.drawImage(sheet, x0, y0, x1 - x0, y1 - y0, left, top, w, h);
-    const pixels = c.getImageData(0, 0, size, size).data;
-    return Uint8Array.from({ length: size * size }, (_, i) => pixels[4 * i]);
-  };
-  const middle = [(size - w) / 2, (size - h) / 2];
-  let mass = 0, mx = 0, my = 0;
-  place(...middle).forEach((v, i) => { mass += v; mx += v * ((i % size) + 0.5); my += v * (Math.floor(i / size) + 0.5); });
-  return place(middle[0] + size / 2 - mx / mass, middle[1] + size / 2 - my / mass);
 };
