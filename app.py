@@ -7,6 +7,8 @@ import sys
 import webbrowser
 from typing import NoReturn
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as ddpm/_openmp.py says, which would load torch before spaces
+
 if os.environ.get("SPACES_ZERO_GPU"):
     import spaces  # noqa: F401  before torch, which it patches
 

@@ -3,6 +3,7 @@
 Read schedule, diffusion, unet, train, samplers, in that order, beside Ho, Jain, Abbeel 2020 (arXiv:2006.11239).
 """
 
+from . import _openmp  # noqa: F401  before torch is loaded
 from .checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from .config import PRESETS, Config, ModelConfig, ScheduleConfig, TrainConfig
 from .data import DataError, Dataset, Loader, from_uint8, get_loader, load_dataset, to_uint8

@@ -59,7 +59,7 @@ class Slow(training.TrainingRun):
 
 @pytest.mark.parametrize(
     ("step", "each", "previews"),
-    [(0.1, 0.01, 8), (0.1, 0.03, 4), (2.0, 0.1, 3)],
+    [(0.1, 0.01, 8), (0.1, 0.03, 4), (2.0, 0.1, 2)],
     ids=["as training lets expect", "dearer", "the tutorial's network"],
 )
 def test_thirty_seconds_are_thirty_seconds_with_all_previews_in_them(step, each, previews):

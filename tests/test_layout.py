@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "optim": LOW,
     "baseline": set(),
     "stopwatch": set(),
+    "_openmp": set(),
     "checkpoint": {"config", "schedule", "unet"},
     "metrics_csv": set(),
     "parser": {"config", "data"},

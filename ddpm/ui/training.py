@@ -105,7 +105,7 @@ class TrainingRun:
 
     def steps(self) -> Iterator[Future[Any] | None]:
         """The engine's job: one optimiser step, or one network evaluation of a preview, a step."""
-        due = self.clock() + PREVIEW_EVERY
+        due, cost = self.clock() + PREVIEW_EVERY, 0.0
         try:
             for state in self.trained():
                 if isinstance(state, Future):
@@ -115,10 +115,11 @@ class TrainingRun:
                 yield
                 if self.halt:
                     break
-                if self.clock() >= due:
+                if self.clock() >= due and self.seconds_left() > cost:  # the last one comes after the budget
                     begin = self.clock()
                     yield from self.preview(self.affordable())
-                    due = self.clock() + max(PREVIEW_EVERY, (self.clock() - begin) / PREVIEW_SHARE)
+                    cost = self.clock() - begin
+                    due = self.clock() + max(PREVIEW_EVERY, cost / PREVIEW_SHARE)
         except TrainingDiverged as error:
             self.halt = True
             self.state = resting(self.config, self.good) if self.good else None
