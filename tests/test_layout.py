@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "unet": LOW,
     "ema": LOW,
     "data": LOW,
-    "metrics": LOW,
+    "judges": LOW,
+    "metrics": {"judges"},
     "device": LOW,
     "schedule": LOW,
     "diffusion": {"schedule"},
@@ -28,7 +29,7 @@ MAY_IMPORT = {
     "baseline": set(),
     "checkpoint": {"config", "schedule", "unet"},
     "train": {"config", "schedule", "diffusion", "unet", "data", "ema", "guidance", "device", "optim"},
-    "evaluate": {"config", "data", "device", "diffusion", "guidance", "metrics", "samplers", "schedule"},
+    "evaluate": {"config", "data", "device", "diffusion", "guidance", "judges", "metrics", "samplers", "schedule"},
 }
 BELOW = set(MAY_IMPORT)
 MAY_IMPORT["card"] = BELOW
