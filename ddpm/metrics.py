@@ -1,88 +1,35 @@
-"""A judge of digits: how close samples are to real ones, whether they are what was asked, and how varied they are.
+"""A verdict on digits: how close samples are to real ones, whether they are what was asked, and how varied they are.
 
-The judge is a small classifier of MNIST at 32x32, trained by assets/make_judge.py.  It looks at samples only when
-someone asks for a verdict: no model is trained with it, and nothing that is shown is chosen by it.
+Distances are taken in the features of a judge.  Two give their verdicts; by the second nothing here was ever chosen.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import math
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
-import torch.nn as nn
-import torch.nn.functional as F
 from torch import Tensor
 
-ASSETS = Path(__file__).parent / "assets"
-JUDGE = ASSETS / "judge.safetensors"
-FEATURES = 128
+from .judges import FIRST, SECOND, Readings, Reference, load_reference, reading
+
 NEIGHBOURS = 3  # Kynkaanniemi et al. 2019, section 3
 COVERED = 0.1  # a class is covered if it is read at least this often, of an even share
-BATCH = 500
 FLOOR_DRAWS = 5
 JACKKNIFE_GROUPS = 10
-
-
-class Judge(nn.Module):
-    """A digit classifier.  x: (B, 1, 32, 32) in [-1, 1].  Distances are measured in its features, all >= 0."""
-
-    def __init__(self):
-        super().__init__()
-        channels = [(1, 32, 1), (32, 32, 2), (32, 64, 1), (64, 64, 2), (64, 128, 1), (128, FEATURES, 2)]
-        self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, stride, 1, bias=False) for i, o, stride in channels)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(o) for _, o, _ in channels)
-        self.head = nn.Linear(FEATURES, 10)
-
-    def features(self, x: Tensor) -> Tensor:
-        """(B, 128): the last feature maps, averaged over their 4x4 positions."""
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = F.relu(norm(conv(x)))
-        return x.mean(dim=(2, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
-
-
-@functools.lru_cache(maxsize=1)
-def load_judge() -> tuple[Judge, str]:
-    """The judge that ships, and the hash that names it in every result."""
-    raw = JUDGE.read_bytes()
-    judge = Judge().eval()
-    judge.load_state_dict(safetensors.torch.load(raw))
-    return judge, hashlib.sha256(raw).hexdigest()[:12]
-
-
-@dataclass(frozen=True)
-class Readings:
-    """What the judge makes of N images.  features: (N, 128) float64.  digits: (N,) int64.  confidence: (N,), 0..1."""
-
-    features: Tensor
-    digits: Tensor
-    confidence: Tensor
-
-
-@torch.no_grad()
-def read(images: Tensor) -> Readings:
-    """images: (N, 1, 32, 32), uint8 or float in [-1, 1].  What is read is what would be shown: clamped, in 256 greys.
-
-    Raises ValueError for images of another shape: the judge knows no others.
-    """
-    if tuple(images.shape[1:]) != (1, 32, 32):
-        raise ValueError(f"the judge reads grey digits of 32x32, not images of shape {tuple(images.shape[1:])}")
-    judge, _ = load_judge()
-    if images.dtype != torch.uint8:
-        images = ((images.clamp(-1, 1) + 1) * 127.5).round()
-    parts = [judge.features(part.float().cpu() / 127.5 - 1) for part in images.split(BATCH)]
-    features = torch.cat(parts)
-    confidence, digits = judge.head(features).softmax(dim=1).max(dim=1)
-    return Readings(features.double(), digits, confidence)
+MIN_SAMPLES = 20  # two of each class: fewer have no distance within a class and no error
+SECOND_SAYS = (
+    "extractor",
+    "fid",
+    "fid_error",
+    "fid_floor",
+    "fid_over_floor",
+    "accuracy",
+    "recall_over_real",
+    "distance_over_real",
+)
 
 
 def gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,36 +72,6 @@ def within_class_distance(features: Tensor, labels: Tensor) -> float:
     return float(np.mean(means)) if means else 0.0
 
 
-@dataclass(frozen=True)
-class Reference:
-    """Real digits that no model here has trained on, through the judge's eyes.
-
-    mean, cov: of all of them.  features, labels: of as many of each class as there are of the rarest shipped.
-    """
-
-    name: str  # data set, split and resolution
-    extractor: str  # the hash of the judge it was made with
-    n: int
-    mean: Tensor
-    cov: Tensor
-    features: Tensor
-    labels: Tensor
-
-
-def reference_path(dataset: str = "mnist", img_size: int = 32) -> Path:
-    """The file's name carries data set, resolution and extractor: another judge finds none, not a wrong one."""
-    return ASSETS / f"{dataset}-test-{img_size}-{load_judge()[1]}.npz"
-
-
-@functools.lru_cache(maxsize=1)
-def load_reference() -> Reference:
-    """The MNIST test digits at 32x32."""
-    with np.load(reference_path()) as arrays:
-        tensors = {name: torch.from_numpy(arrays[name].astype(np.float64)) for name in ("mean", "cov", "features")}
-        labels, n = torch.from_numpy(arrays["labels"].astype(np.int64)), int(arrays["n"])
-    return Reference("mnist test, 32x32", load_judge()[1], n, labels=labels, **tensors)
-
-
 def balanced(labels: Tensor, n: int, seed: int = 0) -> Tensor:
     """The indices of n samples with the classes in turn, 0, 1, .., as far as there are enough of each."""
     shuffle = np.random.default_rng(seed).permutation(len(labels))
@@ -166,23 +83,27 @@ def balanced(labels: Tensor, n: int, seed: int = 0) -> Tensor:
     return torch.stack([c[:rounds] for c in by_class], dim=1).flatten()[:n]
 
 
-def floor(seen: Readings, labels: Tensor, n: int) -> dict[str, float]:
+def floor(seen: Readings, labels: Tensor, n: int) -> Generator[None, None, dict[str, float]]:
     """What real digits score where samples are judged: n of them, class-balanced.  The best that a model can expect.
 
-    seen, labels: the judge's readings of N training digits, and which they are, (N,) int64.  The mean of five draws.
+    seen, labels: a judge's readings of N training digits, and which they are, (N,) int64.
+    Yields after each of five draws, and returns their mean.
     """
-    draws = [balanced(labels, n, seed) for seed in range(FLOOR_DRAWS)]
-    scores = [_scores(Readings(*(part[i] for part in vars(seen).values())), labels[i]) for i in draws]
+    scores = []
+    for seed in range(FLOOR_DRAWS):
+        i = balanced(labels, n, seed)
+        scores.append(_scores(seen.at(i), labels[i]))
+        yield
     return {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
 
 
-def fid_error(features: Tensor, groups: int = JACKKNIFE_GROUPS) -> float | None:
+def fid_error(features: Tensor, reference: Reference, groups: int = JACKKNIFE_GROUPS) -> float | None:
     """The standard error of the Frechet distance of N samples to the reference: the jackknife that leaves out a group
     at a time, sqrt((g - 1)/g sum (fid_i - mean)^2).  Efron and Tibshirani 1993, Eq. 11.5.
 
-    features: (N, 128) of samples with the classes in turn; each group holds all classes alike.  None for N < 20.
+    features: (N, D) of samples with the classes in turn; each group holds all classes alike.  None for N < 20.
     """
-    reference, groups = load_reference(), min(groups, len(features) // 10)
+    groups = min(groups, len(features) // 10)
     if groups < 2:
         return None
     group = torch.arange(len(features)) // 10 % groups
@@ -197,10 +118,8 @@ def share_interval(k: int, n: int, z: float = 1.96) -> tuple[float, float]:
 
 
 def _scores(readings: Readings, asked: Tensor | None) -> dict[str, float]:
-    reference = load_reference()
+    reference = load_reference(readings.judge)
     features, n = readings.features, len(readings.features)
-    if n <= NEIGHBOURS + 1:
-        raise ValueError(f"too few samples to judge: at least {NEIGHBOURS + 2}")
     by_class = readings.digits if asked is None else asked
     share = torch.bincount(readings.digits, minlength=10) / n
     return {
@@ -213,23 +132,42 @@ def _scores(readings: Readings, asked: Tensor | None) -> dict[str, float]:
     }
 
 
-def judge(images: Tensor, asked: Tensor | None, real: dict[str, float]) -> dict[str, Any]:
-    """The verdict on N samples, as plain JSON.
+def verdict(readings: Readings, asked: Tensor | None, real: dict[str, float]) -> dict[str, Any]:
+    """What one judge says of N samples, as plain JSON.
 
-    images: (N, 1, 32, 32), float in [-1, 1] or uint8.  asked: (N,) int64, the digits that were asked for, or None.
+    asked: (N,) int64, the digits that were asked for, or None.
     real: what `floor` gives for as many real digits.  Frechet distances depend on n: compare like with like.
     fid_error is the standard error of fid, if the classes come in turn.
+    Raises ValueError for fewer than 20 samples.
     """
-    readings, reference = read(images), load_reference()
+    reference, n = load_reference(readings.judge), len(readings.digits)
+    if n < MIN_SAMPLES:
+        raise ValueError(f"too few samples to judge: at least {MIN_SAMPLES}, two of each digit")
     scores = _scores(readings, asked)
     return {
-        "n": len(images),
+        "n": n,
         "extractor": reference.extractor,
         "reference": f"{reference.name}, {reference.n}",
         **scores,
-        "fid_error": fid_error(readings.features),
+        "fid_error": fid_error(readings.features, reference),
         "fid_floor": real["fid"],
         "fid_over_floor": scores["fid"] / real["fid"],
         "recall_over_real": scores["recall"] / real["recall"],
         "distance_over_real": scores["within_class_distance"] / real["within_class_distance"],
     }
+
+
+def judge(
+    images: Tensor, asked: Tensor | None, real: dict[str, dict[str, float]]
+) -> Generator[None, None, dict[str, Any]]:
+    """Both judges' verdicts on N samples: the first's, and of the second's what compares, under "second".
+
+    images: (N, 1, 32, 32), float in [-1, 1] or uint8.  asked: as for `verdict`.  real: its `real` for each judge.
+    Yields between its parts, and returns the verdict.
+    """
+    verdicts = {}
+    for name in (FIRST, SECOND):
+        readings = yield from reading(images, name)
+        verdicts[name] = verdict(readings, asked, real[name])
+        yield
+    return verdicts[FIRST] | {"second": {name: verdicts[SECOND][name] for name in SECOND_SAYS}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from ddpm import (
     Guided,
     ModelConfig,
     evaluate,
+    judges,
     load_checkpoint,
     make_schedule,
     metrics,
@@ -21,6 +23,7 @@ from ddpm.__main__ import main
 from ddpm.config import Config, SamplingConfig, ScheduleConfig
 from ddpm.device import Inference
 from ddpm.evaluate import Sampler, class_labels
+from ddpm.judges import SECOND
 from ddpm.train import build_model
 
 SCHED = make_schedule(20, kind="cosine")
@@ -78,13 +81,109 @@ def test_a_verdict_is_the_judges_on_what_was_drawn(untrained, monkeypatch):
     """A model that returned real digits would score about the floor: so the images do go to the judge."""
     v = evaluate.evaluate(untrained, 60, seed=1)
     assert v["fid_over_floor"] > 20 and v["accuracy"] < 0.5
-    assert (v["n"], v["evaluations"], v["seed"], v["extractor"]) == (60, 2, 1, metrics.load_judge()[1])
+    assert (v["n"], v["evaluations"], v["seed"], v["extractor"]) == (60, 2, 1, judges.load_judge()[1])
     assert v["images_per_second"] > 0 and v["fid_floor"] == evaluate.real_scores(60)["fid"]
+    assert v["second"]["extractor"] == judges.load_judge(SECOND)[1]
+    assert v["second"]["fid_floor"] == evaluate.real_scores(60, SECOND)["fid"] != v["fid_floor"]
     digits = evaluate.load_dataset("bundled")
     index = metrics.balanced(digits.labels, 120)[60:]
     monkeypatch.setattr(Sampler, "draw", lambda self, n, **_: digits.images[index].float() / 127.5 - 1)
     v = evaluate.evaluate(untrained, 60)
-    assert v["fid_over_floor"] < 2 and v["accuracy"] > 0.97
+    for said in (v, v["second"]):
+        assert said["fid_over_floor"] < 2 and said["accuracy"] > 0.97
+
+
+def test_a_verdict_in_steps_is_the_verdict(untrained):
+    *waits, v = evaluate.judged(untrained, 60, seed=1)
+    at_once = evaluate.evaluate(untrained, 60, seed=1)
+    for said, expected in ((v, at_once), (v["second"], at_once["second"])):
+        assert said["fid"] == pytest.approx(expected["fid"], rel=1e-3) and said["accuracy"] == expected["accuracy"]
+    shares = [share for share in waits if share is not None]
+    assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1
+
+
+def test_so_many_are_drawn_at_once_as_fit_into_a_step(untrained, monkeypatch):
+    """On a clock on which a picture costs 8 ms: 10 to measure, then 7 in 0.06 s."""
+    now, sizes = [0.0], []
+    steps = Sampler.steps
+
+    def timed(self, n, *args):
+        sizes.append(n)
+        for moment in steps(self, n, *args):
+            now[0] += 0.008 * n
+            yield moment
+
+    monkeypatch.setattr(Sampler, "steps", timed)
+    monkeypatch.setattr(evaluate, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    list(evaluate.judged(untrained, 40))
+    assert sizes == [10, 7, 7, 7, 7, 2]
+
+
+def test_real_digits_are_read_once_by_each_judge(untrained, monkeypatch):
+    evaluate.evaluate(untrained, 40)
+    read, asked = judges.reading, []
+    for module in (judges, metrics):
+        monkeypatch.setattr(module, "reading", lambda images, *judge: asked.append(len(images)) or read(images, *judge))
+    evaluate.evaluate(untrained, 40, seed=1)
+    assert asked == [40, 40]
+
+
+class Untouchable(torch.nn.Module):
+    """A model of digits that must not be asked for anything."""
+
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.config, self.prediction = ModelConfig(num_classes=num_classes), "v"
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, *_):
+        pytest.fail("the network was evaluated")
+
+
+@pytest.fixture
+def untouchable():
+    return Sampler(Inference(Untouchable()), SCHED, SamplingConfig(num_steps=2))
+
+
+@pytest.mark.parametrize("n", [-1, 0, 1, 5, 19, 10_001, 20_000, 10**9])
+def test_how_many_can_be_judged_is_known_before_anything_is_drawn(untouchable, n):
+    for judging in (evaluate.evaluate, lambda *args: next(evaluate.judged(*args))):
+        with pytest.raises(ValueError, match=r"from 20 samples, .* to 10,000") as refused:
+            judging(untouchable, n)
+        assert str(refused.value).endswith(f"not {n:,}")
+
+
+def test_the_least_that_can_be_judged_is_judged_and_the_most_is_what_there_is(untrained):
+    for n in (20, 23):
+        v = evaluate.evaluate(untrained, n)
+        json.dumps(v, allow_nan=False)
+        assert v["n"] == n and v["fid_error"] > 0 and v["second"]["fid_error"] > 0
+    digits = evaluate.load_dataset("bundled")
+    assert evaluate.MOST == 10 * digits.labels.bincount().min() == len(metrics.balanced(digits.labels, evaluate.MOST))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        ("fashion", "trained on fashion"),
+        ("folder:letters", "trained on folder:letters"),
+        ("", "trained on"),
+        (None, "does not say what it was trained on"),
+        (["mnist"], "trained on"),
+    ],
+)
+@pytest.mark.parametrize("num_classes", [0, 10])
+def test_a_model_of_anything_but_digits_is_not_judged(dataset, words, num_classes):
+    """Ten letters, or clothes, in the very shape of MNIST's digits: the judges would read digits in them."""
+    sampler = Sampler(Inference(Untouchable(num_classes)), SCHED, SamplingConfig(num_steps=2))
+    with pytest.raises(ValueError, match=words) as refused:
+        evaluate.evaluate(sampler, 20, dataset=dataset)
+    assert "MNIST" in str(refused.value)
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "bundled"])
+def test_a_model_of_digits_is_judged(untrained, dataset):
+    assert evaluate.evaluate(untrained, 20, dataset=dataset)["n"] == 20
 
 
 def test_a_model_without_classes_has_no_accuracy():
@@ -115,13 +214,22 @@ def test_the_command_prints_one_json_object(folder, capsys):
     printed = json.loads(out)
     assert err == ""
     names = {"fid", "fid_floor", "fid_over_floor", "extractor", "reference", "accuracy", "confidence", "class_coverage"}
-    assert names | {"recall", "recall_over_real", "distance_over_real", "images_per_second", "n"} <= printed.keys()
+    assert (
+        names | {"recall", "recall_over_real", "distance_over_real", "images_per_second", "n", "second"}
+        <= printed.keys()
+    )
     assert (printed["guide_from"], printed["guide_to"], printed["evaluations"]) == (0.3, 0.65, 6)
     assert printed["checkpoint"] == str(folder) and printed["n"] == 30
 
 
 @pytest.mark.parametrize(
-    ("options", "words"), [(["--n", "3"], "at least 5"), (["--steps", "21"], "steps"), (["--sampler", "x"], "sampler")]
+    ("options", "words"),
+    [
+        (["--n", "5"], "from 20 samples"),
+        (["--n", "20000"], "to 10,000"),
+        (["--steps", "21"], "steps"),
+        (["--sampler", "x"], "sampler"),
+    ],
 )
 def test_bad_input_is_one_line(folder, capsys, options, words):
     try:
@@ -141,8 +249,9 @@ def test_a_verdict_is_kept_in_the_card_and_the_weights_are_left_alone(folder, ca
     kept = load_checkpoint(folder).info["metrics"]
     assert [v["seed"] for v in kept] == [0, 1], "the same command again replaces what it found"
     card = (folder / "README.md").read_text()
-    assert f"| [2] | 2 | 20 | {kept[1]['fid']:.3f} | {kept[1]['fid_over_floor']:.2f} |" in card
-    assert kept[1]["extractor"] in card and str(kept[1]["fid"]) in printed
+    fid, over_floor, second = kept[1]["fid"], kept[1]["fid_over_floor"], kept[1]["second"]
+    assert f"| [2] | 2 | 20 | {fid:.3f} | {over_floor:.2f} | {second['fid_over_floor']:.2f} |" in card
+    assert kept[1]["extractor"] in card and second["extractor"] in card and str(fid) in printed
 
 
 def test_a_verdict_from_before_an_option_existed_is_kept(folder):
@@ -159,7 +268,8 @@ def test_a_verdict_from_before_an_option_existed_is_kept(folder):
 
 
 def test_a_checkpoint_that_tells_nothing_of_its_making_gets_no_card(folder, capsys):
-    save_checkpoint(folder, build_model(DIGITS, 3), Config(DIGITS, ScheduleConfig(T=20, kind="cosine")))
+    config = Config(DIGITS, ScheduleConfig(T=20, kind="cosine"))
+    save_checkpoint(folder, build_model(DIGITS, 3), config, {"dataset": "mnist"})
     before = (folder / "config.json").read_bytes()
     assert main(["evaluate", "--checkpoint", str(folder), "--steps", "2", "--n", "20", "--save"]) == 2
     assert "does not say how it was made" in capsys.readouterr().err

@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "reading": set(),
     "idx": set(),
     "data": {"config", "idx", "reading"},
-    "metrics": LOW,
+    "judges": LOW,
+    "metrics": {"judges"},
     "device": LOW,
     "schedule": LOW,
     "diffusion": {"schedule"},
@@ -35,7 +36,7 @@ MAY_IMPORT = {
     "parser": {"config", "data"},
     "picture_file": {"checkpoint", "data"},
     "train": {"config", "schedule", "diffusion", "unet", "data", "ema", "guidance", "device", "optim"},
-    "evaluate": {"config", "data", "device", "diffusion", "guidance", "metrics", "samplers", "schedule"},
+    "evaluate": {"config", "data", "device", "diffusion", "guidance", "judges", "metrics", "samplers", "schedule"},
 }
 BELOW = set(MAY_IMPORT)
 MAY_IMPORT["card"] = BELOW

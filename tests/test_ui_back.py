@@ -11,7 +11,7 @@ import pytest
 import torch
 from pages import Window, handler, picture
 
-from ddpm import make_schedule, metrics, q_sample
+from ddpm import judges, make_schedule, q_sample
 from ddpm.config import ModelConfig
 from ddpm.data import from_uint8, load_dataset, to_uint8
 from ddpm.samplers import reverse_process
@@ -106,7 +106,7 @@ def test_one_step_of_a_model_that_knows_the_answer_is_the_digit_and_is_measured(
     clean = picture(parts.b64(parts.frame(q.x0)))
     assert np.array_equal(picture(shown["pictures"]["guess"]), clean) and shown["measured"]["guess"]["d"] == 0
     assert np.array_equal(picture(shown["xt"]), picture(parts.b64(parts.frame(q.x_t))))
-    read = metrics.read(q.x0)
+    read = judges.read(q.x0)
     assert shown["measured"]["x0"]["digit"] == shown["measured"]["guess"]["digit"] == read.digits.item()
     assert shown["measured"]["x0"]["certainty"] == pytest.approx(read.confidence.item(), abs=1e-3)
     blur, width = back.best_blur(q.x_t / q.weights.sched.sqrt_alphas_bar[499], q.x0)

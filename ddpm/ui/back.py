@@ -11,7 +11,7 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from .. import metrics
+from .. import judges
 from ..config import SamplingConfig
 from ..diffusion import q_sample
 from ..evaluate import Sampler
@@ -99,7 +99,7 @@ def measured(x: Tensor, x0: Tensor, weights: Weights, read: bool = True) -> list
     figures = zip(distance(x, x0).tolist(), grey(x).tolist(), strict=True)
     about: list[dict[str, Any]] = [{"d": round(d, 3), "grey": round(g, 3)} for d, g in figures]
     if read and weights.judged:
-        found = metrics.read(x)
+        found = judges.read(x)
         for one, digit, certainty in zip(about, found.digits.tolist(), found.confidence.tolist(), strict=True):
             one |= {"digit": digit, "certainty": round(certainty, 3)}
     return about

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import metrics
+from .. import judges
 from ..config import PRESETS
 from ..device import Inference, pick_device
 from ..guidance import Guided
@@ -152,7 +152,7 @@ class Lane:
         }
         given = None if moment.given is None else parts.b64(parts.frame(moment.given))
         rounded = {name: None if value is None else round(value, 3) for name, value in found.items()}
-        return rounded | {"digits": metrics.read(x).digits.tolist(), "given": given}
+        return rounded | {"digits": judges.read(x).digits.tolist(), "given": given}
 
 
 class Run:

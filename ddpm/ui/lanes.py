@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import metrics
+from .. import judges
 from ..evaluate import Sampler
 from ..samplers import SampleStep, num_evaluations
 from . import parts
@@ -82,7 +82,7 @@ class Race:
                 del running[i]
         if self.first.weights.judged:
             for lane, result in zip(self.lanes, self.results, strict=True):
-                readings = metrics.read(lane.moment.x_t)
+                readings = judges.read(lane.moment.x_t)
                 result["digits"] = readings.digits.tolist()
                 yield {}
         if self.references is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import metrics
-from ..evaluate import judged, real_scores
+from ..evaluate import judged, judging_real, real_scores
 from .equations import NAMES, SPACING_NAMES
 from .sampling import Settings
 from .weights import Library
@@ -45,15 +45,17 @@ class Measurement:
             raise ValueError("The judge reads MNIST's digits only; these weights draw something else.")
         self.settings, self.sampler = settings, settings.sampler()
         self.id = secrets.token_urlsafe(16)
-        self.step, self.total = 0, self.sampler.num_moments(settings.n)
+        self.drawn = 0  # of them, about
         self.point: dict[str, Any] | None = None
 
     def steps(self) -> Iterator[bool]:
         """The engine's job."""
-        for verdict in judged(self.sampler, self.settings.n, self.settings.seed):
-            if verdict:
-                self.point = self.on_the_curve(verdict, real_scores(CURVE_N)["fid"])
-            self.step = min(self.step + 1, self.total)
+        yield from judging_real(CURVE_N)
+        for found in judged(self.sampler, self.settings.n, self.settings.seed):
+            if isinstance(found, dict):
+                self.point = self.on_the_curve(found, real_scores(CURVE_N)["fid"])
+            elif found is not None:
+                self.drawn = round(found * self.settings.n)
             yield True
 
     def on_the_curve(self, verdict: dict[str, Any], floor: float) -> dict[str, Any]:
@@ -76,7 +78,7 @@ class Measurement:
         }
 
     def packet(self, results: list[bool], **more: Any) -> dict[str, Any]:
-        return {"run": self.id, "step": self.step, "total": self.total, "point": self.point} | more
+        return {"run": self.id, "drawn": self.drawn, "n": self.settings.n, "point": self.point} | more
 
     def end(self) -> list[bool]:
         return []

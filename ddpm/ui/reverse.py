@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from .. import metrics
+from .. import judges
 from . import controls, parts
 from .engine import Engine, once
 from .equations import EQUATIONS
@@ -58,7 +58,7 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
         if not parts.can_be_judged(run.dataset, run.shape):
             raise ValueError("The judge reads MNIST's digits only; these weights draw something else.")
         i = parts.whole_number(asked.get("i"), "Digit", 0, run.shape[0] - 1)
-        found = await engine.submit(once(metrics.read, run.guesses(i))).result()
+        found = await engine.submit(once(judges.read, run.guesses(i))).result()
         confidence = [round(share, 3) for share in found.confidence.tolist()]
         return {"digits": found.digits.tolist(), "confidence": confidence}
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
-from .. import metrics
+from .. import judges
 from ..config import TRAINING_EVALUATIONS, Config, SamplingConfig, training_sampling
 from ..data import Dataset
 from ..device import Inference, pick_device
@@ -51,7 +51,7 @@ class TrainingRun:
         self.stride = 1
         self.previews: list[dict[str, Any]] = []
         self.judged = parts.can_be_judged(data.name, data.images.shape)
-        self.judging = False
+        self.judging: dict[str, Any] | None = None  # how far the evaluation at the end is
         self.verdict: dict[str, Any] | None = None
         self.held = False  # paused by somebody
         self.asleep = False  # paused because nobody watched it, until somebody does and there is room
@@ -182,7 +182,7 @@ class TrainingRun:
                 begin = time.perf_counter()
             shown[key] = parts.b64(parts.frame(x))
             if self.judged:
-                shown[f"{key}_digits"] = metrics.read(x).digits.tolist()
+                shown[f"{key}_digits"] = judges.read(x).digits.tolist()
         self.evaluation_seconds = worked / evaluations
         shown["levels"] = []
         for loss in self.levels.measure(live):
@@ -198,13 +198,18 @@ class TrainingRun:
 
     def judge(self) -> Iterator[None]:
         """The Frechet distance of the finished run's pictures, once."""
-        self.judging = True
-        for verdict in judged(self.sampler(Inference(self.state.ema_model(), "auto"), self.sampling()), JUDGED):
+        sampler, begin = self.sampler(Inference(self.state.ema_model(), "auto"), self.sampling()), time.monotonic()
+        self.judging = {"n": JUDGED, "drawn": 0, "seconds_left": None}
+        for found in judged(sampler, JUDGED):
             if self.halt:
                 break
-            self.verdict = verdict
+            if isinstance(found, dict):
+                self.verdict = found
+            elif found:
+                left = (time.monotonic() - begin) * (1 / found - 1)
+                self.judging = {"n": JUDGED, "drawn": round(found * JUDGED), "seconds_left": round(left)}
             yield
-        self.judging = False
+        self.judging = None
 
     def info(self) -> dict[str, Any]:
         """What the checkpoint tells of its making."""
@@ -271,6 +276,6 @@ class TrainingRun:
                 "clipped": round(state.clipped, 3),
             }
         if self.verdict is not None:
-            ratio, n = self.verdict["fid_over_floor"], self.verdict["n"]
-            packet["verdict"] = {"fid_over_floor": round(ratio, 2), "n": n, "accuracy": self.verdict["accuracy"]}
+            said = {name: self.verdict[name] for name in ("fid_over_floor", "n", "accuracy")}
+            packet["verdict"] = said | {"second": self.verdict["second"]["fid_over_floor"]}
         return packet

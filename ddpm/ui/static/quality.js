@@ -34,8 +34,8 @@ DDPM.quality = (element, props, watch) => {
     if (packet.error) status.say(packet.error, true);
     else if (packet.stopped && !packet.point) status.say("Stopped: no point.");
     else if (packet.done) status.say(`Measured with ${packet.point.n} samples; the bars are 95 % intervals.`);
-    else if (packet.ahead > 0 && !packet.step) status.say(DDPM.waiting(packet));
-    else if (packet.step < packet.total) status.say(`Drawing: step ${packet.step} of ${packet.total}`);
+    else if (packet.ahead > 0 && !packet.drawn) status.say(DDPM.waiting(packet));
+    else if (packet.drawn < packet.n) status.say(`Drawing: ${packet.drawn} of ${packet.n}`);
     else status.say("The judge reads the digits…");
     draw();
   }

@@ -55,15 +55,26 @@ DDPM.train = (element, props, watch, server) => {
     const so_far = `${seen}, ${packet.images_per_second || 0} a second`;
     if (packet.error) status.say(packet.error, true);
     else if (packet.active && packet.step === undefined) status.say("Waiting for a turn…");
-    else if (packet.judging) status.say("Trained. The judge compares 1,000 new digits with real ones… Stop leaves that out.");
+    else if (packet.judging) status.say(judging(packet.judging));
     else if (packet.waiting) status.say(`Nobody was watching: ${so_far}. It goes on when another training run on this server ends.`);
     else if (packet.paused) status.say(`Paused: ${so_far}. Press Pause again to go on.`);
     else if (packet.active) status.say(`${Math.ceil(packet.seconds_left)} s left: ${so_far}, loss ${packet.loss}`);
     else {
       const { verdict } = packet;
-      const end = verdict ? `${seen}. FID ${verdict.fid_over_floor} times that of real digits` : `${so_far}, loss ${packet.loss}`;
+      const end = verdict ? `${seen}. ${distance(verdict)}` : `${so_far}, loss ${packet.loss}`;
       status.say(`${packet.stopped ? "Stopped" : "Done"} after ${packet.seconds} s: ${end}`);
     }
+  }
+
+  function judging({ n, drawn, seconds_left: left }) {
+    const far = drawn < n ? `drawing ${drawn} of ${n} new digits${left === null ? "" : `, ${left} s`}` : `comparing ${n} new digits with real ones`;
+    return `Trained. Evaluation: ${far}. Stop leaves it out.`;
+  }
+
+  // A distance far from that of real digits says only that: its figure means nothing.
+  function distance({ fid_over_floor: first, second }) {
+    const times = (ratio) => (ratio > 20 ? "over 20" : ratio.toFixed(1));
+    return `FID ${times(second)} times that of real digits (by the judge that the recipe was tuned with: ${times(first)})`;
   }
 
   // Of the axis: what a run's budget is counted in, its end, and where a value of it lies.

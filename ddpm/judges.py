@@ -1,0 +1,178 @@
+"""The two judges of digits, classifiers of MNIST at 32x32: what they read, and real digits as each of them sees these.
+
+Both are trained by assets/make_judge.py.  They look at samples only when someone asks for a verdict: no model is
+trained with either, and nothing that is shown is chosen by them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import safetensors.torch
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+ASSETS = Path(__file__).parent / "assets"
+FIRST, SECOND = "first", "second"
+BATCH = 200  # images, of the order of 50 ms on two cores
+Result = TypeVar("Result")
+
+
+class Judge(nn.Module):
+    """The first: six convolutions with BatchNorm.  x: (B, 1, 32, 32) in [-1, 1].  Its 128 features are all >= 0.
+
+    Recipes and sampler settings of this package were chosen by its distances, so its figures may flatter them.
+    """
+
+    def __init__(self):
+        super().__init__()
+        channels = [(1, 32, 1), (32, 32, 2), (32, 64, 1), (64, 64, 2), (64, 128, 1), (128, 128, 2)]
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, stride, 1, bias=False) for i, o, stride in channels)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(o) for _, o, _ in channels)
+        self.head = nn.Linear(128, 10)
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, 128): the last feature maps, averaged over their 4x4 positions."""
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = F.relu(norm(conv(x)))
+        return x.mean(dim=(2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+
+class Residual(nn.Module):
+    """x + conv(silu(norm(conv(silu(norm(x)))))), where the x that is added goes through a 1x1 convolution to fit."""
+
+    def __init__(self, in_ch: int, out_ch: int, stride: int = 1):
+        super().__init__()
+        self.norm_1, self.norm_2 = nn.GroupNorm(in_ch // 8, in_ch), nn.GroupNorm(out_ch // 8, out_ch)
+        self.conv_1 = nn.Conv2d(in_ch, out_ch, 3, stride, 1, bias=False)
+        self.conv_2 = nn.Conv2d(out_ch, out_ch, 3, 1, 1, bias=False)
+        same = (in_ch, stride) == (out_ch, 1)
+        self.skip = nn.Identity() if same else nn.Conv2d(in_ch, out_ch, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv_1(F.silu(self.norm_1(x)))
+        return self.skip(x) + self.conv_2(F.silu(self.norm_2(h)))
+
+
+class SecondJudge(nn.Module):
+    """The second: a residual network with GroupNorm, of another seed and other distortions.  x: as for the first.
+
+    Nothing is ever tuned by it: it only reports what was chosen by others' figures.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 32, 5, 2, 2, bias=False)
+        self.blocks = nn.Sequential(Residual(32, 32), Residual(32, 32), Residual(32, 64, 2), Residual(64, 96, 2))
+        self.norm = nn.GroupNorm(12, 96)
+        self.head = nn.Linear(96, 10)
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, 96): the last feature maps, averaged over their 4x4 positions."""
+        x = self.blocks(self.stem(x))  # (B, 96, 4, 4)
+        return F.silu(self.norm(x)).mean(dim=(2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+
+NETWORKS = {FIRST: Judge, SECOND: SecondJudge}
+FILES = {FIRST: ASSETS / "judge.safetensors", SECOND: ASSETS / "judge-second.safetensors"}
+
+
+@functools.lru_cache(maxsize=len(NETWORKS))
+def load_judge(name: str = FIRST) -> tuple[nn.Module, str]:
+    """The judge of that name, and the hash that names it in every result."""
+    raw = FILES[name].read_bytes()
+    judge = NETWORKS[name]().eval()
+    judge.load_state_dict(safetensors.torch.load(raw))
+    return judge, hashlib.sha256(raw).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What a judge makes of N images.  features: (N, D) float64.  digits: (N,) int64.  confidence: (N,), 0..1."""
+
+    judge: str  # its name
+    features: Tensor
+    digits: Tensor
+    confidence: Tensor
+
+    def at(self, index: Tensor) -> Readings:
+        """Those of some of the images."""
+        return Readings(self.judge, self.features[index], self.digits[index], self.confidence[index])
+
+
+def reading(images: Tensor, judge: str = FIRST) -> Generator[None, None, Readings]:
+    """`read` in parts of BATCH images, for whoever must not be kept long: yields after each, returns the Readings."""
+    if tuple(images.shape[1:]) != (1, 32, 32):
+        raise ValueError(f"the judge reads grey digits of 32x32, not images of shape {tuple(images.shape[1:])}")
+    network, _ = load_judge(judge)
+    if images.dtype != torch.uint8:
+        images = ((images.clamp(-1, 1) + 1) * 127.5).round()
+    features = []
+    for part in images.split(BATCH):
+        with torch.no_grad():
+            features.append(network.features(part.float().cpu() / 127.5 - 1))
+        yield
+    with torch.no_grad():
+        confidence, digits = network.head(torch.cat(features)).softmax(dim=1).max(dim=1)
+    return Readings(judge, torch.cat(features).double(), digits, confidence)
+
+
+def read(images: Tensor, judge: str = FIRST) -> Readings:
+    """images: (N, 1, 32, 32), uint8 or float in [-1, 1].  What is read is what would be shown: clamped, in 256 greys.
+
+    Raises ValueError for images of another shape: the judges know no others.
+    """
+    return result_of(reading(images, judge))
+
+
+def result_of(steps: Generator[Any, None, Result]) -> Result:
+    """What a generator returns, run to its end at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Real digits that no model here has trained on, through a judge's eyes.
+
+    mean, cov: of all of them.  features, labels: of as many of each class as there are of the rarest shipped.
+    """
+
+    name: str  # data set, split and resolution
+    extractor: str  # the hash of the judge it was made with
+    n: int
+    mean: Tensor
+    cov: Tensor
+    features: Tensor
+    labels: Tensor
+
+
+def reference_path(judge: str = FIRST) -> Path:
+    """The file's name carries data set, resolution and extractor: another judge finds none, not a wrong one."""
+    return ASSETS / f"mnist-test-32-{load_judge(judge)[1]}.npz"
+
+
+@functools.lru_cache(maxsize=len(NETWORKS))
+def load_reference(judge: str = FIRST) -> Reference:
+    """The MNIST test digits at 32x32."""
+    with np.load(reference_path(judge)) as arrays:
+        tensors = {name: torch.from_numpy(arrays[name].astype(np.float64)) for name in ("mean", "cov", "features")}
+        labels, n = torch.from_numpy(arrays["labels"].astype(np.int64)), int(arrays["n"])
+    return Reference("mnist test, 32x32", load_judge(judge)[1], n, labels=labels, **tensors)
