@@ -192,11 +192,15 @@ def bench(args: argparse.Namespace) -> None:
     from . import bench as benchmark  # it starts processes of its own, which import this module
 
     check_writable(args.out, "--out: ")
+
+    def tell(row: benchmark.Row) -> None:
+        tqdm.write(benchmark.line(row))
+
     if "curve" in args:
-        result = benchmark.curve(args.curve, args.quick)
+        result = benchmark.curve(args.curve, args.quick, tell)
         print(benchmark.curve_table(result))
     else:
-        result = benchmark.bench(args.quick)
+        result = benchmark.bench(args.quick, args.plain, tell)
         print(benchmark.table(result))
     write_atomic(args.out, (json.dumps(readable(result), indent=2) + "\n").encode())
     print(f"wrote {args.out}")

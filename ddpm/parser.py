@@ -120,7 +120,8 @@ def parser() -> Parser:
         epilog="example: python -m ddpm bench --quick",
         **options,
     )
-    p.add_argument("--quick", action="store_true", help="about three minutes: one seed, two budgets, rougher figures")
+    p.add_argument("--quick", action="store_true", help="below five minutes: one seed, two budgets, rougher figures")
+    p.add_argument("--plain", action="store_true", help="compute as an ordinary processor would: AVX2, float32")
     p.add_argument(
         "--curve", metavar="PATH", default=NONE, help="instead: a checkpoint's quality against network evaluations"
     )
