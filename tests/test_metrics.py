@@ -129,6 +129,7 @@ def test_only_digits_of_its_size_are_read():
         read(torch.zeros(3, 3, 32, 32))
 
 
+@pytest.mark.slow
 def test_other_real_digits_score_about_the_floor(others, real):
     v = verdict(*others, real)
     assert 0.7 < v["fid_over_floor"] < 1.4
@@ -138,12 +139,14 @@ def test_other_real_digits_score_about_the_floor(others, real):
     json.dumps(v, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_noise_scores_terribly(others, real):
     noise = torch.randn(N, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     v = verdict(noise, others[1], real)
     assert v["fid_over_floor"] > 100 and v["accuracy"] < 0.2 and v["recall_over_real"] < 0.1
 
 
+@pytest.mark.slow
 def test_a_dropped_class_is_punished(others, real):
     images, labels = others
     keep = labels != 4
@@ -152,6 +155,7 @@ def test_a_dropped_class_is_punished(others, real):
     assert v["class_coverage"] == 0.9 and v["fid_over_floor"] > 2 and v["recall_over_real"] < 0.97
 
 
+@pytest.mark.slow
 def test_ten_perfect_digits_repeated_are_punished(others, real):
     images, labels = others
     v = verdict(images[:10].repeat(N // 10, 1, 1, 1), labels[:10].repeat(N // 10), real)
@@ -159,6 +163,7 @@ def test_ten_perfect_digits_repeated_are_punished(others, real):
     assert v["fid_over_floor"] > 5 and v["recall_over_real"] < 0.1 and v["distance_over_real"] < 1e-6
 
 
+@pytest.mark.slow
 def test_wrong_labels_cost_accuracy_and_nothing_else(others, real):
     images, labels = others
     wrong = labels.clone()
@@ -167,11 +172,13 @@ def test_wrong_labels_cost_accuracy_and_nothing_else(others, real):
     assert v["accuracy"] == pytest.approx(right["accuracy"] - 0.1, abs=0.005) and v["fid"] == right["fid"]
 
 
+@pytest.mark.slow
 def test_without_labels_there_is_no_accuracy(others, real):
     v = verdict(others[0], None, real)
     assert v["accuracy"] is None and 0.97 < v["distance_over_real"] < 1.03
 
 
+@pytest.mark.slow
 def test_a_verdict_on_too_few_is_refused(others, real):
     with pytest.raises(ValueError, match="at least 5"):
         verdict(others[0][:4], None, real)
