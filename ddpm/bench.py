@@ -326,9 +326,8 @@ def table(result: dict[str, Any]) -> str:
         return "\n".join(lines)
     first = ended[0]
     lines += [f"preset fast from nothing; {first['n']} digits of {first['evaluations']} evaluations; medians:", ""]
-    lines += [
-        f"{'trained':>8}{'images':>9}{'FID/floor':>11}{'read':>8}{'by the second':>15}{'recall':>8}{'spread':>8}{'MB':>7}"
-    ]
+    heads = f"{'trained':>8}{'images':>9}{'FID/floor':>11}{'read':>8}{'by the second':>15}"
+    lines.append(f"{heads}{'recall':>8}{'spread':>8}{'MB':>7}")
     for row in ended:
         second = f"{row['second']['fid_over_floor']:.2f}, {row['second']['accuracy']:.1%}"
         lines.append(

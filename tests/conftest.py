@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,26 +18,17 @@ os.environ["DDPM_RUNS_DIR"] = tempfile.mkdtemp(prefix="ddpm-test-runs-")  # nobo
 
 import numpy as np
 import torch
+from pages import TINY as PAGE_MODEL
 from PIL import Image
+from tiny import TINY, TINY_CLASSES, TINY_PRESET
+
+from ddpm import card, run, save_checkpoint
+from ddpm.__main__ import main
+from ddpm.config import PRESETS, Config, ScheduleConfig
+from ddpm.train import build_model
 
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:  # plain `pytest` puts only tests/ on the path
-    sys.path.insert(0, str(ROOT))
-
-from pages import TINY as PAGE_MODEL  # noqa: E402
-
-from ddpm import card, run, save_checkpoint  # noqa: E402
-from ddpm.__main__ import main  # noqa: E402
-from ddpm.config import PRESETS, Config, ModelConfig, ScheduleConfig, TrainConfig  # noqa: E402
-from ddpm.train import build_model  # noqa: E402
-
-TINY = ModelConfig(base=8, t_dim=8, mults=(1, 2), img_size=8)
-TINY_CLASSES = ModelConfig(base=8, t_dim=8, mults=(1, 2), num_classes=10, img_size=8, prediction="v")
-TINY_PRESET = Config(
-    TINY_CLASSES,
-    ScheduleConfig(T=20, kind="cosine"),
-    TrainConfig(epochs=1, batch_size=8, lr=1e-3, lr_decay=True, ema_warmup=True, label_dropout=0.1),
-)
+MODULES = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))  # what a process of a test's own finds, too
 
 
 @pytest.fixture
@@ -63,15 +55,52 @@ def tiny_preset(monkeypatch):
     return TINY_PRESET
 
 
-@pytest.fixture
-def library(tmp_path):
-    """The page's library, its default weights a tiny, untrained, class-conditional model on a cosine schedule."""
-    from ddpm.ui.weights import Library
+@pytest.fixture(scope="session", autouse=True)
+def no_web_application():
+    """Gradio makes a web application of each page twice, which takes longer than all else about it.  Handlers are
+    called without one; servers are processes of their own."""
+    if (routes := sys.modules.get("gradio.routes")) is None:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(routes.App, "create_app", lambda *args, **options: None)
+        yield
 
+
+@pytest.fixture(autouse=True)
+def engines_end(monkeypatch):
+    """What a test leaves computing would slow all that follow, and be cut off inside PyTorch in the end: an abort."""
+    if (module := sys.modules.get("ddpm.ui.engine")) is None:
+        yield
+        return
+    engines, real = [], module.Engine.__init__
+
+    def init(engine, *args, **options):
+        engines.append(engine)
+        real(engine, *args, **options)
+
+    monkeypatch.setattr(module.Engine, "__init__", init)
+    yield
+    for engine in engines:
+        engine.close()
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory):
+    """A folder of checkpoints: "mnist" is a tiny, untrained, class-conditional model on a cosine schedule."""
+    folder = tmp_path_factory.mktemp("untrained")
     info = {"dataset": "mnist", "class_names": [str(digit) for digit in range(10)]}
     config = Config(PAGE_MODEL, ScheduleConfig(kind="cosine"))
-    save_checkpoint(tmp_path / "library" / "mnist", build_model(PAGE_MODEL), config, info)
-    return Library(tmp_path / "library")
+    save_checkpoint(folder / "mnist", build_model(PAGE_MODEL), config, info)
+    return folder
+
+
+@pytest.fixture
+def library(untrained, tmp_path):
+    """The page's library, its default weights those of `untrained`, in a folder of its own."""
+    from ddpm.ui.weights import Library
+
+    return Library(shutil.copytree(untrained, tmp_path / "library"))
 
 
 @pytest.fixture
@@ -99,7 +128,7 @@ def python():
     """Start a Python in the repository's root: python("-c", "...") -> CompletedProcess; with start=True, Popen."""
 
     def run(*args: str, start: bool = False, **options):
-        env = os.environ | {"PYTHONPATH": str(ROOT), **options.pop("env", {})}
+        env = os.environ | {"PYTHONPATH": MODULES, **options.pop("env", {})}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         command = [sys.executable, *args]
         if start:

@@ -93,6 +93,7 @@ def double(x):
     return {"twice": 2.0 * x}
 
 
+@pytest.mark.slow
 def test_each_row_runs_in_a_process_of_its_own():
     rows = bench.run([({"name": "a"}, double, (3,)), ({"name": "b"}, double, (4,))])
     assert [(row["name"], row["twice"]) for row in rows] == [("a", 6.0), ("b", 8.0)]
@@ -154,6 +155,7 @@ def small(monkeypatch):
     return config
 
 
+@pytest.mark.slow
 def test_quality_trains_within_the_budget_loading_included_and_is_judged(small):
     row = bench.quality(1.5, 3, 20)
     assert row["seconds"] == 1.5 and 0.9 < row["took"] < 5

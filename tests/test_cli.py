@@ -400,6 +400,7 @@ def test_no_command_or_an_unknown_one(cli, argv):
     refused(cli(*argv), "--help")
 
 
+@pytest.mark.slow
 def test_as_a_process(python, tmp_path):
     assert python("-m", "ddpm", "sample", "--help").returncode == 0
     bad = python("-m", "ddpm", "sample", "--checkpoint", str(tmp_path), "--out", str(tmp_path / "x.png"))

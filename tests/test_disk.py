@@ -8,6 +8,8 @@ from served import small_disk  # noqa: F401 (a fixture)
 from ddpm import load_checkpoint
 from ddpm.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 
 def contents(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

@@ -82,6 +82,7 @@ def from_mirror(mirror, monkeypatch):
     monkeypatch.setattr(MNIST, "resources", [tuple(pair) for pair in mirror.resources])
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_a_download(tmp_path, python, mirror, from_mirror):
     mirror.slow = True
     process = python("-c", FETCH, mirror.url, json.dumps(mirror.resources), str(tmp_path), start=True)

@@ -233,6 +233,7 @@ print(saved)
 """
 
 
+@pytest.mark.slow
 def test_two_that_save_into_one_folder_leave_the_files_of_one(tmp_path, python):
     folder = tmp_path / "shared"
     save_checkpoint(folder, build_model(MODEL, 1), Config(MODEL), {"seed": 1}, "card 1")

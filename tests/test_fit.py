@@ -283,6 +283,7 @@ def test_mixed_precision_keeps_every_weight_float32(tiny_images, sched):
     assert all(v.dtype == torch.float32 for v in state.snapshot().tensors.values())
 
 
+@pytest.mark.slow
 def test_after_the_warm_up_the_first_step_imports_nothing_more():
     code = """
 import sys, torch

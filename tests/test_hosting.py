@@ -64,6 +64,7 @@ def test_the_address_on_a_space_is_the_visitors_and_not_one_that_the_visitor_cla
     assert seen == ["203.0.113.5", "203.0.113.6", "203.0.113.7"]
 
 
+@pytest.mark.slow
 def test_the_settings_are_made_before_gradio_reads_them():
     code = "import ddpm.ui, gradio.http_server as s; from ddpm.ui import limits; "
     code += "print(s.LOCALHOST_NAME, limits.current() == limits.PROFILES['public'])"
@@ -154,6 +155,7 @@ def test_an_engine_that_is_stuck_or_dead_is_told(asked, monkeypatch):
     assert status == 503 and "thread has ended" in said["reason"]
 
 
+@pytest.mark.slow
 def test_a_server_logs_its_jobs_and_ends_in_order(tmp_path):
     port = free_port()
     command = [sys.executable, "app.py", "--no-open", "--host", "127.0.0.1", "--port", str(port), "--root-path", "/d"]

@@ -44,6 +44,7 @@ def test_a_bad_setting_is_one_sentence(name, value):
     assert "\n" not in str(error.value) and len(str(error.value)) < 150
 
 
+@pytest.mark.slow
 def test_the_command_line_lists_every_setting_and_refuses_a_bad_one():
     listed = subprocess.run([sys.executable, "app.py", "--help"], capture_output=True, text=True, check=True).stdout
     assert all(f"DDPM_{field.name.upper()}" in listed for field in dataclasses.fields(limits.Limits))

@@ -157,6 +157,7 @@ def test_only_digits_of_its_size_are_read():
         read(torch.zeros(3, 3, 32, 32))
 
 
+@pytest.mark.slow
 def test_other_real_digits_score_about_the_floor(others, real):
     v = verdict(*others, real)
     assert 0.7 < v["fid_over_floor"] < 1.4
@@ -169,6 +170,7 @@ def test_other_real_digits_score_about_the_floor(others, real):
     json.dumps(v, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_the_second_speaks_for_itself(others, real):
     """What stands under "second" is by its own features, reference and floor; the rest is the first's, as ever."""
     v, by_second = verdict(*others, real), metrics.verdict(read(others[0], SECOND), others[1], real[SECOND])
@@ -182,6 +184,7 @@ def test_the_second_speaks_for_itself(others, real):
     assert v["second"]["extractor"] != v["extractor"] and v["second"]["fid"] != v["fid"]
 
 
+@pytest.mark.slow
 def test_noise_scores_terribly(others, real):
     noise = torch.randn(N, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     v = verdict(noise, others[1], real)
@@ -189,6 +192,7 @@ def test_noise_scores_terribly(others, real):
         assert said["fid_over_floor"] > 100 and said["accuracy"] < 0.2 and said["recall_over_real"] < 0.1
 
 
+@pytest.mark.slow
 def test_a_dropped_class_is_punished(others, real):
     images, labels = others
     keep = labels != 4
@@ -199,6 +203,7 @@ def test_a_dropped_class_is_punished(others, real):
         assert said["fid_over_floor"] > 2 and said["recall_over_real"] < 0.97
 
 
+@pytest.mark.slow
 def test_ten_perfect_digits_repeated_are_punished(others, real):
     images, labels = others
     v = verdict(images[:10].repeat(N // 10, 1, 1, 1), labels[:10].repeat(N // 10), real)
@@ -207,6 +212,7 @@ def test_ten_perfect_digits_repeated_are_punished(others, real):
         assert said["fid_over_floor"] > 5 and said["recall_over_real"] < 0.1 and said["distance_over_real"] < 1e-6
 
 
+@pytest.mark.slow
 def test_wrong_labels_cost_accuracy_and_nothing_else(others, real):
     images, labels = others
     wrong = labels.clone()
@@ -217,11 +223,13 @@ def test_wrong_labels_cost_accuracy_and_nothing_else(others, real):
         assert said["fid"] == without["fid"]
 
 
+@pytest.mark.slow
 def test_without_labels_there_is_no_accuracy(others, real):
     v = verdict(others[0], None, real)
     assert v["accuracy"] is None and v["second"]["accuracy"] is None and 0.97 < v["distance_over_real"] < 1.03
 
 
+@pytest.mark.slow
 def test_a_verdict_on_too_few_is_refused(others, real):
     with pytest.raises(ValueError, match="at least 20"):
         verdict(others[0][:19], None, real)

@@ -7,7 +7,7 @@ import dataclasses
 
 import pytest
 import torch
-from conftest import TINY_CLASSES
+from tiny import TINY_CLASSES
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ddpm import PRESETS, Guided, TrainConfig, fit, make_schedule, reverse_process

@@ -1,22 +1,18 @@
 """Parity with an independent implementation: the schedulers of Hugging Face's diffusers, step by step in float32.
 
-They are not a requirement of this package: `pip install diffusers` makes these tests run.
+They are not a requirement of this package: its development extra brings them, and then these tests run.
 """
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import torch
+from needs import development
 
 from ddpm import make_schedule, reverse_process, target, timesteps, to_x0_eps
 from ddpm.diffusion import seeded
 
-if os.environ.get("DDPM_REQUIRE_DIFFUSERS") == "1":
-    import diffusers
-else:
-    diffusers = pytest.importorskip("diffusers", reason="parity is tested where diffusers is installed")
+diffusers = development("diffusers", "DDPM_REQUIRE_DIFFUSERS")
 
 T = 1000
 TYPES = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}

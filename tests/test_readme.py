@@ -1,7 +1,10 @@
 """Commands and names in README.md and in the model cards are real."""
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from ddpm.__main__ import main, parser
 
 ROOT = Path(__file__).parents[1]
-TEXTS = [ROOT / "README.md", *sorted(ROOT.glob("checkpoints/*/README.md"))]
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("checkpoints/*/README.md"))]
 
 
 def commands(text: str) -> list[str]:
@@ -41,10 +44,17 @@ def test_the_readmes_sample_commands_run(tmp_path, monkeypatch):
     assert ran >= 2
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_file_that_a_text_links_to_exists(path):
     for target in re.findall(r"\]\((?!http|#)([^)]+)\)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
+
+
+def test_every_path_that_contributing_names_exists():
+    paths = re.findall(r"`([\w.]+/[\w./]*)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert len(paths) >= 6
+    for path in paths:
+        assert (ROOT / path).exists(), path
 
 
 def test_every_function_in_the_map_exists():
@@ -63,3 +73,71 @@ def test_the_python_in_the_readme_runs(monkeypatch, capsys):
     for block in blocks:
         exec(block, {})
     assert len(capsys.readouterr().out.splitlines()) == 21
+
+
+STAND_IN = """#!/bin/bash
+# Instead of Python, of what an environment holds, and of apt-get: writes down what it was asked for.
+if [ "$1" = - ]; then grep -q app.py "$SAID"; exit; fi  # does the page answer?
+echo "${DDPM_REQUIRE_BROWSER:-0}${DDPM_REQUIRE_DIFFUSERS:-0} ${0#"$STAND_INS/"} $*" >> "$SAID"
+case "$*" in
+  "-m venv .venv") mkdir -p .venv/bin; for each in pip python ruff pip-audit; do cp "$0" .venv/bin/$each; done ;;
+  *app.py*) sleep 60 ;;
+esac
+"""
+
+
+@pytest.fixture
+def ci(tmp_path):
+    """Runs .ci/run on such a README with stand-ins: ci(readme) -> its exit code, and each command that it ran."""
+    if shutil.which("bash") is None or not (ROOT / ".ci/run").exists():
+        pytest.skip("there is no .ci/run, or no bash to run it with")
+    for name in ("python3", "apt-get"):
+        path = tmp_path / "stand-ins" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(STAND_IN)
+        path.chmod(0o755)
+    clone, said = tmp_path / "clone", tmp_path / "said"
+    (clone / ".venv/bin").mkdir(parents=True)
+    (clone / ".venv/left").touch()
+    (clone / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", clone / ".ci")
+    env = os.environ | {"STAND_INS": str(path.parent), "SAID": str(said)}
+    env["PATH"] = os.pathsep.join([str(path.parent), env["PATH"]])
+
+    def run(readme: str):
+        (clone / "README.md").write_text(readme, encoding="utf-8")
+        done = subprocess.run(["bash", ".ci/run"], cwd=clone, env=env, capture_output=True, text=True, timeout=60)
+        assert not (clone / ".venv/left").exists(), "an environment that was there is not used"
+        return done.returncode, said.read_text().splitlines() if said.exists() else []
+
+    return run
+
+
+def test_ci_runs_the_readmes_commands_as_they_stand_before_it_installs_more(ci):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    said = ["-r requirements.txt", ".venv/bin/python app.py", ".venv/bin/python -m pytest", 'install -e ".[dev]"']
+    for i, words in enumerate(said):
+        assert text.count(f"{words}\n") + text.count(f"{words} &&") == 1, words
+        text = re.sub(rf"{re.escape(words)}(?=\n| &&)", rf"{words} --{i}", text)
+    code, ran = ci(text)
+    assert code == 0
+    assert ran[:5] == [
+        "00 python3 -m venv .venv",
+        "00 .venv/bin/pip install -r requirements.txt --0",
+        "00 .venv/bin/python app.py --1",
+        "00 .venv/bin/python -m pytest --2",
+        "00 .venv/bin/pip install -e .[dev] --3",
+    ]
+    rest = [command.split(maxsplit=1) for command in ran[5:]]
+    browser = rest.index(["01", "apt-get install -y -qq chromium nginx-light"])
+    for command in (".venv/bin/ruff check .", ".venv/bin/ruff format --check .", ".venv/bin/python -m pytest -m slow"):
+        assert ["01", command] in rest[:browser]
+    assert ["01", ".venv/bin/python -m pytest --2"] in rest[:browser], "and again with what developers have"
+    assert ["11", ".venv/bin/python -m pytest -m browser"] in rest[browser:]
+
+
+@pytest.mark.parametrize("mark", ["open", "test", "develop"])
+def test_ci_fails_where_the_readme_has_no_such_command(ci, mark):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    code, ran = ci(text.replace(f"<!-- command:{mark} -->", ""))
+    assert code != 0 and ran == []

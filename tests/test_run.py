@@ -213,8 +213,7 @@ def test_a_second_signal_ends_at_once_and_handlers_are_given_back():
 
 PROCESS = """
 import sys
-sys.path.insert(0, "tests")
-from conftest import TINY_PRESET
+from tiny import TINY_PRESET
 from ddpm import card, run
 from ddpm.__main__ import main
 from ddpm.config import PRESETS
@@ -230,6 +229,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_process_that_is_interrupted_saves_and_can_go_on(python, train, pictures, tmp_path, number, code):
     out = tmp_path / "run"

@@ -14,6 +14,8 @@ from served import Server, small_disk, until  # noqa: F401 (small_disk is a fixt
 
 from ddpm.checkpoint import TRAINING, load_training
 
+pytestmark = pytest.mark.slow
+
 QUICKLY = "from ddpm.ui import registry; registry.KEEP_EVERY, registry.SWEEP_EVERY = 1.0, 0.2"
 LOGGED = "import logging; logging.basicConfig(level=logging.INFO)"
 # A sampler that fails for whoever asks for 7 steps.

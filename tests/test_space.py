@@ -93,6 +93,7 @@ def test_the_documented_command_uploads_the_tracked_files_and_nothing_else(tmp_p
     assert hub.uploaded[model] == subprocess.run(["git", "show", f"HEAD:{model}"], **git).stdout
 
 
+@pytest.mark.slow
 def test_a_space_opens_on_zerogpu_with_the_choice_and_anywhere_else_without_it(tmp_path):
     """CUDA calls of the server itself fail there, as torch's do here."""
     (tmp_path / "spaces.py").write_text(STUB)

@@ -70,6 +70,7 @@ def test_other_weights_in_the_middle_of_a_run_change_nothing(library):
     assert [first, *(frame for frame in steps if frame)] == alone
 
 
+@pytest.mark.slow
 def test_torch_keeps_to_one_pool_of_threads():
     """What a page does on its way to a training run asks OpenMP for threads on the engine's thread alone."""
     code = """
@@ -90,6 +91,7 @@ print(len(threads), elsewhere)
     assert done.stdout.strip() == "1 []"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted as Linux shows them")
 def test_a_training_run_is_made_without_a_pool_of_threads_of_its_own():
     """A second pool lets both sleep instead of spin: see engine.py."""

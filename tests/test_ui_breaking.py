@@ -9,8 +9,8 @@ import gradio as gr
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_CLASSES
 from pages import TINY, Window, handler, picture
+from tiny import TINY_CLASSES
 
 from ddpm import data, diffusion, make_schedule, samplers
 from ddpm.config import ScheduleConfig

@@ -4,9 +4,9 @@ import pytest
 from pages import TINY
 
 from ddpm.config import Config, ScheduleConfig, TrainConfig
-from ddpm.data import load_dataset
 from ddpm.ui import registry, training
 from ddpm.ui.engine import Engine
+from ddpm.ui.weights import dataset
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def quick(monkeypatch):
 def training_run(kind="steps", budget=3, **options):
     options = {"batch_size": 4, "label_dropout": 0.1, "lr": 1e-3} | options
     config = Config(TINY, ScheduleConfig(kind="cosine"), TrainConfig(**options))
-    return training.TrainingRun(config, load_dataset("bundled"), kind, budget, "tiny")
+    return training.TrainingRun(config, dataset("bundled"), kind, budget, "tiny")
 
 
 def finish(run):

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-sys.path.append(str(Path(__file__).parents[1]))  # run as a script, it finds only what is beside it, conftest too
+sys.path.append(str(Path(__file__).parents[1]))  # run as a script, it finds only what is beside it
 
-from conftest import FLAGS, end, serve
 from serving import free_port
+from starting import FLAGS, end, serve
 from steps import generate, tab, wait_for_status
 
 OBSERVE = """

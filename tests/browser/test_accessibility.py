@@ -1,10 +1,9 @@
-"""axe-core (from npm) over every tab, light and dark."""
+"""axe-core over every tab, light and dark."""
 
-import shutil
-import subprocess
+from pathlib import Path
 
 import pytest
-from conftest import unavailable
+from starting import development
 from steps import generate, start_training, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
@@ -17,15 +16,9 @@ GRADIO = [
 
 
 @pytest.fixture(scope="session")
-def axe(tmp_path_factory):
-    if shutil.which("npm") is None:
-        unavailable("there is no npm to fetch axe-core with")
-    folder = tmp_path_factory.mktemp("axe")
-    command = ["npm", "install", "--no-audit", "--no-fund", "--silent", "axe-core@4"]
-    found = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if found.returncode:
-        unavailable(f"axe-core could not be fetched: {found.stderr[-200:]}")
-    return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
+def axe():
+    package = development("axe_playwright_python")
+    return Path(package.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -8,20 +8,26 @@ import urllib.error
 import urllib.request
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from serving import config_of, join, messages, post
+from starting import development
 from steps import choose, tab, wait_for_status
 
 from ddpm import save_checkpoint
 from ddpm.config import Config, ModelConfig, ScheduleConfig
 from ddpm.train import build_model
 
+hypothesis = development("hypothesis")
+st = development("hypothesis.strategies")
+
 pytestmark = pytest.mark.browser
 
 EXAMPLES = 15  # of each endpoint
-FUZZ = settings(
-    max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+FUZZ = hypothesis.settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=list(hypothesis.HealthCheck),
 )
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40)
 KEYS = st.sampled_from(["run", "have", "k", "i", "kind", "level", "x0", "seed", "t", "s", "schedules", "weights"])
@@ -38,7 +44,7 @@ def fuzz(check, data=ANYTHING) -> int:
     counted = []
 
     @FUZZ
-    @given(data)
+    @hypothesis.given(data)
     def each(data):
         counted.append(1)
         check(data)

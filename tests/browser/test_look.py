@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from starting import ROOT, development
 from steps import fits_a_laptop, generate, is_inside, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
@@ -39,6 +39,7 @@ def test_the_stage_keeps_its_size_when_frames_arrive(open_page):
 @pytest.mark.parametrize("script", ["tests/browser/measure.py", "tests/load/load.py"])
 def test_the_documented_scripts_find_their_modules(script):
     """Run as scripts, beside nothing that pytest puts on the path."""
+    development("playwright")
     code = f"import runpy; runpy.run_path({script!r}, run_name='looked at')"
     code = f"import sys; sys.path[0] = {str((ROOT / script).parent)!r}; {code}"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import FLAGS, ROOT, end, is_problem, serve, unavailable
 from serving import free_port
+from starting import FLAGS, ROOT, development, end, is_problem, serve, unavailable
 from steps import generate, playhead, set_number, start_training, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
@@ -82,13 +82,11 @@ def walk(page) -> None:
 
 
 def main(chromium: str, folder: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
     loopback_only()
     port, problems = free_port(), []
     url = f"http://127.0.0.1:{port}"
     process = serve(port, folder / "log")
-    with sync_playwright() as playwright:
+    with development("playwright.sync_api").sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
         page.set_default_timeout(90_000)

@@ -8,8 +8,8 @@ import time
 import urllib.request
 
 import pytest
-from conftest import ROOT, end, serve, unavailable
 from serving import free_port
+from starting import ROOT, end, serve, unavailable
 from steps import generate, open_file, pixels, save, start_training, tab, wait_for_change, wait_for_status
 from test_forward import png
 

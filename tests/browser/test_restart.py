@@ -1,8 +1,8 @@
 """The server ends and comes back under an open page, in a real Chromium."""
 
 import pytest
-from conftest import end, serve
 from serving import free_port
+from starting import end, serve
 from steps import generate, pixels, start_training, status, tab, wait_for_change, wait_for_status
 
 pytestmark = pytest.mark.browser
