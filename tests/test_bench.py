@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import time
 
 import pytest
 import torch
@@ -95,9 +97,47 @@ def double(x):
 
 @pytest.mark.slow
 def test_each_row_runs_in_a_process_of_its_own():
-    rows = bench.run([({"name": "a"}, double, (3,)), ({"name": "b"}, double, (4,))])
+    told = []
+    rows = bench.run([({"name": "a"}, double, (3,)), ({"name": "b"}, double, (4,))], told.append)
+    assert told == rows
     assert [(row["name"], row["twice"]) for row in rows] == [("a", 6.0), ("b", 8.0)]
     assert all(row["peak_mb"] > 50 for row in rows)
+
+
+@pytest.mark.slow
+def test_no_row_takes_longer_than_its_limit():
+    told = []
+    rows = bench.run([({"name": "a"}, time.sleep, (600,)), ({"name": "b"}, double, (4,))], told.append, seconds=15)
+    assert rows[0] == told[0] == {"name": "a", "over": 15} and rows[1]["twice"] == 8
+    assert "not done within 15 s" in bench.line(rows[0])
+
+
+def test_rows_that_did_not_end_leave_the_others_as_they_are(measured, monkeypatch):
+    rows = [speed(50, 80.0, bench.TUTORIAL), {"name": "ours", "precision": "float32", "over": 180}, speed(100, 8.0)]
+    monkeypatch.setattr(bench, "speeds", lambda *_: rows)
+    result = bench.bench()
+    assert result["ratios"] == {"ours in float32": {"training": 2.0, "sampling": 10.0}}
+    assert "not done within 180 s" in bench.table(result)
+    assert bench.median_row([{"over": 3}, {"a": 2.0}, {"a": 4.0}]) == {"a": 3.0}
+    assert bench.median_row([{"over": 3}]) == {"over": 3}
+
+
+@pytest.mark.parametrize("faster", [True, False])
+def test_bfloat16_has_rows_only_where_it_is_not_slower(monkeypatch, faster):
+    asked = []
+    monkeypatch.setattr(bench, "run", lambda tasks, tell: asked.extend(tasks) or [{"over": 1} for _ in tasks])
+    bench.speeds(True, faster, print)
+    assert ("bfloat16" in {name["precision"] for name, *_ in asked}) == faster
+    assert {name["name"] for name, *_ in asked} == {bench.TUTORIAL, bench.NEIGHBOUR, *(f"ours, {p}" for p in PRESETS)}
+
+
+def test_plain_makes_the_rows_processes_compute_as_avx2_and_says_so(measured, monkeypatch):
+    for name in bench.PLAIN:
+        monkeypatch.setenv(name, "")
+    result = bench.bench(plain=True)
+    assert os.environ["ONEDNN_MAX_CPU_ISA"] == "AVX2"
+    assert result["machine"]["auto_precision"] == "float32" and "AVX2 alone" in result["machine"]["processor"]
+    assert "no rows in bfloat16" in bench.table(result)
 
 
 def speed(images, seconds, name="ours", precision="float32"):
@@ -109,10 +149,16 @@ def speed(images, seconds, name="ours", precision="float32"):
 def measured(monkeypatch):
     """The benchmark with its rows given: what is left is how they are put together."""
     rows = [speed(50, 80.0, bench.TUTORIAL), speed(150, 20.0), speed(1000, 0.4, "ours, fast", "bfloat16")]
-    monkeypatch.setattr(bench, "speeds", lambda quick: rows)
-    scores = {"fid_over_floor": 2.0, "accuracy": 0.99, "recall_over_real": 0.9, "distance_over_real": 0.95}
+    monkeypatch.setattr(bench, "speeds", lambda *_: rows)
+    scores = {
+        "second": {"fid_over_floor": 2.5, "accuracy": 0.97},
+        "fid_over_floor": 2.0,
+        "accuracy": 0.99,
+        "recall_over_real": 0.9,
+        "distance_over_real": 0.95,
+    }
 
-    def run(tasks):
+    def run(tasks, tell, seconds):
         return [
             name
             | {"seconds": args[0], "images_seen": 10 + name["seed"], "n": args[2], "evaluations": 20, "peak_mb": 1}
@@ -178,7 +224,7 @@ def test_the_tutorials_sampler_is_timed_by_some_of_its_thousand_steps(monkeypatc
 
 def test_a_curve_has_each_sampler_at_each_number_of_evaluations(monkeypatch):
     tasks = []
-    monkeypatch.setattr(bench, "run", lambda given: tasks.extend(given) or [name for name, *_ in given])
+    monkeypatch.setattr(bench, "run", lambda given, tell: tasks.extend(given) or [name for name, *_ in given])
     bench.curve("checkpoints/mnist")
     loaded = load_checkpoint("checkpoints/mnist")
     model = Inference(loaded.model, "float32")
@@ -199,7 +245,7 @@ def test_the_command_writes_a_curve(monkeypatch, tmp_path, capsys):
     scores = {"evaluations": 20, "n": 5, "fid_over_floor": 1.5, "accuracy": 0.5} | dict.fromkeys(
         ("recall_over_real", "distance_over_real"), 0.25
     )
-    monkeypatch.setattr(bench, "run", lambda tasks: [name | scores for name, *_ in tasks])
+    monkeypatch.setattr(bench, "run", lambda tasks, tell: [name | scores for name, *_ in tasks])
     out = tmp_path / "curve.json"
     assert main(["bench", "--quick", "--curve", "checkpoints/mnist", "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -215,5 +261,5 @@ def test_a_point_of_the_curve_is_the_checkpoint_judged(tmp_path, small):
 
 def test_all_in_one_run_speeds_are_the_better_of_two(monkeypatch):
     rounds = iter([[speed(100, 2.0)], [speed(110, 3.0)]])
-    monkeypatch.setattr(bench, "run", lambda tasks: next(rounds))
-    assert bench.speeds(quick=False) == [speed(110, 2.0)]
+    monkeypatch.setattr(bench, "run", lambda tasks, tell: next(rounds))
+    assert bench.speeds(False, True, print) == [speed(110, 2.0)]

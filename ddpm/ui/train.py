@@ -17,6 +17,7 @@ from ..device import Inference, on_zerogpu
 from . import archive, parts, zerogpu
 from .asking import DATASETS, LEAST, MORE, check, fetch, more_of
 from .engine import Engine, once
+from .forecast import Forecast
 from .levels import LEVELS
 from .registry import GOING, Runs
 from .training import TrainingRun
@@ -26,9 +27,9 @@ CONTINUE_SECONDS = 60
 PACKET_SECONDS = 0.25
 REMEMBERED = 4  # runs of a browser, which it can look at again
 ABOUT = {
-    "fast": "fast: legible in 30 seconds",
+    "fast": "fast: a small network",
     "best": "best: as the shipped weights",
-    "tutorial": "tutorial: as published (hours)",
+    "tutorial": "tutorial: as published",
 }
 
 EQUATION = """
@@ -53,7 +54,7 @@ def build(
 
     Returns the registry of the runs.
     """
-    runs = Runs(engine)
+    runs, forecasts = Runs(engine), Forecast(engine)
 
     def latest(mine: Any) -> TrainingRun | None:
         return runs.get(mine[-1]) if isinstance(mine, list) and mine else None
@@ -145,6 +146,9 @@ def build(
         """What is under More in a preset."""
         return more_of(PRESETS[chosen]) if chosen in tuple(PRESETS) else [gr.skip() for _ in MORE]
 
+    async def forecast(chosen) -> str:
+        return await forecasts.sentence(chosen) if chosen in tuple(PRESETS) else ""
+
     def offer(own, label, weights_id) -> tuple:
         """Make these weights the page's: the choice of weights with them in it, and what the browser window has."""
         own = [*(pair for pair in own if pair[1] != weights_id), (label, weights_id)]
@@ -206,6 +210,7 @@ def build(
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             preset = gr.Dropdown([(ABOUT[p], p) for p in ABOUT], value="fast", label="Preset", elem_id="train-preset")
+            expected = parts.sentence("train-expected")
             name = gr.Dropdown(list(DATASETS.items()), value="bundled", label="Data", elem_id="train-data")
             with gr.Row(elem_classes="pair"):
                 kind = gr.Dropdown(list(LEAST), value="seconds", label="Budget in", elem_id="train-kind")
@@ -238,7 +243,7 @@ def build(
                 opener = gr.UploadButton("Open a zip", file_types=[".zip"], elem_id="train-open", size="lg")
             gr.HTML(
                 '<p class="hint">The run is on the server: it goes on if you reload this page, and Reverse stays '
-                "usable while it runs. Seconds count training alone, not the pictures in between.</p>"
+                "usable while it runs. Seconds are the clock's, from Start to the end of training.</p>"
             )
         view = parts.stage_and_margin(
             "train",
@@ -253,6 +258,8 @@ def build(
     more = [lr, batch, schedule, predicts, decay, dropout, width, seed]
     inputs = [preset, name, kind, budget, *more, *where, mine]
     preset.input(fill, preset, more, queue=False, **quiet)
+    preset.input(forecast, preset, expected, queue=False, **quiet)
+    demo.load(forecast, preset, expected, queue=False, show_progress="hidden")
     go.click(start, inputs, [view, mine], concurrency_limit=64, **quiet)
     again.click(go_on, mine, view, concurrency_limit=64, **quiet)
     demo.load(attach, mine, view, concurrency_limit=64, show_progress="hidden")

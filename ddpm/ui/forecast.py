@@ -1,0 +1,70 @@
+"""What a preset will do on this machine: how many pictures a second it trains on, from a measurement."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import Iterator
+
+import torch
+
+from ..config import PRESETS, Config
+from ..device import pick_device
+from ..schedule import build_schedule
+from ..train import build_model, fit
+from .engine import Busy, Engine, Job
+
+STEPS, WARM_UP = 6, 2  # optimiser steps that are taken, and those that do not count
+BUNDLED = 10_000
+# Pictures seen until nine in ten digits are classified as what was asked for, by `python -m ddpm bench`.
+LEGIBLE = {"fast": 9_500}
+
+
+def speed(config: Config) -> Iterator[float | None]:
+    """Train a network of this configuration for some steps on noise.  Yields None after each, at last pictures/s."""
+    m, t = config.model, config.train
+    images = torch.randint(0, 256, (t.batch_size, m.in_ch, m.img_size, m.img_size), dtype=torch.uint8)
+    labels = torch.arange(t.batch_size) % m.num_classes if m.num_classes else None
+    model, sched = build_model(m).to(pick_device()), build_schedule(config.schedule, pick_device())
+    seconds = [0.0]
+    for state in fit(model, images, labels, sched=sched, config=t, steps=STEPS):
+        seconds.append(state.seconds)
+        yield None
+    steps = [after - before for before, after in zip(seconds[WARM_UP:], seconds[WARM_UP + 1 :], strict=False)]
+    yield t.batch_size / statistics.median(steps)
+
+
+class Forecast:
+    """The presets' speeds here, each measured once, when somebody first asks."""
+
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self._jobs: dict[str, Job] = {}
+        self._speeds: dict[str, float] = {}
+
+    def _measure(self, preset: str) -> Iterator[None]:
+        for found in speed(PRESETS[preset]):
+            if found is not None:
+                self._speeds[preset] = found
+            yield None
+
+    async def sentence(self, preset: str) -> str:
+        """What the page says beside the preset; nothing if it cannot be measured now."""
+        if preset not in self._speeds:
+            try:
+                if preset not in self._jobs:
+                    self._jobs[preset] = self.engine.submit(self._measure(preset), name="forecast")
+                await asyncio.wrap_future(self._jobs[preset].finished)
+            except Busy:
+                return ""
+            self._jobs.pop(preset, None)
+        return sentence(preset, self._speeds[preset]) if preset in self._speeds else ""
+
+
+def sentence(preset: str, speed: float) -> str:
+    """The forecast in words.  speed: pictures a second."""
+    said = f"About {float(f'{speed:.2g}'):,.0f} digits a second here: "
+    if preset in LEGIBLE:
+        return said + f"legible after about {float(f'{LEGIBLE[preset] / speed:.2g}'):g} s."
+    minutes = max(1, round(BUNDLED / speed / 60))
+    return f"{said}{minutes} min to see the 10,000 bundled ones once."
