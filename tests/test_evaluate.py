@@ -100,12 +100,15 @@ def test_what_the_page_draws_is_judged_by_the_first_alone(untrained):
     assert (v["fid"], v["fid_error"], v["accuracy"]) == tuple(by_both[k] for k in ("fid", "fid_error", "accuracy"))
 
 
-def test_real_digits_are_read_once_by_each_judge(untrained, monkeypatch):
+def test_real_digits_are_read_and_scored_once_by_each_judge(untrained, monkeypatch):
     evaluate.evaluate(untrained, 40)
-    read, asked = metrics.read, []
-    monkeypatch.setattr(metrics, "read", lambda images, *judge: asked.append(len(images)) or read(images, *judge))
+    reads, floors, read, floor = [], [], metrics.read, metrics.floor
+    monkeypatch.setattr(metrics, "read", lambda images, *judge: reads.append(len(images)) or read(images, *judge))
+    monkeypatch.setattr(metrics, "floor", lambda *args: floors.append(args[-1]) or floor(*args))
     evaluate.evaluate(untrained, 40, seed=1)
-    assert asked == [40, 40]
+    assert (reads, floors) == ([40, 40], [])
+    evaluate.evaluate(untrained, 50)
+    assert (reads, floors) == ([40, 40, 50, 50], [50, 50])
 
 
 class Untouchable(torch.nn.Module):
