@@ -7,9 +7,8 @@ import sys
 import webbrowser
 from typing import NoReturn
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as ddpm/_openmp.py says, which would load torch before spaces
-
 if os.environ.get("SPACES_ZERO_GPU"):
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # ddpm/_openmp.py, which loads torch, would come too late
     import spaces  # noqa: F401  before torch, which it patches
 
 from ddpm import __version__, ui

@@ -161,7 +161,7 @@ def evaluate(args: argparse.Namespace) -> None:
         for name in (CARD, CONFIG):
             check_writable(folder / name, "--save: ")
     with drawing(args.n, args.steps) as bar:
-        verdict = judged(sampler, args.n, args.seed, progress=bar.update)
+        verdict = judged(sampler, args.n, args.seed, dataset=loaded.info.get("dataset"), progress=bar.update)
     result = readable({"checkpoint": args.checkpoint} | dataclasses.asdict(sampler.how) | verdict)
     if args.save:
         save_verdict(folder, result)
@@ -181,7 +181,8 @@ def save_verdict(folder: Path, result: dict[str, Any]) -> None:
     """Into config.json and README.md, in place of an earlier verdict on the same samples."""
     loaded = load_checkpoint(folder)
     result = result | {"command": command_line()}
-    defaults = dataclasses.asdict(SamplingConfig()) | {"fid_error": None}  # what older verdicts do not say
+    unsaid = {"fid_error": None, "second": None}  # by older verdicts
+    defaults = dataclasses.asdict(SamplingConfig()) | unsaid
     before = [defaults | verdict for verdict in loaded.info.get("metrics", [])]
     same = ("n", "seed", *vars(SamplingConfig()))
     others = [v for v in before if v.keys() == result.keys() and any(v[k] != result[k] for k in same)]
@@ -217,7 +218,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         COMMANDS[args.command](args)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

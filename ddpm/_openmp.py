@@ -1,10 +1,14 @@
-"""How OpenMP's threads wait for work: asleep.  Imported before torch, which reads this once, as it is loaded.
+"""How OpenMP's threads wait for work: asleep, after spinning for some microseconds.
 
-By default they spin.  Alone on a machine that costs nothing; beside one other busy process, such as the browser that
-shows the page, each step then waits for a thread that has no core to spin on, and takes ten to twenty times as long.
-What somebody has set stays.
+By default they spin for long.  Beside one other busy process, such as the browser that shows the page, each step then
+waits for a thread that has no core to spin on, and takes ten to twenty times as long.  Asleep at once, they take a
+quarter longer alone, on a virtual machine that is slow to wake them: hence the short spin.
+
+What somebody has set stays.  Imported before torch, which reads this once, as it is loaded.
 """
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+if "GOMP_SPINCOUNT" not in os.environ and "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    os.environ["GOMP_SPINCOUNT"] = "3000"  # rounds, of GNU's OpenMP, which torch brings on Linux

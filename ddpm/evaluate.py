@@ -19,6 +19,7 @@ from .guidance import Guided
 from .judges import FIRST, SECOND, result_of
 from .samplers import SampleStep, num_evaluations, reverse_process, timesteps
 from .schedule import Schedule
+from .threads import Threads
 
 BATCH = 250  # images at a time
 FIRST_BATCH = 10  # where what an image costs is still to be measured
@@ -77,10 +78,12 @@ class Sampler:
     ) -> list[Tensor]:
         """The moments i with kept(i), (n, C, H, W) each, batch by batch.  progress: told the images of each step."""
         found: dict[int, list[Tensor]] = {}
-        for moment in self.batches(n, y, seed):
-            progress(len(moment.x_t))
-            if kept(moment.i):
-                found.setdefault(moment.i, []).append(moment.x_t.cpu())
+        with Threads() as threads:
+            for moment in self.batches(n, y, seed):
+                progress(len(moment.x_t))
+                if kept(moment.i):
+                    found.setdefault(moment.i, []).append(moment.x_t.cpu())
+                threads.follow()
         return [torch.cat(found[i]) for i in sorted(found)]
 
     def draw(self, n: int, y: Tensor | None = None, seed: int = 0, **options: Any) -> Tensor:

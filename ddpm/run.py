@@ -23,6 +23,7 @@ from .ema import EMA
 from .evaluate import held_out_loss
 from .run_folder import CURVE, METRICS, PICTURES
 from .schedule import build_schedule
+from .threads import Threads
 from .train import Snapshot, TrainState, build_model, fit
 
 LOG_EVERY = 50  # steps, a row of metrics.csv
@@ -97,7 +98,7 @@ class Run:
         total = steps or round(seconds)
         bar = tqdm(total=total, initial=int(done), unit="step" if steps else "s", disable=None, smoothing=0.05)
         state, saved = None, snapshot.numbers["seconds"] if snapshot else 0.0
-        with Interrupt() as interrupt, bar:
+        with Interrupt() as interrupt, Threads() as threads, bar:
             for state in run:
                 if self.literal:
                     self.literal.update(model)
@@ -107,6 +108,7 @@ class Run:
                     bar.set_postfix_str(f"loss {state.loss_smooth:.4f}, {state.images_per_second:.0f} images/s")
                 if interrupt.signal:
                     break
+                threads.follow()
                 if state.seconds - saved > SAVE_EVERY:
                     self.save(state)
                     saved = state.seconds

@@ -119,13 +119,16 @@ def test_so_many_are_drawn_at_once_as_fit_into_a_step(untrained, monkeypatch):
     assert sizes == [10, 7, 7, 7, 7, 2]
 
 
-def test_real_digits_are_read_once_by_each_judge(untrained, monkeypatch):
+def test_real_digits_are_read_and_scored_once_by_each_judge(untrained, monkeypatch):
     evaluate.evaluate(untrained, 40)
-    read, asked = judges.reading, []
+    reads, floors, read, floor = [], [], judges.reading, metrics.floor
     for module in (judges, metrics):
-        monkeypatch.setattr(module, "reading", lambda images, *judge: asked.append(len(images)) or read(images, *judge))
+        monkeypatch.setattr(module, "reading", lambda images, *judge: reads.append(len(images)) or read(images, *judge))
+    monkeypatch.setattr(metrics, "floor", lambda *args: floors.append(args[-1]) or floor(*args))
     evaluate.evaluate(untrained, 40, seed=1)
-    assert asked == [40, 40]
+    assert (reads, floors) == ([40, 40], [])
+    evaluate.evaluate(untrained, 50)
+    assert (reads, floors) == ([40, 40, 50, 50], [50, 50])
 
 
 class Untouchable(torch.nn.Module):
@@ -279,3 +282,35 @@ def test_a_checkpoint_that_tells_nothing_of_its_making_gets_no_card(folder, caps
 def test_a_verdict_on_what_is_not_a_folder_here_cannot_be_kept(capsys):
     assert main(["evaluate", "--checkpoint", "someone/digits", "--save"]) == 2
     assert "--save" in capsys.readouterr().err
+
+
+def say(folder, change):
+    """Let the checkpoint tell something else of its making."""
+    described = json.loads((folder / "config.json").read_text())
+    change(described["info"])
+    (folder / "config.json").write_text(json.dumps(described))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda info: info.update(dataset="fashion"), "trained on fashion"),
+        (lambda info: info.update(dataset="folder:letters"), "trained on folder:letters"),
+        (lambda info: info.pop("dataset"), "does not say what it was trained on"),
+    ],
+)
+def test_the_command_refuses_a_checkpoint_of_letters_or_clothes(folder, capsys, change, words):
+    say(folder, change)
+    assert main(["evaluate", "--checkpoint", str(folder), "--steps", "2", "--n", "20"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and words in err and "MNIST" in err
+
+
+def test_a_verdict_from_before_there_was_a_second_judge_is_kept(folder):
+    command = ["evaluate", "--checkpoint", str(folder), "--steps", "2", "--n", "20", "--save"]
+    assert main(command) == 0
+    say(folder, lambda info: info["metrics"][0].pop("second"))
+    assert main([*command, "--seed", "1"]) == 0
+    assert [(v["seed"], bool(v["second"])) for v in load_checkpoint(folder).info["metrics"]] == [(0, False), (1, True)]
+    assert main(command) == 0
+    assert [(v["seed"], bool(v["second"])) for v in load_checkpoint(folder).info["metrics"]] == [(1, True), (0, True)]

@@ -30,13 +30,25 @@ MAY_IMPORT = {
     "optim": LOW,
     "baseline": set(),
     "stopwatch": set(),
+    "threads": set(),
     "_openmp": set(),
     "checkpoint": {"config", "schedule", "unet"},
     "metrics_csv": set(),
     "parser": {"config", "data"},
     "picture_file": {"checkpoint", "data"},
     "train": {"config", "schedule", "diffusion", "unet", "data", "ema", "guidance", "device", "optim"},
-    "evaluate": {"config", "data", "device", "diffusion", "guidance", "judges", "metrics", "samplers", "schedule"},
+    "evaluate": {
+        "config",
+        "data",
+        "device",
+        "diffusion",
+        "guidance",
+        "judges",
+        "metrics",
+        "samplers",
+        "schedule",
+        "threads",
+    },
 }
 BELOW = set(MAY_IMPORT)
 MAY_IMPORT["card"] = BELOW

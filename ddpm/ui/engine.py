@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any
 
+from ..threads import Threads
 from . import limits
 
 log = logging.getLogger(__name__)
@@ -132,6 +133,7 @@ class Engine:
     def __init__(self, max_jobs: int | None = None, clock: Callable[[], float] = time.monotonic):
         """max_jobs: that it takes at a time; None for what limits.py says.  clock: by which steps are measured."""
         self.max_jobs, self.clock = max_jobs or limits.current().jobs, clock
+        self.threads = Threads()
         self.step_seconds = 0.0  # of a step, lately
         self._turns: OrderedDict[Any, deque[Job]] = OrderedDict()  # each person's jobs; who had a turn last, last
         self._used: dict[Any, float] = {}  # seconds of each person, and of those gone who had more than who is here
@@ -262,6 +264,7 @@ class Engine:
                 owner = next(iter(among)) if asked else self._order()[0]
                 jobs = among[owner]
                 job = min(jobs, key=lambda each: each.share)
+            self.threads.follow()
             self._stepping, start = time.monotonic(), self.clock()
             if not job.started:
                 job.waited = self._stepping - job.submitted
