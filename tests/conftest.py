@@ -22,8 +22,8 @@ from pages import TINY as PAGE_MODEL
 from PIL import Image
 from tiny import TINY, TINY_CLASSES, TINY_PRESET
 
-from ddpm import card, run, save_checkpoint
-from ddpm.__main__ import main
+from ddpm import card, save_checkpoint
+from ddpm.cli import main, train_run
 from ddpm.config import PRESETS, Config, ScheduleConfig
 from ddpm.train import build_model
 
@@ -141,7 +141,7 @@ def python():
 @pytest.fixture
 def train(tiny_preset, monkeypatch, capsys):
     """`python -m ddpm train`: train("--steps", 3, ...) -> code, out, err."""
-    monkeypatch.setattr(run, "LOG_EVERY", 2)
+    monkeypatch.setattr(train_run, "LOG_EVERY", 2)
 
     def command(*argv):
         try:

@@ -9,7 +9,8 @@ import signal
 import numpy as np
 from PIL import Image
 
-from ddpm import fit, run
+from ddpm import fit
+from ddpm.cli import train_run
 
 FILES = {
     "README.md",
@@ -36,7 +37,7 @@ def interrupt_at(monkeypatch, step, number=signal.SIGTERM):
                 os.kill(os.getpid(), number)
             yield state
 
-    monkeypatch.setattr(run, "fit", interrupted)
+    monkeypatch.setattr(train_run, "fit", interrupted)
 
 
 def bytes_of(folder):

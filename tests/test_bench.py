@@ -24,7 +24,7 @@ from ddpm import (
     sample,
     save_checkpoint,
 )
-from ddpm.__main__ import main
+from ddpm.cli import main
 from ddpm.config import SamplingConfig
 from ddpm.device import Inference
 from ddpm.evaluate import Sampler

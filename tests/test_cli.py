@@ -12,18 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ddpm import (
-    Guided,
-    ModelConfig,
-    __main__,
-    bench,
-    evaluate,
-    load_checkpoint,
-    picture_file,
-    reverse_process,
-    save_checkpoint,
-)
-from ddpm.__main__ import main
+from ddpm import Guided, ModelConfig, bench, evaluate, load_checkpoint, reverse_process, save_checkpoint
+from ddpm.cli import commands, main, picture_file
 from ddpm.config import Config, ScheduleConfig
 from ddpm.data import grid, to_uint8
 from ddpm.train import build_model
@@ -382,9 +372,9 @@ def test_a_verdict_that_cannot_be_kept_is_not_asked_for(cli, models, tmp_path, m
     folder = tmp_path / "model"
     shutil.copytree(models / "classes", folder)
     if info is None:
-        monkeypatch.setattr(__main__, "with_verdicts", lambda *_: ({}, ""))
+        monkeypatch.setattr(commands, "with_verdicts", lambda *_: ({}, ""))
         monkeypatch.setattr("tempfile.mkstemp", lambda **_options: (_ for _ in ()).throw(PermissionError(13, "denied")))
-    monkeypatch.setattr(__main__, "judged", lambda *_args, **_options: pytest.fail("drew before it refused"))
+    monkeypatch.setattr(commands, "judged", lambda *_args, **_options: pytest.fail("drew before it refused"))
     refused(cli("evaluate", "--checkpoint", folder, "--steps", 2, "--save"), words)
 
 

@@ -6,7 +6,7 @@ import pytest
 from served import small_disk  # noqa: F401 (a fixture)
 
 from ddpm import load_checkpoint
-from ddpm.__main__ import main
+from ddpm.cli import main
 
 pytestmark = pytest.mark.slow
 

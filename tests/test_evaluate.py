@@ -19,7 +19,7 @@ from ddpm import (
     reverse_process,
     save_checkpoint,
 )
-from ddpm.__main__ import main
+from ddpm.cli import main
 from ddpm.config import Config, SamplingConfig, ScheduleConfig
 from ddpm.device import Inference
 from ddpm.evaluate import Sampler, class_labels

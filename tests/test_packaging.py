@@ -86,7 +86,7 @@ def test_the_wheel_holds_the_package_and_what_it_requires(wheel):
     assert {name for name in names if not name.startswith(about)} == {p.relative_to(ROOT).as_posix() for p in FILES}
     required = [each for each in metadata.get_all("Requires-Dist") if "extra ==" not in each]
     assert requirements(required) == requirements((ROOT / "requirements.txt").read_text().split())
-    assert dict(commands["console_scripts"]) == {"ddpm": "ddpm.__main__:main"}
+    assert dict(commands["console_scripts"]) == {"ddpm": "ddpm.cli:main"}
 
 
 @pytest.mark.slow

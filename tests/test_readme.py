@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ddpm.__main__ import main, parser
+from ddpm.cli import main
+from ddpm.cli.parser import parser
 
 ROOT = Path(__file__).parents[1]
 TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("checkpoints/*/README.md"))]

@@ -16,15 +16,16 @@ import torch
 from PIL import Image
 from runs import FILES, interrupt_at, rows
 
-from ddpm import PRESETS, fit, load_checkpoint, load_dataset, make_schedule, run
+from ddpm import PRESETS, fit, load_checkpoint, load_dataset, make_schedule
 from ddpm.checkpoint import load_training
+from ddpm.cli import train_run
+from ddpm.cli.train_run import Interrupt
 from ddpm.config import for_dataset
 from ddpm.data import describe
 from ddpm.evaluate import held_out_loss
-from ddpm.run import Interrupt
 from ddpm.train import build_model
 
-MAIN = importlib.import_module("ddpm.__main__")
+MAIN = importlib.import_module("ddpm.cli.commands")
 
 
 def test_the_folder_and_that_it_holds_what_fit_makes(train, tiny_preset, tmp_path):
@@ -100,7 +101,7 @@ def test_a_warmed_up_average_and_the_tutorials_beside_it(train, tiny_preset, pic
                 os.kill(os.getpid(), signal.SIGTERM)
             yield state
 
-    monkeypatch.setattr(run, "fit", watched)
+    monkeypatch.setattr(train_run, "fit", watched)
     options = ("--dataset", pictures, "--precision", "float32", "--ema-warmup", "--out", out)
     assert train("--steps", 5, *options).code == 143
     assert train("--resume", "--out", out).code == 0
@@ -160,15 +161,15 @@ def test_without_sub_folders_the_model_has_no_classes(train, tmp_path):
 
 def test_a_long_run_saves_on_the_way(train, pictures, tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr(run, "SAVE_EVERY", 0.0)
-    monkeypatch.setattr(run.Run, "save", lambda self, state: saved.append(state.step))
+    monkeypatch.setattr(train_run, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(train_run.Run, "save", lambda self, state: saved.append(state.step))
     assert train("--steps", 3, "--dataset", pictures, "--out", tmp_path / "run").code == 0
     assert saved[:3] == [1, 2, 3]
 
 
 def test_with_a_test_split_the_held_out_loss_is_logged(train, pictures, tmp_path, monkeypatch):
     data = load_dataset(pictures, img_size=8)
-    monkeypatch.setattr(run, "HELD_OUT_EVERY", 4)
+    monkeypatch.setattr(train_run, "HELD_OUT_EVERY", 4)
     asked = []
 
     def load(name, data_dir, train=True, img_size=32):
@@ -197,7 +198,7 @@ def test_divergence_is_one_line(train, pictures, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("kind", "words"), [("cpu", "CPU cores"), ("mps", "MPS"), ("cuda", "Some GPU")])
 def test_the_device_has_a_name_everywhere(monkeypatch, kind, words):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
-    assert words in run.Run.device_name(SimpleNamespace(device=torch.device(kind)))
+    assert words in train_run.Run.device_name(SimpleNamespace(device=torch.device(kind)))
 
 
 def test_a_second_signal_ends_at_once_and_handlers_are_given_back():
@@ -215,7 +216,7 @@ PROCESS = """
 import sys
 from tiny import TINY_PRESET
 from ddpm import card, run
-from ddpm.__main__ import main
+from ddpm.cli import main
 from ddpm.config import PRESETS
 
 def reported(*args, fit=run.fit, **options):

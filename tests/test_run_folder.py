@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from runs import FILES, bytes_of, interrupt_at, put, resume, rows
 
-from ddpm import load_checkpoint, load_dataset, run_folder
-from ddpm.__main__ import main
+from ddpm import load_checkpoint, load_dataset
 from ddpm.checkpoint import load_training, save_training
+from ddpm.cli import main, run_folder
 
 ROOT = Path(__file__).parents[1]
-MAIN = importlib.import_module("ddpm.__main__")
+MAIN = importlib.import_module("ddpm.cli.commands")
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import data
-from .config import PRECISIONS, PRESETS, SAMPLERS, SPACINGS, VARIANCES
+from .. import data
+from ..config import PRECISIONS, PRESETS, SAMPLERS, SPACINGS, VARIANCES
 
 NONE = argparse.SUPPRESS  # as a default: an option that was not given is not among the arguments
 

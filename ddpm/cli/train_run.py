@@ -14,17 +14,18 @@ import torch
 import torch.nn as nn
 from tqdm import tqdm
 
-from . import card, data, metrics_csv
-from .checkpoint import TRAINING, remove_unfinished, save_checkpoint, save_training, write_atomic
-from .config import Config, to_dict
-from .data import Dataset
-from .device import pick_device, resolve_precision
-from .ema import EMA
-from .evaluate import held_out_loss
+from .. import card, data
+from ..checkpoint import TRAINING, remove_unfinished, save_checkpoint, save_training, write_atomic
+from ..config import Config, to_dict
+from ..data import Dataset
+from ..device import pick_device, resolve_precision
+from ..ema import EMA
+from ..evaluate import held_out_loss
+from ..schedule import build_schedule
+from ..threads import Threads
+from ..train import Snapshot, TrainState, build_model, fit
+from . import metrics_csv
 from .run_folder import CURVE, METRICS, PICTURES
-from .schedule import build_schedule
-from .threads import Threads
-from .train import Snapshot, TrainState, build_model, fit
 
 LOG_EVERY = 50  # steps, a row of metrics.csv
 HELD_OUT_EVERY = 500  # steps

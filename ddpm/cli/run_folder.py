@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from .card import LITERAL_EMA, SAMPLES
-from .checkpoint import CARD, CONFIG, TRAINING, WEIGHTS, CheckpointError, check_writable, read_info
-from .config import Config
-from .data import Dataset
+from ..card import LITERAL_EMA, SAMPLES
+from ..checkpoint import CARD, CONFIG, TRAINING, WEIGHTS, CheckpointError, check_writable, read_info
+from ..config import Config
+from ..data import Dataset
 
 METRICS, CURVE, PICTURES = "metrics.csv", "loss.svg", (SAMPLES, LITERAL_EMA)
 FILES = (TRAINING, CARD, WEIGHTS, CONFIG, METRICS, CURVE, *PICTURES)
