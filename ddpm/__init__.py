@@ -4,7 +4,6 @@ Read schedule, diffusion, unet, train, samplers, in that order, beside Ho, Jain,
 """
 
 from . import _openmp  # noqa: F401  before torch is loaded
-from .checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from .config import PRESETS, Config, ModelConfig, ScheduleConfig, TrainConfig
 from .data import DataError, Dataset, Loader, from_uint8, get_loader, load_dataset, to_uint8
 from .diffusion import forward_step, posterior, q_sample, target, to_x0_eps
@@ -24,6 +23,7 @@ from .samplers import (
     timesteps,
 )
 from .schedule import Schedule, gather, make_schedule
+from .storage.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from .train import Snapshot, TrainingDiverged, TrainState, fit, train, train_step
 from .unet import Attention, ResBlock, TimeEmbedding, UNet
 

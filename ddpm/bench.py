@@ -22,12 +22,12 @@ import torch
 from tqdm import tqdm
 
 from . import baseline
-from .checkpoint import Checkpoint, load_checkpoint
 from .config import PAGE_SAMPLING, PRESETS, SamplingConfig, suited_spacing, training_sampling
 from .data import Loader, load_dataset
 from .device import Inference, bfloat16_is_faster, pick_device
 from .evaluate import Sampler, evaluate
 from .schedule import build_schedule
+from .storage.checkpoint import Checkpoint, load_checkpoint
 from .threads import Threads
 from .train import build_model, fit, warm_up
 

@@ -22,9 +22,10 @@ from pages import TINY as PAGE_MODEL
 from PIL import Image
 from tiny import TINY, TINY_CLASSES, TINY_PRESET
 
-from ddpm import card, save_checkpoint
+from ddpm import save_checkpoint
 from ddpm.cli import main, train_run
 from ddpm.config import PRESETS, Config, ScheduleConfig
+from ddpm.storage import model_card
 from ddpm.train import build_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,7 +52,7 @@ def tiny_images():
 def tiny_preset(monkeypatch):
     """`--preset fast` as something that trains and draws in a moment."""
     monkeypatch.setitem(PRESETS, "fast", TINY_PRESET)
-    monkeypatch.setattr(card, "GRID_STEPS", 2)
+    monkeypatch.setattr(model_card, "GRID_STEPS", 2)
     return TINY_PRESET
 
 

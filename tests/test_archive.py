@@ -10,8 +10,8 @@ import torch
 from pages import TINY
 
 import ddpm
-from ddpm.checkpoint import CONFIG, WEIGHTS
 from ddpm.config import Config, ScheduleConfig
+from ddpm.storage.checkpoint import CONFIG, WEIGHTS
 from ddpm.train import build_model
 from ddpm.ui import archive
 

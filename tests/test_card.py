@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm import Guided, card, make_schedule, reverse_process, to_uint8
-from ddpm.card import loss_curve, sample_grid, verdicts
+from ddpm import Guided, make_schedule, reverse_process, to_uint8
 from ddpm.evaluate import class_labels
+from ddpm.storage import model_card
+from ddpm.storage.model_card import loss_curve, sample_grid, verdicts
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -46,7 +47,7 @@ def test_class_labels():
 
 
 def test_the_grid_is_five_rows_at_guidance_1_then_the_same_noise_at_guidance_2(tiny_classes_model, monkeypatch):
-    monkeypatch.setattr(card, "GRID_STEPS", 3)
+    monkeypatch.setattr(model_card, "GRID_STEPS", 3)
     sched = make_schedule(20, kind="cosine")
     y, options = torch.arange(50) % 10, {"num_steps": 3, "seed": 0, "img_size": 8}
     halves = [[*reverse_process(Guided(tiny_classes_model, w), sched, 50, y=y, **options)][-1].x_t for w in (1.0, 2.0)]

@@ -14,8 +14,8 @@ import safetensors.torch
 import torch
 
 from ddpm import CheckpointError, load_checkpoint, save_checkpoint
-from ddpm.checkpoint import CARD, CONFIG, WEIGHTS, load_training, read_info, save_info, save_training
 from ddpm.config import Config, ModelConfig, ScheduleConfig
+from ddpm.storage.checkpoint import CARD, CONFIG, WEIGHTS, load_training, read_info, save_info, save_training
 from ddpm.train import build_model
 
 CONFIG_OF = Config(ModelConfig(base=8, t_dim=8, mults=(1, 2), img_size=8), ScheduleConfig(T=30, kind="cosine"))

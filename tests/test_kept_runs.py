@@ -9,7 +9,7 @@ import pytest
 from test_registry import LONG, started, stop, until
 from training_runs import quick, training_run  # noqa: F401 (quick is a fixture)
 
-from ddpm.checkpoint import TRAINING, load_training
+from ddpm.storage.checkpoint import TRAINING, load_training
 from ddpm.ui import registry
 from ddpm.ui.engine import Engine
 from ddpm.ui.registry import Runs

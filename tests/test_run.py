@@ -17,12 +17,12 @@ from PIL import Image
 from runs import FILES, interrupt_at, rows
 
 from ddpm import PRESETS, fit, load_checkpoint, load_dataset, make_schedule
-from ddpm.checkpoint import load_training
 from ddpm.cli import train_run
 from ddpm.cli.train_run import Interrupt
 from ddpm.config import for_dataset
 from ddpm.data import describe
 from ddpm.evaluate import held_out_loss
+from ddpm.storage.checkpoint import load_training
 from ddpm.train import build_model
 
 MAIN = importlib.import_module("ddpm.cli.commands")

@@ -12,8 +12,8 @@ import pytest
 from runs import FILES, bytes_of, interrupt_at, put, resume, rows
 
 from ddpm import load_checkpoint, load_dataset
-from ddpm.checkpoint import load_training, save_training
 from ddpm.cli import main, run_folder
+from ddpm.storage.checkpoint import load_training, save_training
 
 ROOT = Path(__file__).parents[1]
 MAIN = importlib.import_module("ddpm.cli.commands")

@@ -12,7 +12,7 @@ import time
 import pytest
 from served import Server, small_disk, until  # noqa: F401 (small_disk is a fixture)
 
-from ddpm.checkpoint import TRAINING, load_training
+from ddpm.storage.checkpoint import TRAINING, load_training
 
 pytestmark = pytest.mark.slow
 

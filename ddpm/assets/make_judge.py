@@ -27,9 +27,11 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from ddpm import judges, metrics
-from ddpm.checkpoint import TRAINING, load_training, save_training, write_atomic
 from ddpm.data import Dataset, Loader, load_dataset
 from ddpm.device import autocast, resolve_precision
+
+from ..storage.atomic import write_atomic
+from ..storage.checkpoint import TRAINING, load_training, save_training
 
 BATCH, LR = 128, 2e-3
 TURN, SHIFT, SCALE = math.radians(10), 2 / 16, 0.1  # at most; a shift of 1 is half the picture

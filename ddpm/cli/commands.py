@@ -15,22 +15,13 @@ import torch
 from tqdm import tqdm
 
 from .. import data
-from ..card import model_card
-from ..checkpoint import (
-    CARD,
-    CONFIG,
-    Checkpoint,
-    check_writable,
-    load_checkpoint,
-    load_training,
-    readable,
-    save_info,
-    write_atomic,
-)
 from ..config import PRESETS, Config, SamplingConfig, for_dataset, from_dict, suited_spacing
 from ..device import Inference, pick_device
 from ..evaluate import Sampler, class_labels
 from ..evaluate import evaluate as judged
+from ..storage.atomic import check_writable, readable, write_atomic
+from ..storage.checkpoint import CARD, CONFIG, Checkpoint, load_checkpoint, load_training, save_info
+from ..storage.model_card import model_card
 from ..train import Snapshot
 from .parser import parser
 from .picture_file import check_fits, check_place, moments, write_images

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from ..checkpoint import check_writable, write_atomic
 from ..data import grid, to_uint8
+from ..storage.atomic import check_writable, write_atomic
 
 SUFFIXES = (".png", ".gif", ".npz")
 GIF_FRAMES = 100  # at most, evenly chosen

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from ..card import LITERAL_EMA, SAMPLES
-from ..checkpoint import CARD, CONFIG, TRAINING, WEIGHTS, CheckpointError, check_writable, read_info
 from ..config import Config
 from ..data import Dataset
+from ..storage.atomic import check_writable
+from ..storage.checkpoint import CARD, CONFIG, TRAINING, WEIGHTS, CheckpointError, read_info
+from ..storage.model_card import LITERAL_EMA, SAMPLES
 
 METRICS, CURVE, PICTURES = "metrics.csv", "loss.svg", (SAMPLES, LITERAL_EMA)
 FILES = (TRAINING, CARD, WEIGHTS, CONFIG, METRICS, CURVE, *PICTURES)

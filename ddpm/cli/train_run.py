@@ -14,14 +14,16 @@ import torch
 import torch.nn as nn
 from tqdm import tqdm
 
-from .. import card, data
-from ..checkpoint import TRAINING, remove_unfinished, save_checkpoint, save_training, write_atomic
+from .. import data
 from ..config import Config, to_dict
 from ..data import Dataset
 from ..device import pick_device, resolve_precision
 from ..ema import EMA
 from ..evaluate import held_out_loss
 from ..schedule import build_schedule
+from ..storage import model_card
+from ..storage.atomic import remove_unfinished, write_atomic
+from ..storage.checkpoint import TRAINING, save_checkpoint, save_training
 from ..threads import Threads
 from ..train import Snapshot, TrainState, build_model, fit
 from . import metrics_csv
@@ -120,15 +122,15 @@ class Run:
                 print(f"saved {self.out} at step {state.step}; go on with --resume", file=sys.stderr)
                 sys.exit(128 + interrupt.signal)
             averaged = state.ema_model()
-            self.save_grid(card.SAMPLES, averaged)
+            self.save_grid(model_card.SAMPLES, averaged)
             if self.literal:
                 self.literal.copy_to(averaged)
-                self.save_grid(card.LITERAL_EMA, averaged)
+                self.save_grid(model_card.LITERAL_EMA, averaged)
             self.save(state)  # the card again, which now has its pictures
 
     def save_grid(self, name: str, model: nn.Module) -> None:
         picture = io.BytesIO()
-        card.sample_grid(model, self.sched).save(picture, "PNG")
+        model_card.sample_grid(model, self.sched).save(picture, "PNG")
         write_atomic(self.out / name, picture.getvalue())
 
     def restore_literal(self, snapshot: Snapshot) -> Snapshot:
@@ -191,8 +193,10 @@ class Run:
             "images_seen": state.images_seen,
             "held_out_loss": self.held_out_loss(state) if self.held_out else None,
         } | {k: snapshot.numbers[k] for k in ("step", "seconds", "loss_smooth")}
-        text = card.model_card(self.out.name, self.config, info, pictures={p.name for p in self.out.glob("*.png")})
+        text = model_card.model_card(
+            self.out.name, self.config, info, pictures={p.name for p in self.out.glob("*.png")}
+        )
         save_checkpoint(self.out, model, self.config, info, text)
 
         write_atomic(self.out / METRICS, metrics_csv.table(self.rows).encode())
-        write_atomic(self.out / CURVE, card.loss_curve(self.rows).encode())
+        write_atomic(self.out / CURVE, model_card.loss_curve(self.rows).encode())

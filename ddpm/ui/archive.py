@@ -10,8 +10,8 @@ from typing import Any
 
 import torch.nn as nn
 
-from ..card import model_card
-from ..checkpoint import (
+from ..config import Config
+from ..storage.checkpoint import (
     CONFIG,
     MAX_CONFIG_BYTES,
     WEIGHTS,
@@ -20,7 +20,7 @@ from ..checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from ..config import Config
+from ..storage.model_card import model_card
 
 MAX_ZIP_BYTES = 12_000_000
 MAX_WEIGHTS_BYTES = 64_000_000  # unpacked

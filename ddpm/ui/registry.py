@@ -19,10 +19,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import TRAINING, CheckpointError, load_training, lock, remove_unfinished, save_training
 from ..config import from_dict, to_dict
 from ..data import DataError
 from ..stopwatch import Stopwatch
+from ..storage.atomic import lock, remove_unfinished
+from ..storage.checkpoint import TRAINING, CheckpointError, load_training, save_training
 from ..train import Snapshot, resting
 from . import limits
 from .engine import Busy, Engine, once

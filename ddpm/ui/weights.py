@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..checkpoint import CONFIG, Checkpoint, CheckpointError, load_checkpoint
 from ..data import NAMES, DataError, Dataset, load_dataset
 from ..device import Inference, pick_device
 from ..schedule import Schedule
+from ..storage.checkpoint import CONFIG, Checkpoint, CheckpointError, load_checkpoint
 from .parts import Kept, can_be_judged
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"

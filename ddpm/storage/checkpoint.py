@@ -1,8 +1,8 @@
 """Checkpoint folders: config.json, model.safetensors (averaged weights, float16), README.md.  Nothing is unpickled.
 
-A file appears whole or not at all: written beside its place, synced, then renamed over it.  config.json is written last
-and names the sha256 of the weights, so that a pair that does not belong together is seen.  Who saves holds the folder's
-lock, so that of two processes the files of one end up there, not some of each.
+A file appears whole or not at all (see atomic.py).  config.json is written last and names the sha256 of the weights, so
+that a pair that does not belong together is seen.  Who saves holds the folder's lock, so that of two processes the
+files of one end up there, not some of each.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,14 +22,10 @@ import torch.nn as nn
 from safetensors import SafetensorError
 from torch import Tensor
 
-from .config import Config, from_dict, to_dict
-from .schedule import Schedule, build_schedule
-from .unet import UNet
-
-try:
-    import fcntl
-except ImportError:  # Windows: there a folder is for one process at a time
-    fcntl = None
+from ..config import Config, from_dict, to_dict
+from ..schedule import Schedule, build_schedule
+from ..unet import UNet
+from .atomic import lock, readable, remove_unfinished, write_atomic, write_together
 
 VERSION = 1
 CONFIG, WEIGHTS, CARD, TRAINING = "config.json", "model.safetensors", "README.md", "training.safetensors"
@@ -59,78 +54,6 @@ class Checkpoint(NamedTuple):
         return tuple(names) if told else tuple(map(str, range(n)))
 
 
-def readable(value: Any) -> Any:
-    r"""JSON with text that every reader can decode: a byte of a path that is not UTF-8 is spelled out, as \udcff."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, dict):
-        return {readable(name): readable(each) for name, each in value.items()}
-    return [readable(each) for each in value] if isinstance(value, (list, tuple)) else value
-
-
-def check_writable(path: Path, option: str = "") -> None:
-    """Raise ValueError, with one sentence, if `write_atomic` could not write this file: to be asked before the work.
-
-    It tries what write_atomic will do, and leaves nothing.  option: what the sentence begins with.
-    """
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{option}{path} is not a file")
-    if not path.parent.is_dir():
-        raise ValueError(f"{option}there is no folder {path.parent}")
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    except OSError as error:
-        raise ValueError(f"{option}{path} cannot be written ({error.strerror})") from error
-    os.close(handle)
-    os.unlink(temporary)
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that whoever reads it, after a crash too, finds the old one or the new one, never a part."""
-    write_together({path: data})
-
-
-def write_together(files: dict[Path, bytes]) -> None:
-    """`write_atomic` for files that belong together: all are on the disk before the first takes its place, in order."""
-    waiting: list[tuple[str, Path]] = []
-    try:
-        for path, data in files.items():
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-            waiting.append((temporary, path))
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-        while waiting:
-            os.replace(*waiting[0])
-            waiting.pop(0)
-    except BaseException:
-        for temporary, _ in waiting:
-            os.unlink(temporary)
-        raise
-
-
-def lock(folder: Path, wait: bool = False) -> int | None:
-    """Take the lock of a folder, which whoever closes what this returns, or ends, lets go.
-
-    Returns None if there is no such folder or, unless it waits, if somebody else has the lock.
-    """
-    if not folder.is_dir():
-        return None
-    if fcntl is None:
-        return os.open(os.devnull, os.O_RDONLY)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    except OSError:  # a file system without locks: there, too, a folder is for one process at a time
-        pass
-    return handle
-
-
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Nobody else saves a checkpoint here meanwhile; so what lies unfinished is of one that was killed, and goes."""
@@ -140,13 +63,6 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def remove_unfinished(folder: Path, *names: str) -> None:
-    """What writers of these files have left that did not live to rename it.  Nobody may be writing them now."""
-    for name in names:
-        for path in folder.glob(f"{name}*.tmp"):
-            path.unlink(missing_ok=True)
 
 
 def save_checkpoint(

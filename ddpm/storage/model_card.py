@@ -10,11 +10,11 @@ import torch
 import torch.nn as nn
 from PIL import Image
 
-from .config import Config, SamplingConfig
-from .data import grid, to_uint8
-from .device import Inference
-from .evaluate import Sampler
-from .schedule import Schedule
+from ..config import Config, SamplingConfig
+from ..data import grid, to_uint8
+from ..device import Inference
+from ..evaluate import Sampler
+from ..schedule import Schedule
 
 GRID_STEPS = 50
 GRID_SEED = 0

@@ -1,0 +1,1 @@
+"""What lies on a disk: checkpoint folders, model cards, and how a file is written whole."""
