@@ -17,8 +17,6 @@ from ddpm import (
     ScheduleConfig,
     TrainConfig,
     UNet,
-    baseline,
-    bench,
     load_checkpoint,
     make_schedule,
     sample,
@@ -27,7 +25,8 @@ from ddpm import (
 from ddpm.cli import main
 from ddpm.config import SamplingConfig
 from ddpm.device import Inference
-from ddpm.evaluate import Sampler
+from ddpm.evaluation import bench, tutorial_code
+from ddpm.generate import Sampler
 from ddpm.train import build_model
 
 SMALL = ModelConfig(base=8, t_dim=8, mults=(1, 2), num_classes=10, patch_size=4, prediction="v")
@@ -36,7 +35,7 @@ SMALL = ModelConfig(base=8, t_dim=8, mults=(1, 2), num_classes=10, patch_size=4,
 @pytest.fixture(scope="module")
 def code():
     torch.manual_seed(0)
-    return baseline.Diffusion()
+    return tutorial_code.Diffusion()
 
 
 def test_the_baseline_has_the_tutorials_parameters(code):
@@ -62,7 +61,7 @@ def test_the_baselines_network_and_sampler_are_ours_with_the_defaults(code):
     x, t = torch.randn(2, 1, 32, 32), torch.tensor([3, 900])
     with torch.no_grad():
         torch.testing.assert_close(model(x, t), code.model(x, t), rtol=1e-4, atol=1e-5)
-    short = baseline.Diffusion(3, 0.1, 0.3)  # three steps that matter
+    short = tutorial_code.Diffusion(3, 0.1, 0.3)  # three steps that matter
     short.model, short.ema = code.model, code.ema
     torch.manual_seed(1)
     theirs = short.sample(2)

@@ -10,8 +10,9 @@ from reversing import finished, reverse_tab, run, settings
 from test_samplers import Model, T
 
 import ddpm
-from ddpm import make_schedule, metrics, reverse_process
+from ddpm import make_schedule, reverse_process
 from ddpm.config import ModelConfig
+from ddpm.evaluation import metrics
 from ddpm.train import build_model
 from ddpm.ui import reverse, sampling
 from ddpm.ui.weights import wrap

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ddpm import Guided, make_schedule, reverse_process, to_uint8
-from ddpm.evaluate import class_labels
+from ddpm.generate import class_labels
 from ddpm.storage import model_card
 from ddpm.storage.model_card import loss_curve, sample_grid, verdicts
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ddpm import Guided, ModelConfig, bench, evaluate, load_checkpoint, reverse_process, save_checkpoint
+from ddpm import Guided, ModelConfig, load_checkpoint, reverse_process, save_checkpoint
 from ddpm.cli import commands, main, picture_file
 from ddpm.config import Config, ScheduleConfig
 from ddpm.data import grid, to_uint8
+from ddpm.evaluation import bench, evaluate
 from ddpm.train import build_model
 
 NAMES = {"months": [str(month) for month in range(1, 13)], "clothes": ["T-shirt/top", "none", "Träger"]}

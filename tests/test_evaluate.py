@@ -8,22 +8,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ddpm import (
-    Guided,
-    ModelConfig,
-    evaluate,
-    judges,
-    load_checkpoint,
-    make_schedule,
-    metrics,
-    reverse_process,
-    save_checkpoint,
-)
+from ddpm import Guided, ModelConfig, load_checkpoint, make_schedule, reverse_process, save_checkpoint
 from ddpm.cli import main
 from ddpm.config import Config, SamplingConfig, ScheduleConfig
 from ddpm.device import Inference
-from ddpm.evaluate import Sampler, class_labels
-from ddpm.judges import SECOND
+from ddpm.evaluation import evaluate, judges, metrics
+from ddpm.evaluation.judges import SECOND
+from ddpm.generate import Sampler, class_labels
 from ddpm.train import build_model
 
 SCHED = make_schedule(20, kind="cosine")

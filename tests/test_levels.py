@@ -8,7 +8,7 @@ from ddpm import make_schedule, q_sample, to_x0_eps
 from ddpm.data import Dataset, from_uint8, load_dataset
 from ddpm.device import Inference
 from ddpm.diffusion import losses, seeded, target
-from ddpm.evaluate import loss_by_level, times_in_levels
+from ddpm.evaluation.losses import loss_by_level, times_in_levels
 from ddpm.train import build_model
 from ddpm.ui.levels import EXAMPLES, LEVELS, Levels, about
 

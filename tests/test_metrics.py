@@ -8,9 +8,10 @@ import json
 import pytest
 import torch
 
-from ddpm import judges, load_dataset, metrics
-from ddpm.judges import FIRST, SECOND, load_judge, load_reference, read, result_of
-from ddpm.metrics import balanced, floor, frechet_distance, gaussian, recall
+from ddpm import load_dataset
+from ddpm.evaluation import judges, metrics
+from ddpm.evaluation.judges import FIRST, SECOND, load_judge, load_reference, read, result_of
+from ddpm.evaluation.metrics import balanced, floor, frechet_distance, gaussian, recall
 
 
 def verdict(*args):

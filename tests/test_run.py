@@ -21,7 +21,7 @@ from ddpm.cli import train_run
 from ddpm.cli.train_run import Interrupt
 from ddpm.config import for_dataset
 from ddpm.data import describe
-from ddpm.evaluate import held_out_loss
+from ddpm.evaluation.losses import held_out_loss
 from ddpm.storage.checkpoint import load_training
 from ddpm.train import build_model
 

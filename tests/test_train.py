@@ -13,7 +13,7 @@ import torch
 from ddpm import EMA, Dataset, ModelConfig, TrainConfig, TrainingDiverged, UNet, make_schedule, train, train_step
 from ddpm.data import from_uint8
 from ddpm.diffusion import seeded
-from ddpm.evaluate import held_out_loss
+from ddpm.evaluation.losses import held_out_loss
 from ddpm.train import build_model, draw_times, lr_factor
 
 LR = 2e-3

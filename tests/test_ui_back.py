@@ -11,9 +11,10 @@ import pytest
 import torch
 from pages import Window, handler, picture
 
-from ddpm import judges, make_schedule, q_sample
+from ddpm import make_schedule, q_sample
 from ddpm.config import ModelConfig
 from ddpm.data import from_uint8, load_dataset, to_uint8
+from ddpm.evaluation import judges
 from ddpm.samplers import reverse_process
 from ddpm.train import build_model
 from ddpm.ui import back, parts, pictures

@@ -11,10 +11,11 @@ import reversing
 import torch
 from pages import Window, handler, picture
 
-from ddpm import judges, make_schedule
+from ddpm import make_schedule
 from ddpm.config import ModelConfig
 from ddpm.data import to_uint8
-from ddpm.evaluate import evaluate, real_scores
+from ddpm.evaluation import judges
+from ddpm.evaluation.evaluate import evaluate, real_scores
 from ddpm.samplers import reverse_process
 from ddpm.train import build_model
 from ddpm.ui import build, compare, lanes, parts, quality

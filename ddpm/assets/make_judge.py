@@ -26,10 +26,10 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from ddpm import judges, metrics
 from ddpm.data import Dataset, Loader, load_dataset
 from ddpm.device import autocast, resolve_precision
 
+from ..evaluation import judges, metrics
 from ..storage.atomic import write_atomic
 from ..storage.checkpoint import TRAINING, load_training, save_training
 

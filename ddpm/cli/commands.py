@@ -17,8 +17,8 @@ from tqdm import tqdm
 from .. import data
 from ..config import PRESETS, Config, SamplingConfig, for_dataset, from_dict, suited_spacing
 from ..device import Inference, pick_device
-from ..evaluate import Sampler, class_labels
-from ..evaluate import evaluate as judged
+from ..evaluation.evaluate import evaluate as judged
+from ..generate import Sampler, class_labels
 from ..storage.atomic import check_writable, readable, write_atomic
 from ..storage.checkpoint import CARD, CONFIG, Checkpoint, load_checkpoint, load_training, save_info
 from ..storage.model_card import model_card
@@ -181,7 +181,7 @@ def save_verdict(folder: Path, result: dict[str, Any]) -> None:
 
 
 def bench(args: argparse.Namespace) -> None:
-    from .. import bench as benchmark  # it starts processes of its own, which import this module
+    from ..evaluation import bench as benchmark  # it starts processes of its own, which import this module
 
     check_writable(args.out, "--out: ")
 

@@ -19,7 +19,7 @@ from ..config import Config, to_dict
 from ..data import Dataset
 from ..device import pick_device, resolve_precision
 from ..ema import EMA
-from ..evaluate import held_out_loss
+from ..evaluation.losses import held_out_loss
 from ..schedule import build_schedule
 from ..storage import model_card
 from ..storage.atomic import remove_unfinished, write_atomic

@@ -13,7 +13,7 @@ from PIL import Image
 from ..config import Config, SamplingConfig
 from ..data import grid, to_uint8
 from ..device import Inference
-from ..evaluate import Sampler
+from ..generate import Sampler
 from ..schedule import Schedule
 
 GRID_STEPS = 50

@@ -11,10 +11,10 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from .. import judges
 from ..config import SamplingConfig
 from ..diffusion import q_sample
-from ..evaluate import Sampler
+from ..evaluation import judges
+from ..generate import Sampler
 from ..samplers import SampleStep, ask
 from . import controls, parts, pictures
 from .engine import Engine

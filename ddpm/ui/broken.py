@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import judges
 from ..config import PRESETS
 from ..device import Inference, pick_device
+from ..evaluation import judges
 from ..guidance import Guided
 from ..schedule import Schedule, build_schedule
 from ..train import build_model, fit

@@ -52,7 +52,7 @@ QUALITY_MARGIN = """
 <mo>)</mo></math>
 <p class="source">Heusel et al. 2017, Eq. 6: means and covariances of what a digit reader sees in the samples and in the
 MNIST test digits. 1 is what as many real digits score.</p>
-<p class="code">computed by <code>ddpm.metrics.frechet_distance</code></p>
+<p class="code">computed by <code>ddpm.evaluation.metrics.frechet_distance</code></p>
 """
 SCHEDULE_MARGIN = """
 <math display="block"><mtext>SNR</mtext><mo>=</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub><mo>/</mo>

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import judges
-from ..evaluate import Sampler
+from ..evaluation import judges
+from ..generate import Sampler
 from ..samplers import SampleStep, num_evaluations
 from . import parts
 from .equations import NAMES

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..data import Dataset, from_uint8
 from ..device import Inference
 from ..diffusion import q_sample, seeded, target
-from ..evaluate import loss_by_level, times_in_levels
+from ..evaluation.losses import loss_by_level, times_in_levels
 from ..schedule import Schedule
 from . import parts
 

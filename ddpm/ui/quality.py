@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .. import metrics
-from ..evaluate import judged, judging_real, real_scores
+from ..evaluation import metrics
+from ..evaluation.evaluate import judged, judging_real, real_scores
 from .equations import NAMES, SPACING_NAMES
 from .sampling import Settings
 from .weights import Library

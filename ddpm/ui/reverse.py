@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from .. import judges
+from ..evaluation import judges
 from . import controls, parts
 from .engine import Engine, once
 from .equations import EQUATIONS

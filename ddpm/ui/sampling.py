@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .. import __version__
 from ..config import PAGE_SAMPLING, SAMPLERS, SPACINGS, VARIANCES, SamplingConfig
-from ..evaluate import Sampler
+from ..generate import Sampler
 from ..samplers import SampleStep, asked_at, num_evaluations
 from . import limits, parts
 from .engine import Engine

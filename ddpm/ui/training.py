@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
-from .. import judges
 from ..config import TRAINING_EVALUATIONS, Config, SamplingConfig, training_sampling
 from ..data import Dataset
 from ..device import Inference, pick_device
-from ..evaluate import Sampler, judged
+from ..evaluation import judges
+from ..evaluation.evaluate import judged
+from ..generate import Sampler
 from ..schedule import build_schedule
 from ..stopwatch import Stopwatch
 from ..train import Snapshot, TrainingDiverged, TrainState, build_model, fit, resting

@@ -20,7 +20,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = Path(__file__).parents[1] / "assets"
 FIRST, SECOND = "first", "second"
 BATCH = 200  # images, of the order of 50 ms on two cores
 Result = TypeVar("Result")

@@ -21,15 +21,16 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from . import baseline
-from .config import PAGE_SAMPLING, PRESETS, SamplingConfig, suited_spacing, training_sampling
-from .data import Loader, load_dataset
-from .device import Inference, bfloat16_is_faster, pick_device
-from .evaluate import Sampler, evaluate
-from .schedule import build_schedule
-from .storage.checkpoint import Checkpoint, load_checkpoint
-from .threads import Threads
-from .train import build_model, fit, warm_up
+from ..config import PAGE_SAMPLING, PRESETS, SamplingConfig, suited_spacing, training_sampling
+from ..data import Loader, load_dataset
+from ..device import Inference, bfloat16_is_faster, pick_device
+from ..generate import Sampler
+from ..schedule import build_schedule
+from ..storage.checkpoint import Checkpoint, load_checkpoint
+from ..threads import Threads
+from ..train import build_model, fit, warm_up
+from . import tutorial_code
+from .evaluate import evaluate
 
 TUTORIAL = "the tutorial's code"
 DIGITS = 16  # drawn in the sampling rows
@@ -78,7 +79,7 @@ def timed(steps: Iterable[Any], seconds: float) -> list[float]:
 def speed_of_the_tutorial(seconds: float) -> Row:
     """Training and sampling of the tutorial's code: float32, contiguous, batch 128, the same digits in memory."""
     torch.manual_seed(0)
-    code = baseline.Diffusion()
+    code = tutorial_code.Diffusion()
     loader = Loader(load_dataset("bundled").images, batch_size=128)
     training = timed((code.train_step(loader.batch(step)[0]) for step in range(10**6)), seconds)
     steps = max(10, round(seconds))
