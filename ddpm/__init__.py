@@ -1,21 +1,21 @@
 """Denoising diffusion probabilistic models from scratch: a minimal, readable reference.
 
-Read schedule, diffusion, unet, train, samplers, in that order, beside Ho, Jain, Abbeel 2020 (arXiv:2006.11239).
+Read schedule, diffusion, unet, objective, samplers, in that order, beside Ho, Jain, Abbeel 2020 (arXiv:2006.11239).
 """
 
 from . import _openmp  # noqa: F401  before torch is loaded
-from .config import PRESETS, Config, ModelConfig, ScheduleConfig, TrainConfig
+from .config import Config, ModelConfig, ScheduleConfig, TrainConfig
 from .data import DataError, Dataset, Loader, from_uint8, get_loader, load_dataset, to_uint8
-from .diffusion import forward_step, posterior, q_sample, target, to_x0_eps
+from .diffusion import forward_step, posterior, q_sample, to_x0_eps
 from .ema import EMA
 from .guidance import Guided, drop_labels
+from .inversion import invert
+from .objective import TrainingDiverged, target, train_step
+from .presets import PRESETS
 from .samplers import (
     SampleStep,
     ddim_step,
     ddpm_step,
-    dpmpp_step,
-    heun_step,
-    invert,
     num_evaluations,
     reverse_process,
     sample,
@@ -23,8 +23,10 @@ from .samplers import (
     timesteps,
 )
 from .schedule import Schedule, gather, make_schedule
+from .solvers import dpmpp_step, heun_step
 from .storage.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
-from .train import Snapshot, TrainingDiverged, TrainState, fit, train, train_step
+from .training.loop import fit, train
+from .training.state import Snapshot, TrainState
 from .unet import Attention, ResBlock, TimeEmbedding, UNet
 
 __version__ = "0.1.0"

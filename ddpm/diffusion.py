@@ -1,18 +1,10 @@
-"""The forward process, its posterior, what a network may predict, and the loss.  Ho et al. 2020, arXiv:2006.11239."""
+"""The forward process, its posterior and what a network may predict.  Ho et al. 2020, arXiv:2006.11239."""
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .schedule import Schedule, gather
-
-
-def seeded(*key: int) -> torch.Generator:
-    """A CPU generator that depends on all of `key` (integers, 0 or more): each key of that length its own stream."""
-    return torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1))
 
 
 def q_sample(x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule) -> Tensor:
@@ -59,17 +51,6 @@ def prediction_of(model) -> str:
     return getattr(model, "prediction", "eps")
 
 
-def target(x0: Tensor, noise: Tensor, t: Tensor, sched: Schedule, prediction: str) -> Tensor:
-    """What the network learns to say.  v = sqrt(ab) eps - sqrt(1 - ab) x0: Salimans and Ho 2022, arXiv:2202.00512."""
-    if prediction == "eps":
-        return noise
-    if prediction == "x0":
-        return x0
-    if prediction == "v":
-        return gather(sched.sqrt_alphas_bar, t) * noise - gather(sched.sqrt_one_minus_alphas_bar, t) * x0
-    raise ValueError(f"prediction is eps, x0 or v, not {prediction!r}")
-
-
 def to_x0_eps(out: Tensor, x_t: Tensor, t: Tensor, sched: Schedule, prediction: str) -> tuple[Tensor, Tensor]:
     """(x0_hat, eps_hat) from a network's output at x_t: the same statement in the two other ways of putting it.
 
@@ -83,19 +64,3 @@ def to_x0_eps(out: Tensor, x_t: Tensor, t: Tensor, sched: Schedule, prediction: 
     if prediction == "v":
         return a * x_t - b * out, b * x_t + a * out
     raise ValueError(f"prediction is eps, x0 or v, not {prediction!r}")
-
-
-def losses(model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor | None = None) -> Tensor:
-    """The squared error of whatever the model predicts, mean over the pixels of each picture.  Returns (B,).
-
-    x0, noise: (B, C, H, W).  t: (B,) int64.  y: (B,) int64 labels, -1 for none, or None for a model without classes.
-    """
-    x_t = q_sample(x0, t, noise, sched)
-    out = model(x_t, t) if y is None else model(x_t, t, y)
-    wanted = target(x0, noise, t, sched, prediction_of(model))
-    return F.mse_loss(out.float(), wanted, reduction="none").mean(dim=(1, 2, 3))
-
-
-def loss(model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor | None = None) -> Tensor:
-    """L_simple, the mean of `losses`.  Ho et al. Eq. 14.  Returns a scalar."""
-    return losses(model, x0, t, noise, sched, y).mean()

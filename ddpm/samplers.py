@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from .config import SPACINGS, SamplingConfig
-from .diffusion import posterior, prediction_of, q_sample, seeded, to_x0_eps
+from .diffusion import posterior, prediction_of, to_x0_eps
 from .schedule import Schedule, gather
+from .seeding import seeded
+from .solvers import dpmpp_step, heun_step
 
 
 @dataclass(frozen=True)
@@ -63,52 +65,6 @@ def ddim_step(
     sigma = eta * ((1 - ab_s) / (1 - ab_t)).sqrt() * (1 - ab_t / ab_s).sqrt()
     x_s = ab_s.sqrt() * x0_hat + (1 - ab_s - sigma**2).clamp(min=0).sqrt() * eps_hat
     return x_s if z is None else x_s + sigma * z
-
-
-def dpmpp_step(
-    x_t: Tensor,
-    x0_hat: Tensor,
-    t: Tensor,
-    s: Tensor,
-    sched: Schedule,
-    x0_hat_before: Tensor | None = None,
-    t_before: Tensor | None = None,
-) -> Tensor:
-    """One step x_t -> x_s of DPM-Solver++(2M).  Lu et al. 2022, arXiv:2211.01095, Algorithm 2.
-
-    h = lambda_s - lambda_t,   r = (lambda_t - lambda_before) / h
-    D = (1 + 1/(2r)) x0_hat - 1/(2r) x0_hat_before
-    x_s = sigma_s/sigma_t x_t - alpha_s (exp(-h) - 1) D,   exp(-h) = (sigma_s alpha_t) / (sigma_t alpha_s)
-
-    alpha = sqrt(ab), sigma = sqrt(1 - ab).  x_t, x0_hat, x0_hat_before: (B, C, H, W); the last was said at t_before.
-    t, s, t_before: (B,) int64, -1 <= s < t < t_before < T.  Without a step before it, and to clean data (s = -1, where
-    lambda is infinite), D is x0_hat: first order, which is DDIM.  Returns x_s.
-    """
-    alpha_t, sigma_t = gather(sched.sqrt_alphas_bar, t), gather(sched.sqrt_one_minus_alphas_bar, t)
-    ab_s = gather(sched.alphas_bar_prev, s + 1)
-    alpha_s, sigma_s = ab_s.sqrt(), (1 - ab_s).sqrt()
-    D = x0_hat
-    if x0_hat_before is not None and t_before is not None and bool((s >= 0).all()):
-        lambda_t = gather(sched.lambdas, t)
-        r = (lambda_t - gather(sched.lambdas, t_before)) / (gather(sched.lambdas, s) - lambda_t)
-        D = x0_hat + (x0_hat - x0_hat_before) / (2 * r)
-    return sigma_s / sigma_t * x_t + (alpha_s - sigma_s * alpha_t / sigma_t) * D
-
-
-def heun_step(x_s: Tensor, eps_hat: Tensor, eps_hat_s: Tensor, t: Tensor, s: Tensor, sched: Schedule) -> Tensor:
-    """The second half of one step x_t -> x_s of Heun's method.  Karras et al. 2022, arXiv:2206.00364, Algorithm 1.
-
-    In the variance-exploding variable u = x / sqrt(ab), whose noise level is sigma = sqrt((1 - ab) / ab), the ODE is
-    du/dsigma = eps.  Euler's step takes eps at its start, and is ddim_step; Heun's takes the mean of both ends:
-    u_s = u_s of Euler + (sigma_s - sigma_t) (eps_hat_s - eps_hat) / 2
-
-    x_s: where Euler's step arrived.  eps_hat, eps_hat_s: what the model says at x_t and there.  All (B, C, H, W).
-    t, s: (B,) int64, 0 <= s < t < T: to clean data Euler's step is all there is.  Returns x_s.
-    """
-    scale_t, scale_s = gather(sched.sqrt_alphas_bar, t), gather(sched.sqrt_alphas_bar, s)
-    sigma_t = gather(sched.sqrt_one_minus_alphas_bar, t) / scale_t
-    sigma_s = gather(sched.sqrt_one_minus_alphas_bar, s) / scale_s
-    return x_s + scale_s * (sigma_s - sigma_t) * (eps_hat_s - eps_hat) / 2
 
 
 def timesteps(sched: Schedule, num_steps: int, spacing: str = "linspace") -> list[int]:
@@ -222,29 +178,6 @@ def reverse_process(
                 _, eps_hat_s = ask(model, x_t, s, y, sched, clip)
                 x_t = heun_step(x_t, eps_hat, eps_hat_s, t, s, sched)
     yield SampleStep(num_steps, -1, x_t, x_t, None)
-
-
-@torch.no_grad()
-def invert(
-    model, sched: Schedule, x0: Tensor, *, y: Tensor | None = None, num_steps: int = 50, spacing: str = "linspace"
-) -> Iterator[SampleStep]:
-    """From pictures to the noise that deterministic DDIM makes them from: its ODE, run the other way.
-
-    x_s = sqrt(ab_s) x0_hat + sqrt(1 - ab_s) eps_hat with s > t.  Song et al. 2021, arXiv:2010.02502, section 4.3.
-
-    Each step takes what the model says at x_t for what it would say at x_s, so generating again comes back with an
-    error that falls with the steps.  x0: (B, C, H, W) in [-1, 1].  y: (B,) int64.  Yields num_steps + 1 SampleSteps:
-    i = 0 has t = -1 and the pictures themselves, of which the model is asked at time 0; the last is x_{T-1}.
-    """
-    times = timesteps(sched, num_steps, spacing)[::-1]
-    x_t = x0.float()
-    for i, (now, then) in enumerate(pairwise(times)):
-        t, s = (torch.full((len(x0),), time, dtype=torch.int64, device=x0.device) for time in (max(now, 0), then))
-        x0_hat, eps_hat = ask(model, x_t, t, y, sched, clip=False)
-        x0_hat = x_t if now < 0 else x0_hat
-        yield SampleStep(i, now, x_t, x0_hat, eps_hat)
-        x_t = q_sample(x0_hat, s, eps_hat, sched)
-    yield SampleStep(num_steps, times[-1], x_t, x_t, None)
 
 
 @torch.no_grad()

@@ -24,9 +24,10 @@ from tiny import TINY, TINY_CLASSES, TINY_PRESET
 
 from ddpm import save_checkpoint
 from ddpm.cli import main, train_run
-from ddpm.config import PRESETS, Config, ScheduleConfig
+from ddpm.config import Config, ScheduleConfig
+from ddpm.presets import PRESETS
 from ddpm.storage import model_card
-from ddpm.train import build_model
+from ddpm.training.loop import build_model
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))  # what a process of a test's own finds, too

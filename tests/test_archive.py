@@ -12,7 +12,7 @@ from pages import TINY
 import ddpm
 from ddpm.config import Config, ScheduleConfig
 from ddpm.storage.checkpoint import CONFIG, WEIGHTS
-from ddpm.train import build_model
+from ddpm.training.loop import build_model
 from ddpm.ui import archive
 
 INFO = {

@@ -13,7 +13,7 @@ import ddpm
 from ddpm import make_schedule, reverse_process
 from ddpm.config import ModelConfig
 from ddpm.evaluation import metrics
-from ddpm.train import build_model
+from ddpm.training.loop import build_model
 from ddpm.ui import reverse, sampling
 from ddpm.ui.weights import wrap
 

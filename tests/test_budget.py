@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from training_runs import finish, quick, training_run  # noqa: F401 (quick is a fixture)
 
-from ddpm.config import TRAINING_EVALUATIONS
+from ddpm.presets import TRAINING_EVALUATIONS
 from ddpm.stopwatch import Stopwatch
 from ddpm.ui import registry, training
 from ddpm.ui.engine import Engine

@@ -16,7 +16,7 @@ import torch
 from ddpm import CheckpointError, load_checkpoint, save_checkpoint
 from ddpm.config import Config, ModelConfig, ScheduleConfig
 from ddpm.storage.checkpoint import CARD, CONFIG, WEIGHTS, load_training, read_info, save_info, save_training
-from ddpm.train import build_model
+from ddpm.training.loop import build_model
 
 CONFIG_OF = Config(ModelConfig(base=8, t_dim=8, mults=(1, 2), img_size=8), ScheduleConfig(T=30, kind="cosine"))
 INFO = {"dataset": "bundled", "class_names": ["ä", "b"], "loss": 0.5}

@@ -9,8 +9,6 @@ from types import SimpleNamespace
 import pytest
 
 from ddpm.config import (
-    PAGE_SAMPLING,
-    PRESETS,
     Config,
     ModelConfig,
     SamplingConfig,
@@ -19,9 +17,9 @@ from ddpm.config import (
     for_dataset,
     from_dict,
     to_dict,
-    training_sampling,
 )
 from ddpm.guidance import Guided
+from ddpm.presets import PAGE_SAMPLING, PRESETS, training_sampling
 from ddpm.samplers import num_evaluations, timesteps
 from ddpm.schedule import make_schedule
 from ddpm.unet import UNet

@@ -9,7 +9,9 @@ import torch
 
 from ddpm import forward_step, make_schedule, posterior, q_sample, target, to_x0_eps
 from ddpm.config import SCHEDULES as NOISE
-from ddpm.diffusion import loss, prediction_of, seeded
+from ddpm.diffusion import prediction_of
+from ddpm.objective import loss
+from ddpm.seeding import seeded
 
 SCHEDULES = [make_schedule(60, 1e-3, 0.15, kind, dtype=torch.float64) for kind in NOISE]
 KINDS = ("eps", "x0", "v")

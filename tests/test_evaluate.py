@@ -15,7 +15,7 @@ from ddpm.device import Inference
 from ddpm.evaluation import evaluate, judges, metrics
 from ddpm.evaluation.judges import SECOND
 from ddpm.generate import Sampler, class_labels
-from ddpm.train import build_model
+from ddpm.training.loop import build_model
 
 SCHED = make_schedule(20, kind="cosine")
 DIGITS = ModelConfig(base=8, t_dim=8, mults=(1, 2), num_classes=10, patch_size=4, prediction="v")

@@ -20,7 +20,7 @@ from ddpm import CheckpointError, load_checkpoint, save_checkpoint
 from ddpm.config import Config, ModelConfig, to_dict
 from ddpm.storage.atomic import write_atomic
 from ddpm.storage.checkpoint import CARD, CONFIG, TRAINING, WEIGHTS, load_training, save_training
-from ddpm.train import build_model
+from ddpm.training.loop import build_model
 
 MODEL = ModelConfig(base=8, t_dim=8, mults=(1, 2), img_size=8)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import itertools
 import subprocess
 import sys
@@ -25,13 +24,14 @@ from ddpm import (
     train_step,
 )
 from ddpm.data import check_pictures
-from ddpm.diffusion import seeded
-from ddpm.train import build_model, lr_factor
+from ddpm.seeding import seeded
+from ddpm.training import loop
+from ddpm.training.loop import build_model
+from ddpm.training.optimizer import lr_factor
 
 CONFIG = TrainConfig(epochs=2, batch_size=8, lr=1e-3, lr_warmup=3, lr_decay=True, ema_decay=0.9, label_dropout=0.2)
 LABELS = torch.arange(20) % 10
 MODEL = ModelConfig(base=8, t_dim=8, mults=(1, 2), num_classes=10, img_size=8, prediction="v")
-MODULE = importlib.import_module("ddpm.train")  # the attribute `ddpm.train` is the function
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def clock(monkeypatch):
         now.time += 1
         return now.time
 
-    monkeypatch.setattr(MODULE, "time", SimpleNamespace(perf_counter=perf_counter))
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=perf_counter))
     return now
 
 
@@ -87,7 +87,7 @@ def test_what_a_state_says(tiny_model, tiny_images, sched, clock):
 
 def test_the_speed_forgets_an_old_slow_step(tiny_model, tiny_images, sched, monkeypatch):
     ticks = itertools.accumulate([0, 8, 0, 1, 0, 1])  # the first step takes 8 seconds, the others 1
-    monkeypatch.setattr(MODULE, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     speeds = [s.images_per_second for s in fit(tiny_model, tiny_images, sched=sched, config=CONFIG, steps=3)]
     assert speeds == pytest.approx([1, 1.7, 2.33])
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from ddpm import Guided, drop_labels, make_schedule, target, to_x0_eps
-from ddpm.diffusion import seeded
 from ddpm.samplers import num_evaluations, timesteps
+from ddpm.seeding import seeded
 
 
 class Asked:

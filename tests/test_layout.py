@@ -124,6 +124,11 @@ def test_only_the_interface_imports_gradio():
             assert not {"gradio", "spaces", "starlette"} & imports(path)[1], module
 
 
+def test_no_module_hides_behind_a_public_function_of_its_name():
+    hidden = [name for name in ddpm.__all__ if is_module(f"ddpm.{name}")]
+    assert hidden == []
+
+
 @pytest.fixture
 def house(tmp_path):
     """Makes a small package: house({path: source}) -> its modules by name, and its root."""

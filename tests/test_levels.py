@@ -7,9 +7,10 @@ from pages import TINY, picture
 from ddpm import make_schedule, q_sample, to_x0_eps
 from ddpm.data import Dataset, from_uint8, load_dataset
 from ddpm.device import Inference
-from ddpm.diffusion import losses, seeded, target
 from ddpm.evaluation.losses import loss_by_level, times_in_levels
-from ddpm.train import build_model
+from ddpm.objective import losses, target
+from ddpm.seeding import seeded
+from ddpm.training.loop import build_model
 from ddpm.ui.levels import EXAMPLES, LEVELS, Levels, about
 
 SCHED = make_schedule(kind="cosine")

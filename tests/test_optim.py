@@ -12,8 +12,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ddpm import PRESETS, Guided, TrainConfig, fit, make_schedule, reverse_process
 from ddpm.device import Inference
-from ddpm.optim import NEWTON_SCHULZ_STEPS, Muon, MuonAdamW, build_optimizer, matrix, moments, restore_moments
-from ddpm.train import build_model
+from ddpm.training.loop import build_model
+from ddpm.training.optimizer import (
+    NEWTON_SCHULZ_STEPS,
+    Muon,
+    MuonAdamW,
+    build_optimizer,
+    matrix,
+    moments,
+    restore_moments,
+)
 
 MUON = TrainConfig(batch_size=8, lr=1e-3, muon_lr=2e-3, weight_decay=0.0, lr_warmup=3, label_dropout=0.1)
 DECAYED = dataclasses.replace(MUON, lr_decay=True)

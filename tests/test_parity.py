@@ -10,7 +10,7 @@ import torch
 from needs import development
 
 from ddpm import make_schedule, reverse_process, target, timesteps, to_x0_eps
-from ddpm.diffusion import seeded
+from ddpm.seeding import seeded
 
 diffusers = development("diffusers", "DDPM_REQUIRE_DIFFUSERS")
 

@@ -17,7 +17,7 @@ import test_order as order
 import test_samplers as steps
 import torch
 
-from ddpm import guidance, make_schedule, samplers
+from ddpm import guidance, inversion, make_schedule, samplers, solvers
 from ddpm.diffusion import forward_step, posterior
 
 LINEAR = make_schedule(60, 1e-3, 0.15, dtype=torch.float64)
@@ -58,18 +58,18 @@ ERRORS = [
             "gather(sched.alphas, s)", steps.test_a_step_along_the_exact_eps_stays_on_the_forward_ray, (LINEAR,)),
     Planted("ddim: s counted from 1", samplers.ddim_step, "alphas_bar_prev, s + 1", "alphas_bar_prev, s",
             steps.test_a_step_along_the_exact_eps_stays_on_the_forward_ray, (LINEAR,)),
-    Planted("dpmpp: r upside down", samplers.dpmpp_step, "/ (2 * r)", "* r / 2",
+    Planted("dpmpp: r upside down", solvers.dpmpp_step, "/ (2 * r)", "* r / 2",
             steps.test_dpmpp_looks_half_a_step_ahead_along_lambda, (LINEAR,)),
-    Planted("dpmpp: without the 2", samplers.dpmpp_step, "(2 * r)", "r", OF_ORDER,
+    Planted("dpmpp: without the 2", solvers.dpmpp_step, "(2 * r)", "r", OF_ORDER,
             ("linear", "dpmpp", "log_snr", order.FEW, 2)),
-    Planted("dpmpp: sign of the extrapolation", samplers.dpmpp_step, "x0_hat + (", "x0_hat - (",
+    Planted("dpmpp: sign of the extrapolation", solvers.dpmpp_step, "x0_hat + (", "x0_hat - (",
             steps.test_dpmpp_looks_half_a_step_ahead_along_lambda, (LINEAR,)),
-    Planted("dpmpp: second order to clean data", samplers.dpmpp_step, "bool((s >= 0).all())", "True",
+    Planted("dpmpp: second order to clean data", solvers.dpmpp_step, "bool((s >= 0).all())", "True",
             steps.test_dpmpp_at_first_order_is_ddim, (LINEAR,)),
-    Planted("heun: without the 2", samplers.heun_step, "* (eps_hat_s - eps_hat) / 2", "* (eps_hat_s - eps_hat)",
+    Planted("heun: without the 2", solvers.heun_step, "* (eps_hat_s - eps_hat) / 2", "* (eps_hat_s - eps_hat)",
             OF_ORDER,
             ("linear", "heun", "log_snr", order.FEW, 2)),
-    Planted("heun: not scaled back", samplers.heun_step, "x_s + scale_s * ", "x_s + ",
+    Planted("heun: not scaled back", solvers.heun_step, "x_s + scale_s * ", "x_s + ",
             steps.test_heun_is_exact_where_eps_is_linear_in_sigma, (LINEAR,)),
     Planted("heun: second question at the time of the first", samplers.reverse_process, "ask(model, x_t, s, y",
             "ask(model, x_t, t, y", steps.test_the_loop_takes_second_order_steps, ("heun", True)),
@@ -84,7 +84,7 @@ ERRORS = [
             "nearest", steps.test_other_spacings, ("cosine",)),
     Planted("trailing: as linspace", samplers.timesteps, "T - i * T / num_steps", "T - i * T / (num_steps + 1)",
             steps.test_other_spacings, ("linear",)),
-    Planted("invert: signal and noise exchanged", samplers.invert, "q_sample(x0_hat, s, eps_hat",
+    Planted("invert: signal and noise exchanged", inversion.invert, "q_sample(x0_hat, s, eps_hat",
             "q_sample(eps_hat, s, x0_hat",
             steps.test_inverted_and_generated_again_a_picture_comes_back_the_closer_the_more_steps, ("linear",)),
     Planted("evaluations: Heun's second not counted", samplers.asked_at, 'if sampler == "heun"', "if False",

@@ -1,7 +1,6 @@
 """Training runs over time: asleep when nobody watches, dropped in the end, kept over a restart, ended when hopeless."""
 
 import gc
-import importlib
 import os
 import time
 import weakref
@@ -9,6 +8,7 @@ import weakref
 import pytest
 from training_runs import finish, quick, training_run  # noqa: F401 (quick is a fixture)
 
+from ddpm.training import loop
 from ddpm.ui import limits, registry
 from ddpm.ui.engine import Busy, Engine
 from ddpm.ui.registry import Runs
@@ -238,7 +238,7 @@ def test_a_learning_rate_too_high_is_said_and_the_last_good_weights_are_kept(mon
     runs.start(run)
     until(lambda: run.good is not None)
     good = run.good.numbers["step"]
-    monkeypatch.setattr(importlib.import_module("ddpm.train"), "HOPELESS", 0.0)
+    monkeypatch.setattr(loop, "HOPELESS", 0.0)
     run.job.finished.result(timeout=20)
     packet = run.packet()
     assert "lower the learning rate" in packet["error"] and f"weights of step {run.state.step}" in packet["error"]

@@ -23,7 +23,7 @@ from ddpm.config import for_dataset
 from ddpm.data import describe
 from ddpm.evaluation.losses import held_out_loss
 from ddpm.storage.checkpoint import load_training
-from ddpm.train import build_model
+from ddpm.training.loop import build_model
 
 MAIN = importlib.import_module("ddpm.cli.commands")
 
@@ -190,7 +190,7 @@ def test_with_a_test_split_the_held_out_loss_is_logged(train, pictures, tmp_path
 
 
 def test_divergence_is_one_line(train, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr("ddpm.diffusion.F.mse_loss", lambda a, b, reduction: (a - b) * float("nan"))
+    monkeypatch.setattr("ddpm.objective.F.mse_loss", lambda a, b, reduction: (a - b) * float("nan"))
     result = train("--steps", 3, "--dataset", pictures, "--out", tmp_path / "run")
     assert result.code == 2 and "learning rate" in result.err and result.err.count("\n") == 2
 

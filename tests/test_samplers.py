@@ -27,7 +27,8 @@ from ddpm import (
 )
 from ddpm.config import SAMPLERS, SPACINGS
 from ddpm.config import SCHEDULES as KINDS
-from ddpm.diffusion import seeded, to_x0_eps
+from ddpm.diffusion import to_x0_eps
+from ddpm.seeding import seeded
 
 SCHEDULES = [make_schedule(60, 1e-3, 0.15, kind, dtype=torch.float64) for kind in KINDS]
 T = 20

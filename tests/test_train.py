@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import math
 from itertools import pairwise
 
@@ -12,12 +11,14 @@ import torch
 
 from ddpm import EMA, Dataset, ModelConfig, TrainConfig, TrainingDiverged, UNet, make_schedule, train, train_step
 from ddpm.data import from_uint8
-from ddpm.diffusion import seeded
 from ddpm.evaluation.losses import held_out_loss
-from ddpm.train import build_model, draw_times, lr_factor
+from ddpm.objective import draw_times
+from ddpm.seeding import seeded
+from ddpm.training import loop
+from ddpm.training.loop import build_model
+from ddpm.training.optimizer import lr_factor
 
 LR = 2e-3
-MODULE = importlib.import_module("ddpm.train")  # the attribute `ddpm.train` is the function
 
 
 def adamw(model, lr=LR):
@@ -274,7 +275,7 @@ def stub_dataset(monkeypatch):
         images = torch.randint(0, 256, (20, 1, img_size, img_size), generator=seeded(1, 1), dtype=torch.uint8)
         return Dataset(name, images, torch.arange(20) % 10, tuple("0123456789"))
 
-    monkeypatch.setattr(MODULE, "load_dataset", load)
+    monkeypatch.setattr(loop, "load_dataset", load)
     return asked
 
 
@@ -296,7 +297,7 @@ def test_trains_defaults_are_the_tutorials(monkeypatch, stub_dataset):
         seen.update(model=model, labels=labels, sched=sched, config=config, steps=steps, ema=ema)
         return iter(())
 
-    monkeypatch.setattr(MODULE, "fit", fit)
+    monkeypatch.setattr(loop, "fit", fit)
     train()
     assert seen["config"] == TrainConfig() and seen["model"].config == ModelConfig()
     assert seen["steps"] is None and seen["labels"] is None

@@ -10,7 +10,7 @@ import pytest
 
 import ddpm
 from ddpm import ModelConfig, ui
-from ddpm.train import build_model
+from ddpm.training.loop import build_model
 from ddpm.ui import archive, sampling, saved
 from ddpm.ui.weights import Library, wrap
 

@@ -16,7 +16,7 @@ from ddpm.config import ModelConfig
 from ddpm.data import from_uint8, load_dataset, to_uint8
 from ddpm.evaluation import judges
 from ddpm.samplers import reverse_process
-from ddpm.train import build_model
+from ddpm.training.loop import build_model
 from ddpm.ui import back, parts, pictures
 from ddpm.ui.engine import Engine
 from ddpm.ui.weights import wrap

@@ -12,10 +12,10 @@ import torch
 from pages import TINY, Window, handler, picture
 from tiny import TINY_CLASSES
 
-from ddpm import data, diffusion, make_schedule, samplers
+from ddpm import data, diffusion, make_schedule, objective, samplers
 from ddpm.config import ScheduleConfig
 from ddpm.device import Inference
-from ddpm.train import build_model
+from ddpm.training.loop import build_model
 from ddpm.ui import breaking, breaks, broken, limits, parts
 from ddpm.ui.breaks import BROADCAST, LIVE, NAMES, PIXELS, SIGN
 from ddpm.ui.engine import Engine
@@ -45,7 +45,7 @@ def test_without_a_break_the_pair_is_the_packages_own(batch):
     x0, t, noise = batch
     x_t, wanted = breaks.pair(*batch, SCHED, set())
     assert torch.equal(x_t, diffusion.q_sample(x0, t, noise, SCHED))
-    assert torch.equal(wanted, diffusion.target(x0, noise, t, SCHED, "v"))
+    assert torch.equal(wanted, objective.target(x0, noise, t, SCHED, "v"))
 
 
 def test_pixels_are_those_of_to_tensor(batch):
@@ -66,7 +66,7 @@ def test_column_j_gets_the_noise_level_of_picture_j(batch):
         of_picture_j = t[j].expand(B)
         right = diffusion.q_sample(x0, of_picture_j, noise, SCHED)
         assert torch.equal(x_t[..., j], right[..., j])
-        assert torch.equal(wanted[..., j], diffusion.target(x0, noise, of_picture_j, SCHED, "v")[..., j])
+        assert torch.equal(wanted[..., j], objective.target(x0, noise, of_picture_j, SCHED, "v")[..., j])
 
 
 @pytest.mark.parametrize("n", [2, 16, 31, 64])

@@ -12,7 +12,7 @@ from pages import Window, handler, picture
 
 from ddpm import make_schedule
 from ddpm.data import load_dataset, to_uint8
-from ddpm.diffusion import seeded
+from ddpm.seeding import seeded
 from ddpm.ui import chain, parts
 from ddpm.ui.engine import Engine
 

@@ -17,7 +17,7 @@ from ddpm.data import to_uint8
 from ddpm.evaluation import judges
 from ddpm.evaluation.evaluate import evaluate, real_scores
 from ddpm.samplers import reverse_process
-from ddpm.train import build_model
+from ddpm.training.loop import build_model
 from ddpm.ui import build, compare, lanes, parts, quality
 from ddpm.ui.weights import wrap
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tiny import TINY_PRESET
 
-from ddpm.config import PRESETS
+from ddpm.presets import PRESETS
 from ddpm.ui import forecast
 from ddpm.ui.engine import Engine
 from ddpm.ui.forecast import Forecast, sentence, speed

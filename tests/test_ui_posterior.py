@@ -12,7 +12,7 @@ from pages import picture
 from ddpm import make_schedule, q_sample
 from ddpm import posterior as exact
 from ddpm.data import load_dataset, to_uint8
-from ddpm.diffusion import seeded
+from ddpm.seeding import seeded
 from ddpm.ui import parts, posterior
 from ddpm.ui.engine import Engine
 

@@ -13,7 +13,7 @@ import ddpm
 from ddpm.config import ModelConfig, SamplingConfig
 from ddpm.data import to_uint8
 from ddpm.samplers import reverse_process
-from ddpm.train import build_model
+from ddpm.training.loop import build_model
 from ddpm.ui import parts, sampling
 from ddpm.ui.engine import Engine
 from ddpm.ui.equations import coefficients

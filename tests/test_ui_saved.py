@@ -18,7 +18,7 @@ from reversing import finished, run, settings
 
 import ddpm
 from ddpm.config import ModelConfig
-from ddpm.train import build_model
+from ddpm.training.loop import build_model
 from ddpm.ui import recipe, reverse, sampling, saved
 from ddpm.ui.weights import wrap
 

@@ -15,8 +15,9 @@ from pages import TINY, Window, handler, picture
 from training_runs import finish, quick, training_run  # noqa: F401 (quick is a fixture)
 
 import ddpm
-from ddpm.config import PRESETS, Config, ScheduleConfig, TrainConfig
+from ddpm.config import Config, ScheduleConfig, TrainConfig
 from ddpm.data import DataError, Dataset, load_dataset, to_uint8
+from ddpm.presets import PRESETS
 from ddpm.samplers import reverse_process
 from ddpm.ui import asking, limits, pictures, registry, sampling, train, training
 from ddpm.ui import weights as weights_module

@@ -15,14 +15,15 @@ import torch
 from tqdm import tqdm
 
 from .. import data
-from ..config import PRESETS, Config, SamplingConfig, for_dataset, from_dict, suited_spacing
+from ..config import Config, SamplingConfig, for_dataset, from_dict, suited_spacing
 from ..device import Inference, pick_device
 from ..evaluation.evaluate import evaluate as judged
 from ..generate import Sampler, class_labels
+from ..presets import PRESETS
 from ..storage.atomic import check_writable, readable, write_atomic
 from ..storage.checkpoint import CARD, CONFIG, Checkpoint, load_checkpoint, load_training, save_info
 from ..storage.model_card import model_card
-from ..train import Snapshot
+from ..training.state import Snapshot
 from .parser import parser
 from .picture_file import check_fits, check_place, moments, write_images
 from .run_folder import check_apart, check_folder, check_unchanged, contents, recorded

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import data
-from ..config import PRECISIONS, PRESETS, SAMPLERS, SPACINGS, VARIANCES
+from ..config import PRECISIONS, SAMPLERS, SPACINGS, VARIANCES
+from ..presets import PRESETS
 
 NONE = argparse.SUPPRESS  # as a default: an option that was not given is not among the arguments
 

@@ -25,7 +25,8 @@ from ..storage import model_card
 from ..storage.atomic import remove_unfinished, write_atomic
 from ..storage.checkpoint import TRAINING, save_checkpoint, save_training
 from ..threads import Threads
-from ..train import Snapshot, TrainState, build_model, fit
+from ..training.loop import build_model, fit
+from ..training.state import Snapshot, TrainState
 from . import metrics_csv
 from .run_folder import CURVE, METRICS, PICTURES
 

@@ -21,14 +21,15 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ..config import PAGE_SAMPLING, PRESETS, SamplingConfig, suited_spacing, training_sampling
+from ..config import SamplingConfig, suited_spacing
 from ..data import Loader, load_dataset
 from ..device import Inference, bfloat16_is_faster, pick_device
 from ..generate import Sampler
+from ..presets import PAGE_SAMPLING, PRESETS, training_sampling
 from ..schedule import build_schedule
 from ..storage.checkpoint import Checkpoint, load_checkpoint
 from ..threads import Threads
-from ..train import build_model, fit, warm_up
+from ..training.loop import build_model, fit, warm_up
 from . import tutorial_code
 from .evaluate import evaluate
 

@@ -8,10 +8,10 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from .. import diffusion
+from .. import objective
 from ..data import from_uint8
-from ..diffusion import seeded
 from ..schedule import Schedule
+from ..seeding import seeded
 
 
 @torch.no_grad()
@@ -30,7 +30,7 @@ def held_out_loss(
     for part in torch.arange(n).split(batch_size):
         y = None if labels is None else labels[part].to(device)
         x0 = from_uint8(images[part].to(device))
-        total += len(part) * diffusion.loss(model, x0, times[part].to(device), noise[part].to(device), sched, y).item()
+        total += len(part) * objective.loss(model, x0, times[part].to(device), noise[part].to(device), sched, y).item()
     return total / n
 
 
@@ -50,5 +50,5 @@ def loss_by_level(model, images: Tensor, labels: Tensor | None, sched: Schedule,
     x0, y = from_uint8(images).to(device), None if labels is None else labels.to(device)
     for t, eps in zip(times_in_levels(levels, n, sched.T).to(device), noise, strict=True):
         with torch.no_grad():  # around each step alone: a generator must not leave it on for who asks
-            loss = diffusion.loss(model, x0, t, eps, sched, y)
+            loss = objective.loss(model, x0, t, eps, sched, y)
         yield loss.item()

@@ -1,7 +1,7 @@
 """The tutorial's code as published, written out plainly: what `bench` measures everything else against.
 
 float32, contiguous, nothing shared with the rest of this package.  It is here to be timed, not to be used: the same
-maths with names, shapes and options is in schedule.py, unet.py, train.py and samplers.py.
+maths with names, shapes and options is in schedule.py, unet.py, objective.py and samplers.py.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
-from ..config import PRESETS
 from ..device import pick_device
-from ..train import warm_up
+from ..presets import PRESETS
+from ..training.loop import warm_up
 from . import compare, forward, limits, pictures, reverse, train
 from .engine import Engine, once
 from .parts import SCRIPTS, STATIC

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config import PRESETS, Config, for_dataset
+from ..config import Config, for_dataset
 from ..data import load_dataset
+from ..presets import PRESETS
 from . import limits, parts
 from .training import TrainingRun
 from .weights import dataset

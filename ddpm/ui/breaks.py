@@ -12,9 +12,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..diffusion import q_sample, seeded, target
+from ..diffusion import q_sample
+from ..objective import target
 from ..samplers import ask, timesteps
 from ..schedule import Schedule, gather
+from ..seeding import seeded
 
 PIXELS, LIVE, BROADCAST, SIGN = "pixels", "live", "broadcast", "sign"
 IN_TRAINING, IN_SAMPLING = (PIXELS, BROADCAST), (LIVE, SIGN)
@@ -36,7 +38,7 @@ def q_sample_by_column(x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule) ->
 
 
 def v_by_column(x0: Tensor, noise: Tensor, t: Tensor, sched: Schedule) -> Tensor:
-    """diffusion.target for v, with the same mistake."""
+    """objective.target for v, with the same mistake."""
     return sched.sqrt_alphas_bar[t] * noise - sched.sqrt_one_minus_alphas_bar[t] * x0
 
 

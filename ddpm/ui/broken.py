@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..config import PRESETS
 from ..device import Inference, pick_device
 from ..evaluation import judges
 from ..guidance import Guided
+from ..presets import PRESETS
 from ..schedule import Schedule, build_schedule
-from ..train import build_model, fit
+from ..training.loop import build_model, fit
 from . import breaks, parts
 from .breaks import IN_SAMPLING, IN_TRAINING, LIVE
 from .weights import dataset
@@ -78,7 +78,7 @@ class Training:
             yield
 
     def loss(self, model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor) -> Tensor:
-        """diffusion.loss, with the mistakes and a look at what the network is given."""
+        """objective.loss, with the mistakes and a look at what the network is given."""
         x_t, wanted = breaks.pair(x0, t, noise, sched, self.broken)
         self.given = x_t[t.argsort()[torch.linspace(2, len(t) - 3, GIVEN).long()]]
         return F.mse_loss(model(x_t, t, y).float(), wanted)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ..config import SCHEDULES
-from ..diffusion import forward_step, q_sample, seeded
+from ..diffusion import forward_step, q_sample
+from ..seeding import seeded
 from . import controls, parts, pictures
 from .engine import Engine
 from .weights import Library

@@ -7,7 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from ..config import PAGE_SAMPLING, SAMPLERS, suited_spacing
+from ..config import SAMPLERS, suited_spacing
+from ..presets import PAGE_SAMPLING
 from . import controls, parts, pictures
 from .engine import Engine
 from .equations import NAMES, SPACING_NAMES

@@ -9,7 +9,8 @@ from typing import Any
 
 import gradio as gr
 
-from ..config import PAGE_SAMPLING, SAMPLERS, VARIANCES, suited_spacing
+from ..config import SAMPLERS, VARIANCES, suited_spacing
+from ..presets import PAGE_SAMPLING
 from . import limits, parts
 from .engine import Engine
 from .equations import NAMES, SPACING_NAMES

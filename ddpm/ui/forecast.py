@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 import torch
 
-from ..config import PRESETS, Config
+from ..config import Config
 from ..device import pick_device
+from ..presets import PRESETS
 from ..schedule import build_schedule
-from ..train import build_model, fit
+from ..training.loop import build_model, fit
 from .engine import Busy, Engine, Job
 
 STEPS, WARM_UP = 6, 2  # optimiser steps that are taken, and those that do not count

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from ..data import Dataset, from_uint8
 from ..device import Inference
-from ..diffusion import q_sample, seeded, target
+from ..diffusion import q_sample
 from ..evaluation.losses import loss_by_level, times_in_levels
+from ..objective import target
 from ..schedule import Schedule
+from ..seeding import seeded
 from . import parts
 
 LEVELS = 10

@@ -15,8 +15,8 @@ import torch
 
 from ..config import SCHEDULES
 from ..data import from_uint8
-from ..diffusion import seeded
 from ..schedule import Schedule, make_schedule
+from ..seeding import seeded
 from . import controls, parts
 from .sampling import ANY, named
 from .weights import Library, Weights, pictures_of

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ..config import SCHEDULES
-from ..diffusion import posterior, q_sample, seeded
+from ..diffusion import posterior, q_sample
 from ..schedule import Schedule
+from ..seeding import seeded
 from . import parts, pictures
 from .engine import Engine, once
 from .weights import Library

@@ -24,7 +24,8 @@ from ..data import DataError
 from ..stopwatch import Stopwatch
 from ..storage.atomic import lock, remove_unfinished
 from ..storage.checkpoint import TRAINING, CheckpointError, load_training, save_training
-from ..train import Snapshot, resting
+from ..training.loop import resting
+from ..training.state import Snapshot
 from . import limits
 from .engine import Busy, Engine, once
 from .training import TrainingRun

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..config import PAGE_SAMPLING, SAMPLERS, SPACINGS, VARIANCES, SamplingConfig
+from ..config import SAMPLERS, SPACINGS, VARIANCES, SamplingConfig
 from ..generate import Sampler
+from ..presets import PAGE_SAMPLING
 from ..samplers import SampleStep, asked_at, num_evaluations
 from . import limits, parts
 from .engine import Engine

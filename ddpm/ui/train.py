@@ -11,9 +11,10 @@ from typing import Any
 
 import gradio as gr
 
-from ..config import PREDICTIONS, PRESETS, SCHEDULES
+from ..config import PREDICTIONS, SCHEDULES
 from ..data import DataError
 from ..device import Inference, on_zerogpu
+from ..presets import PRESETS
 from . import archive, parts, zerogpu
 from .asking import DATASETS, LEAST, MORE, check, fetch, more_of
 from .engine import Engine, once
@@ -39,7 +40,7 @@ EQUATION = """
 <math display="block" class="numbers"><mi>L</mi><mo>≈</mo><mn class="noise" data-live="loss">·</mn></math>
 <p class="source" data-live="source">Ho et al. 2020, Algorithm 1: a random digit, a random t, a random ε; one step
 down the gradient. Asked for v, the network says a mix of ε and x₀ (Salimans and Ho 2022).</p>
-<p class="code">computed by <code>ddpm.train.train_step</code></p>
+<p class="code">computed by <code>ddpm.objective.train_step</code></p>
 <p class="figures">gradient <b data-live="norm">·</b>, clipped in <b data-live="clipped">·</b> of steps, learning rate
 <b data-live="lr">·</b></p>
 <h2>Loss by noise level</h2><div class="levels"></div><p data-live="about">Press Start. Each bar will be a part of the

@@ -11,15 +11,18 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
-from ..config import TRAINING_EVALUATIONS, Config, SamplingConfig, training_sampling
+from ..config import Config, SamplingConfig
 from ..data import Dataset
 from ..device import Inference, pick_device
 from ..evaluation import judges
 from ..evaluation.evaluate import judged
 from ..generate import Sampler
+from ..objective import TrainingDiverged
+from ..presets import TRAINING_EVALUATIONS, training_sampling
 from ..schedule import build_schedule
 from ..stopwatch import Stopwatch
-from ..train import Snapshot, TrainingDiverged, TrainState, build_model, fit, resting
+from ..training.loop import build_model, fit, resting
+from ..training.state import Snapshot, TrainState
 from . import parts, zerogpu
 from .engine import Job
 from .levels import LEVELS, Levels, about

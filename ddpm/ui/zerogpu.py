@@ -20,8 +20,10 @@ from torch import Tensor
 
 from ..config import Config
 from ..device import on_zerogpu
+from ..objective import TrainingDiverged
 from ..schedule import build_schedule
-from ..train import Snapshot, TrainingDiverged, TrainState, build_model, fit, resting
+from ..training.loop import build_model, fit, resting
+from ..training.state import Snapshot, TrainState
 
 CALL_SECONDS = 8.0  # of training in a call
 BOOKED_SECONDS = 10  # that are asked for: its start takes some

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from .config import TrainConfig
+from ..config import TrainConfig
 
 EDGES = ("in_conv", "out_conv")  # the first and the last layer stay with AdamW, as Jordan et al. advise
 MOMENTUM = 0.95
@@ -22,6 +23,16 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     if config.muon_lr:
         return MuonAdamW(model, config.lr, config.muon_lr, config.weight_decay)
     return torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+
+
+def lr_factor(config: TrainConfig, step: int, progress: float) -> float:
+    """What lr and muon_lr are multiplied by: a linear rise over lr_warmup steps; if decayed, a half cosine to 0.
+
+    progress: 0..1, of the budget.
+    """
+    warmup = min(1.0, (step + 1) / config.lr_warmup) if config.lr_warmup else 1.0
+    decay = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))) if config.lr_decay else 1.0
+    return warmup * decay
 
 
 def orthogonalize(gradients: Tensor) -> Tensor:

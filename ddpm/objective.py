@@ -1,0 +1,127 @@
+"""What the network is trained to do: what it predicts, the loss, which t are drawn, and one step of training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from .config import TrainConfig
+from .device import autocast
+from .diffusion import prediction_of, q_sample
+from .guidance import drop_labels
+from .schedule import Schedule, gather
+
+Loss = Callable[..., Tensor]  # like `loss`
+
+
+class Optimizer(Protocol):
+    """What a step of training needs of one: torch's have it, and training.optimizer.MuonAdamW."""
+
+    def zero_grad(self, set_to_none: bool = ...) -> None: ...
+
+    def step(self) -> Any: ...
+
+
+def target(x0: Tensor, noise: Tensor, t: Tensor, sched: Schedule, prediction: str) -> Tensor:
+    """What the network learns to say.  v = sqrt(ab) eps - sqrt(1 - ab) x0: Salimans and Ho 2022, arXiv:2202.00512."""
+    if prediction == "eps":
+        return noise
+    if prediction == "x0":
+        return x0
+    if prediction == "v":
+        return gather(sched.sqrt_alphas_bar, t) * noise - gather(sched.sqrt_one_minus_alphas_bar, t) * x0
+    raise ValueError(f"prediction is eps, x0 or v, not {prediction!r}")
+
+
+def losses(model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor | None = None) -> Tensor:
+    """The squared error of whatever the model predicts, mean over the pixels of each picture.  Returns (B,).
+
+    x0, noise: (B, C, H, W).  t: (B,) int64.  y: (B,) int64 labels, -1 for none, or None for a model without classes.
+    """
+    x_t = q_sample(x0, t, noise, sched)
+    out = model(x_t, t) if y is None else model(x_t, t, y)
+    wanted = target(x0, noise, t, sched, prediction_of(model))
+    return F.mse_loss(out.float(), wanted, reduction="none").mean(dim=(1, 2, 3))
+
+
+def loss(model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor | None = None) -> Tensor:
+    """L_simple, the mean of `losses`.  Ho et al. Eq. 14.  Returns a scalar."""
+    return losses(model, x0, t, noise, sched, y).mean()
+
+
+class TrainingDiverged(ValueError):
+    """The loss is not a finite number, or hopelessly high: what was learned last is of no use."""
+
+
+def draw_times(n: int, T: int, config: TrainConfig, generator: torch.Generator | None = None) -> Tensor:
+    """The t of a training batch, (n,) int64, 0..T-1.  config.t_sampling says how; it weighs each t in the loss.
+
+    uniform: each t alike, each on its own.  Ho et al. 2020, Algorithm 1.
+    stratified: each t alike, one from each of n equal parts of 0..T-1: the same loss, with less noise in its gradient.
+    logit_normal: t/T = sigmoid(t_mean + t_std z), z ~ N(0, 1), stratified too: mostly the middle, where a digit becomes
+    one digit rather than another.  Esser et al. 2024, arXiv:2403.03206, Eq. 19.
+    """
+    if config.t_sampling == "uniform":
+        return torch.randint(0, T, (n,), generator=generator)
+    u = (torch.arange(n) + torch.rand(n, generator=generator)) / n  # increasing: the images come shuffled
+    if config.t_sampling == "logit_normal":
+        u = torch.sigmoid(config.t_mean + config.t_std * torch.special.ndtri(u.double()))
+    return (u * T).long().clamp(0, T - 1)
+
+
+def train_step(
+    model: nn.Module,
+    x0: Tensor,
+    sched: Schedule,
+    optimizer: Optimizer,
+    y: Tensor | None = None,
+    *,
+    config: TrainConfig | None = None,
+    dtype: torch.dtype = torch.float32,
+    generator: torch.Generator | None = None,
+    loss: Loss = loss,
+) -> float:
+    """One optimiser step on L_simple.  Ho et al. 2020, Algorithm 1.  Returns the loss before the step.
+
+    x0: (B, C, H, W) in [-1, 1].  y: (B,) int64, each dropped with probability label_dropout; None without classes.
+    config: its grad_clip, label_dropout and t_sampling count; the defaults are the tutorial's.
+    dtype: bfloat16 for mixed precision.  generator: a CPU one for t, labels and noise; None is torch's global one.
+    loss: another one to try, with the arguments of `loss` above.
+    Raises TrainingDiverged, before the weights are touched, if the loss or a gradient is not finite.
+    """
+    return update(model, x0, sched, optimizer, y, config or TrainConfig(), dtype, generator, loss)[0]
+
+
+def update(
+    model: nn.Module,
+    x0: Tensor,
+    sched: Schedule,
+    optimizer: Optimizer,
+    y: Tensor | None,
+    config: TrainConfig,
+    dtype: torch.dtype,
+    generator: torch.Generator | None,
+    loss_of: Loss,
+) -> tuple[float, float]:
+    """`train_step`; returns the loss and the norm of the gradient, before clipping."""
+    draw_on = "cpu" if generator is not None else x0.device
+    t = draw_times(len(x0), sched.T, config, generator).to(x0.device)
+    noise = torch.randn(x0.shape, generator=generator, device=draw_on).to(x0.device)
+    if y is not None and config.label_dropout > 0:
+        y = drop_labels(y, config.label_dropout, generator)
+
+    with autocast(x0.device, dtype):
+        loss = loss_of(model, x0, t, noise, sched, y)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+    if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
+        raise TrainingDiverged("the loss is no longer a finite number; a lower learning rate is the usual cure")
+    optimizer.step()
+    return loss.item(), norm.item()

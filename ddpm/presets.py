@@ -1,0 +1,54 @@
+"""Named training runs, and how a network is asked for pictures: on the page, and in the midst of its training."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from .config import Config, ModelConfig, SamplingConfig, ScheduleConfig, TrainConfig
+
+_CONDITIONAL = {"num_classes": 10, "patch_size": 2, "prediction": "v"}
+_DECAYED = {"lr_decay": True, "ema_warmup": True, "weight_decay": 0.0, "precision": "auto"}
+_MIDDLE = {"t_sampling": "logit_normal", "t_mean": 0.4, "t_std": 1.0}
+
+# What Reverse opens with: 20 network evaluations a digit, five of the fifteen steps being guided pairs.
+PAGE_SAMPLING = SamplingConfig("ddim", 15, eta=0.7, guidance=1.5, guide_from=0.3, guide_to=0.65)
+TRAINING_EVALUATIONS = 20  # a picture, of the page's sampling above and of each below
+# What Train draws with, at the same cost, below so many images seen: the less a network has seen, the more noise and
+# guidance mend what it draws, at the price of variety.
+YOUNG = SamplingConfig("ddpm", 10, guidance=1.5)
+GROWING = SamplingConfig("ddim", 14, eta=0.9, guidance=1.75, guide_from=0.27, guide_to=0.7)
+TRAINED = dataclasses.replace(PAGE_SAMPLING, eta=0.8, guidance=1.75)
+STAGES = ((50_000, YOUNG), (120_000, GROWING))
+
+
+def training_sampling(images_seen: int, T: int) -> SamplingConfig:
+    """How a network is asked for pictures after so many images of its training."""
+    how = next((how for below, how in STAGES if images_seen < below), TRAINED)
+    return dataclasses.replace(how, num_steps=min(how.num_steps, T))
+
+
+PRESETS: dict[str, Config] = {
+    # The tutorial, to the letter.
+    "tutorial": Config(),
+    # For minutes on two cores: cosine schedule, v-prediction, classes, a 2x2 patch (DESIGN section 8).
+    "fast": Config(
+        ModelConfig(base=24, t_dim=32, zero_init=True, **_CONDITIONAL),
+        ScheduleConfig(kind="cosine"),
+        TrainConfig(
+            batch_size=64,
+            lr=4e-3,
+            muon_lr=6e-3,
+            lr_warmup=30,
+            ema_decay=0.995,
+            label_dropout=0.05,
+            **_DECAYED,
+            **_MIDDLE,
+        ),
+    ),
+    # The shipped weights, checkpoints/mnist: at most an hour on two cores.
+    "best": Config(
+        ModelConfig(base=48, mults=(1, 2, 2), attention=(4,), **_CONDITIONAL),
+        ScheduleConfig(kind="cosine"),
+        TrainConfig(batch_size=128, lr=2e-3, lr_warmup=200, ema_decay=0.9995, label_dropout=0.1, **_DECAYED),
+    ),
+}

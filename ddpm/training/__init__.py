@@ -1,0 +1,1 @@
+"""Training: the loop, where it stands between two steps, and the optimiser."""
