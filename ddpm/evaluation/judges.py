@@ -1,6 +1,6 @@
 """The two judges of digits, classifiers of MNIST at 32x32: what they read, and real digits as each of them sees these.
 
-Both are trained by assets/make_judge.py.  They look at samples only when someone asks for a verdict: no model is
+Both are trained by scripts/make_judge.py.  They look at samples only when someone asks for a verdict: no model is
 trained with either, and nothing that is shown is chosen by them.
 """
 

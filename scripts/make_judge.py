@@ -1,8 +1,8 @@
 """Trains a judge of digits and takes the statistics of the MNIST test set with it:
 
-python ddpm/assets/make_judge.py first        (or second; a quarter of an hour, or ten minutes, on two cores)
+python -m scripts.make_judge first        (or second; a quarter of an hour, or ten minutes, on two cores)
 
-Writes the judge's file (float16) and mnist-test-32-<hash>.npz beside itself.  Needs the full MNIST in --data-dir, or a
+Writes the judge's file (float16) and mnist-test-32-<hash>.npz into ddpm/assets.  Needs the full MNIST in --data-dir, or a
 network.  It learns from the training digits, resized as the models see them and distorted a little; the test digits are
 looked at once, at the end.  After every epoch it saves to runs/judge-<name>; the same command goes on from there.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import io
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +23,11 @@ import torch.nn as nn
 import torch.nn.functional as F
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from ddpm.data import Dataset, Loader, load_dataset
 from ddpm.device import autocast, resolve_precision
-
-from ..evaluation import judges, metrics
-from ..storage.atomic import write_atomic
-from ..storage.checkpoint import TRAINING, load_training, save_training
+from ddpm.evaluation import judges, metrics
+from ddpm.storage.atomic import write_atomic
+from ddpm.storage.checkpoint import TRAINING, load_training, save_training
 
 BATCH, LR = 128, 2e-3
 TURN, SHIFT, SCALE = math.radians(10), 2 / 16, 0.1  # at most; a shift of 1 is half the picture
