@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -25,6 +26,8 @@ from tiny import TINY, TINY_CLASSES, TINY_PRESET
 from ddpm import card, run, save_checkpoint
 from ddpm.__main__ import main
 from ddpm.config import PRESETS, Config, ScheduleConfig
+from ddpm.data import load_dataset
+from ddpm.metrics import balanced
 from ddpm.train import build_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,6 +67,21 @@ def no_web_application():
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(routes.App, "create_app", lambda *args, **options: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_fifth_of_the_real_digits():
+    """What `evaluate` holds samples against is read from 200 digits of each class: all ten thousand take ten seconds.
+    They are read where the judge itself is tested."""
+
+    def fifth(*args):
+        digits = load_dataset(*args)
+        index = balanced(digits.labels, 2000)
+        return dataclasses.replace(digits, images=digits.images[index], labels=digits.labels[index])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ddpm.evaluate.load_dataset", fifth)
         yield
 
 
