@@ -75,6 +75,7 @@ def weight(seed):
     return build_model(MODEL, seed).in_conv.weight.half().float()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("k", [1, 2, 3])
 @pytest.mark.parametrize("call", ["fsync", "replace"])
@@ -91,6 +92,7 @@ def test_a_killed_save_leaves_old_or_new_and_never_a_mixture_that_loads(killed, 
         assert torch.equal(loaded.model.in_conv.weight, weight(seed)) and loaded.info == {"seed": seed}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", [("fsync", False, 1), ("replace", True, 2)])
 def test_after_a_kill_the_next_save_is_whole(killed, where):
     call, late, k = where
