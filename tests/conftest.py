@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -25,6 +26,8 @@ from tiny import TINY, TINY_CLASSES, TINY_PRESET
 from ddpm import save_checkpoint
 from ddpm.cli import main, train_run
 from ddpm.config import Config, ScheduleConfig
+from ddpm.data import load_dataset
+from ddpm.evaluation.metrics import balanced
 from ddpm.presets import PRESETS
 from ddpm.storage import model_card
 from ddpm.training.loop import build_model
@@ -66,6 +69,21 @@ def no_web_application():
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(routes.App, "create_app", lambda *args, **options: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_fifth_of_the_real_digits():
+    """What `evaluate` holds samples against is read from 200 digits of each class: all ten thousand take ten seconds.
+    They are read where the judge itself is tested."""
+
+    def fifth(*args):
+        digits = load_dataset(*args)
+        index = balanced(digits.labels, 2000)
+        return dataclasses.replace(digits, images=digits.images[index], labels=digits.labels[index])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ddpm.evaluate.load_dataset", fifth)
         yield
 
 

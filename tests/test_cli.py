@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ddpm import Guided, ModelConfig, load_checkpoint, reverse_process, save_checkpoint
+from ddpm import Guided, ModelConfig, generate, load_checkpoint, reverse_process, save_checkpoint
 from ddpm.cli import commands, main, picture_file
 from ddpm.config import Config, ScheduleConfig
 from ddpm.data import grid, to_uint8
-from ddpm.evaluation import bench, evaluate
+from ddpm.evaluation import bench
 from ddpm.training.loop import build_model
 
 NAMES = {"months": [str(month) for month in range(1, 13)], "clothes": ["T-shirt/top", "none", "Träger"]}
@@ -163,7 +163,7 @@ def test_the_same_seed_is_the_same_digits(sample):
 
 def test_many_pictures_are_drawn_in_parts_as_if_at_once(sample, monkeypatch):
     whole, labels = sample("--n", 11, "--sampler", "ddpm")
-    monkeypatch.setattr(evaluate, "BATCH", 4)
+    monkeypatch.setattr(generate, "BATCH", 4)
     parts, same = sample("--n", 11, "--sampler", "ddpm")
     np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-4)
     np.testing.assert_array_equal(labels, same)
@@ -320,7 +320,7 @@ def refused(result, words):
 @pytest.mark.parametrize(("options", "words"), BAD_SAMPLE, ids=lambda v: " ".join(v) if isinstance(v, tuple) else "")
 def test_bad_input_to_sample(cli, models, tmp_path, monkeypatch, options, words):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(evaluate, "reverse_process", lambda *_args, **_options: pytest.fail("drew before it refused"))
+    monkeypatch.setattr(generate, "reverse_process", lambda *_args, **_options: pytest.fail("drew before it refused"))
     options = [option.replace("MODELS", str(models)) for option in options]
     refused(cli("sample", "--checkpoint", models / "classes", "--out", "x.png", "--steps", "4", *options), words)
     assert not list(tmp_path.iterdir())
@@ -335,7 +335,7 @@ def test_sampling_onto_a_folder_or_a_full_disk(cli, models, tmp_path, monkeypatc
     (tmp_path / "x.png").mkdir()
     options = ("sample", "--checkpoint", models / "plain", "--steps", 2, "--out")
     with monkeypatch.context() as patch:
-        patch.setattr(evaluate, "reverse_process", lambda *_args, **_options: pytest.fail("drew before it refused"))
+        patch.setattr(generate, "reverse_process", lambda *_args, **_options: pytest.fail("drew before it refused"))
         refused(cli(*options, tmp_path / "x.png"), "x.png is not a file")
 
     def full(_handle):

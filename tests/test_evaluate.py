@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ddpm import Guided, ModelConfig, load_checkpoint, make_schedule, reverse_process, save_checkpoint
+from ddpm import Guided, ModelConfig, generate, load_checkpoint, make_schedule, reverse_process, save_checkpoint
 from ddpm.cli import main
 from ddpm.config import Config, SamplingConfig, ScheduleConfig
 from ddpm.device import Inference
@@ -46,7 +46,7 @@ def test_a_sampler_is_reverse_process_with_its_settings(tiny_classes_model):
 def test_batches_are_one_long_batch(tiny_classes_model, monkeypatch):
     sampler = Sampler(Inference(tiny_classes_model), SCHED, SamplingConfig(num_steps=3))
     whole = sampler.draw(11, seed=2)
-    monkeypatch.setattr(evaluate, "BATCH", 4)
+    monkeypatch.setattr(generate, "BATCH", 4)
     seen = []
     torch.testing.assert_close(sampler.draw(11, seed=2, progress=seen.append), whole, atol=1e-4, rtol=0)
     assert sum(seen) == 11 * 4

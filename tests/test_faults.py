@@ -31,7 +31,7 @@ import os, signal, sys
 from pathlib import Path
 from ddpm import save_checkpoint
 from ddpm.config import Config, ModelConfig
-from ddpm.train import build_model
+from ddpm.training.loop import build_model
 
 model = ModelConfig(base=8, t_dim=8, mults=(1, 2), img_size=8)
 old, new = (build_model(model, seed) for seed in (1, 2))
@@ -76,6 +76,7 @@ def weight(seed):
     return build_model(MODEL, seed).in_conv.weight.half().float()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("k", [1, 2, 3])
 @pytest.mark.parametrize("call", ["fsync", "replace"])
@@ -92,6 +93,7 @@ def test_a_killed_save_leaves_old_or_new_and_never_a_mixture_that_loads(killed, 
         assert torch.equal(loaded.model.in_conv.weight, weight(seed)) and loaded.info == {"seed": seed}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", [("fsync", False, 1), ("replace", True, 2)])
 def test_after_a_kill_the_next_save_is_whole(killed, where):
     call, late, k = where
@@ -221,7 +223,7 @@ import sys
 from pathlib import Path
 from ddpm import save_checkpoint
 from ddpm.config import Config, ModelConfig
-from ddpm.train import build_model
+from ddpm.training.loop import build_model
 
 folder, seed = Path(sys.argv[1]), int(sys.argv[2])
 model = ModelConfig(base=8, t_dim=8, mults=(1, 2), img_size=8)

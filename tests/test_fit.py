@@ -287,8 +287,8 @@ def test_mixed_precision_keeps_every_weight_float32(tiny_images, sched):
 def test_after_the_warm_up_the_first_step_imports_nothing_more():
     code = """
 import sys, torch
-from ddpm.config import PRESETS
-from ddpm.train import build_model, fit, warm_up
+from ddpm.presets import PRESETS
+from ddpm.training.loop import build_model, fit, warm_up
 from ddpm.schedule import make_schedule
 config = PRESETS["fast"]
 warm_up(config.train, "cpu")

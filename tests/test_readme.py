@@ -119,7 +119,8 @@ def ci(tmp_path):
     (clone / ".venv/left").touch()
     (clone / ".ci").mkdir()
     shutil.copy(ROOT / ".ci/run", clone / ".ci")
-    env = os.environ | {"STAND_INS": str(path.parent), "SAID": str(said)}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("DDPM_")}
+    env |= {"STAND_INS": str(path.parent), "SAID": str(said)}
     env["PATH"] = os.pathsep.join([str(path.parent), env["PATH"]])
 
     def run(readme: str):

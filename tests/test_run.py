@@ -215,17 +215,17 @@ def test_a_second_signal_ends_at_once_and_handlers_are_given_back():
 PROCESS = """
 import sys
 from tiny import TINY_PRESET
-from ddpm import card, run
-from ddpm.cli import main
-from ddpm.config import PRESETS
+from ddpm.cli import main, train_run
+from ddpm.presets import PRESETS
+from ddpm.storage import model_card
 
-def reported(*args, fit=run.fit, **options):
+def reported(*args, fit=train_run.fit, **options):
     for state in fit(*args, **options):
         if state.step == 3:
             print("ready", flush=True)
         yield state
 
-PRESETS["fast"], card.GRID_STEPS, run.fit = TINY_PRESET, 2, reported
+PRESETS["fast"], model_card.GRID_STEPS, train_run.fit = TINY_PRESET, 2, reported
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -97,7 +97,7 @@ def test_a_training_run_is_made_without_a_pool_of_threads_of_its_own():
     """A second pool lets both sleep instead of spin: see engine.py."""
     code = """
 import os, threading
-from ddpm.config import PRESETS
+from ddpm.presets import PRESETS
 from ddpm.ui.training import TrainingRun
 from ddpm.ui.weights import dataset
 data, threads = dataset("bundled"), lambda: len(os.listdir("/proc/self/task"))

@@ -191,6 +191,7 @@ def test_facts_are_measured_of_the_digits():
     assert second["change"] == pytest.approx(0.25 * math.sqrt(inside), abs=1e-2), "of what is shown, which is clamped"
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_kept_for_the_next_break(small, monkeypatch):
     kept, started = parts.Kept(10**8), []
     real = broken.fit

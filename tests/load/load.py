@@ -1,7 +1,8 @@
-"""Thirty students at one server, over plain HTTP: python tests/load/load.py [--minutes 5] [--students 30] [--burst]
+"""Thirty students at one server, over plain HTTP: python tests/load/load.py [--minutes 5] [--students 30]
 
 Starts the server as a user would, or takes --url of one that runs.  Each student moves t for a while, then generates 16
-digits, about every ten seconds; one of them trains.  --burst: all press Generate within one second, instead.
+digits, about every ten seconds; one of them trains.  --burst: all press Generate within one second, instead.  --fair:
+two of them, instead: see fair.py.  --beside N: so many other processes keep a core busy each, all the time.
 Prints the times to the first and the last frame, and what it cost the server: memory, threads, files.
 """
 
@@ -26,6 +27,7 @@ import httpx
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))  # run as a script, it finds only what is beside it
 
+import fair  # noqa: E402
 from serving import free_port, wait_for  # noqa: E402
 
 EVERY = 10.0  # seconds between two runs of a student, on average
@@ -164,6 +166,10 @@ async def run(args: argparse.Namespace, url: str, pid: int | None) -> Figures:
         page = Page((await client.get("/config")).json())
         students = [Student(client, page, i, figures) for i in range(args.students)]
         await asyncio.gather(*(student.move() for student in students[:2]))  # the first question warms up
+        if args.fair:
+            if not await fair.scenario(students[0], students[1], args.training):
+                figures.errors.append("a classmate waited longer than the target")
+            return figures
         figures.guess.clear()
         begin, spent = time.monotonic(), time.process_time()
         until = begin + 60 * args.minutes
@@ -216,13 +222,18 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--training", type=float, default=120, help="seconds of each training run")
     parser.add_argument("--burst", action="store_true", help="all press Generate within one second, and that is all")
+    parser.add_argument("--fair", action="store_true", help="what a classmate of one who trains waits, and that is all")
+    parser.add_argument("--beside", type=int, default=0, help="other processes, each of which keeps a core busy")
     parser.add_argument("--url", help="of a server that runs already")
     args = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     process, url = (None, args.url) if args.url else serve()
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(args.beside)]
     try:
         figures = asyncio.run(run(args, url, process.pid if process else None))
     finally:
+        for each in busy:
+            each.kill()
         if process:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=30)
