@@ -25,11 +25,10 @@ from .samplers import (
 from .schedule import Schedule, gather, make_schedule
 from .solvers import dpmpp_step, heun_step
 from .storage.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from .system.version import __version__ as __version__
 from .training.loop import fit, train
 from .training.state import Snapshot, TrainState
 from .unet import Attention, ResBlock, TimeEmbedding, UNet
-
-__version__ = "0.1.0"
 
 __all__ = [
     "EMA",

@@ -13,7 +13,7 @@ from .device import Inference
 from .guidance import Guided
 from .samplers import SampleStep, num_evaluations, reverse_process, timesteps
 from .schedule import Schedule
-from .threads import Threads
+from .system.threads import Threads
 
 BATCH = 250  # images at a time
 

@@ -2,9 +2,9 @@
 
 python -m scripts.make_judge first        (or second; a quarter of an hour, or ten minutes, on two cores)
 
-Writes the judge's file (float16) and mnist-test-32-<hash>.npz into ddpm/assets.  Needs the full MNIST in --data-dir, or a
-network.  It learns from the training digits, resized as the models see them and distorted a little; the test digits are
-looked at once, at the end.  After every epoch it saves to runs/judge-<name>; the same command goes on from there.
+Writes the judge's file (float16) and mnist-test-32-<hash>.npz into ddpm/assets.  Needs the full MNIST in --data-dir, or
+a network.  It learns from the training digits, resized as the models see them and distorted a little; the test digits
+are looked at once, at the end.  After every epoch it saves to runs/judge-<name>; the same command goes on from there.
 """
 
 from __future__ import annotations

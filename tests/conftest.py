@@ -83,7 +83,7 @@ def a_fifth_of_the_real_digits():
         return dataclasses.replace(digits, images=digits.images[index], labels=digits.labels[index])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ddpm.evaluate.load_dataset", fifth)
+        patch.setattr("ddpm.evaluation.evaluate.load_dataset", fifth)
         yield
 
 

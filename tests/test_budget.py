@@ -8,7 +8,7 @@ import pytest
 from training_runs import finish, quick, training_run  # noqa: F401 (quick is a fixture)
 
 from ddpm.presets import TRAINING_EVALUATIONS
-from ddpm.stopwatch import Stopwatch
+from ddpm.system.stopwatch import Stopwatch
 from ddpm.ui import registry, training
 from ddpm.ui.engine import Engine
 

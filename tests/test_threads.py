@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-from ddpm import threads
-from ddpm.threads import Threads
+from ddpm.system import threads
+from ddpm.system.threads import Threads
 
 
 class Machine:

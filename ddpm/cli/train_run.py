@@ -24,7 +24,7 @@ from ..schedule import build_schedule
 from ..storage import model_card
 from ..storage.atomic import remove_unfinished, write_atomic
 from ..storage.checkpoint import TRAINING, save_checkpoint, save_training
-from ..threads import Threads
+from ..system.threads import Threads
 from ..training.loop import build_model, fit
 from ..training.state import Snapshot, TrainState
 from . import metrics_csv

@@ -28,7 +28,7 @@ from ..generate import Sampler
 from ..presets import PAGE_SAMPLING, PRESETS, training_sampling
 from ..schedule import build_schedule
 from ..storage.checkpoint import Checkpoint, load_checkpoint
-from ..threads import Threads
+from ..system.threads import Threads
 from ..training.loop import build_model, fit, warm_up
 from . import tutorial_code
 from .evaluate import evaluate

@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any
 
-from ..threads import Threads
+from ..system.threads import Threads
 from . import limits
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from .. import __version__
+from ..system.version import __version__
 
 if TYPE_CHECKING:  # not really, because they import gradio, before which this module sets its environment
     from .engine import Engine

@@ -21,9 +21,9 @@ from typing import Any
 
 from ..config import from_dict, to_dict
 from ..data import DataError
-from ..stopwatch import Stopwatch
 from ..storage.atomic import lock, remove_unfinished
 from ..storage.checkpoint import TRAINING, CheckpointError, load_training, save_training
+from ..system.stopwatch import Stopwatch
 from ..training.loop import resting
 from ..training.state import Snapshot
 from . import limits

@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .. import __version__
 from ..config import SAMPLERS, SPACINGS, VARIANCES, SamplingConfig
 from ..generate import Sampler
 from ..presets import PAGE_SAMPLING
 from ..samplers import SampleStep, asked_at, num_evaluations
+from ..system.version import __version__
 from . import limits, parts
 from .engine import Engine
 from .equations import NAMES, coefficients

@@ -20,7 +20,7 @@ from ..generate import Sampler
 from ..objective import TrainingDiverged
 from ..presets import TRAINING_EVALUATIONS, training_sampling
 from ..schedule import build_schedule
-from ..stopwatch import Stopwatch
+from ..system.stopwatch import Stopwatch
 from ..training.loop import build_model, fit, resting
 from ..training.state import Snapshot, TrainState
 from . import parts, zerogpu
