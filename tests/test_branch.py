@@ -10,7 +10,7 @@ from reversing import finished, reverse_tab, run, settings
 from test_samplers import Model, T
 
 import ddpm
-from ddpm import make_schedule, metrics, reverse_process
+from ddpm import judges, make_schedule, reverse_process
 from ddpm.config import ModelConfig
 from ddpm.train import build_model
 from ddpm.ui import reverse, sampling
@@ -114,8 +114,8 @@ def test_what_cannot_branch_says_so(library):
 def test_the_judge_reads_one_digits_guesses_along_the_way(library, monkeypatch):
     demo, _, named = reverse_tab(library)
     view, seen = named["reverse-view"], []
-    read = metrics.read
-    monkeypatch.setattr(reverse.metrics, "read", lambda images: seen.append(images) or read(images))
+    read = judges.read
+    monkeypatch.setattr(reverse.judges, "read", lambda images: seen.append(images) or read(images))
 
     async def generate():
         asked = (3, "all in turn", 0, "mnist", "ddim", 4, 1, False, 0, "small", "linspace", True)
