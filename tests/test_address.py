@@ -91,6 +91,7 @@ def start(*args, **environ):
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 def test_what_will_not_do_ends_the_program_with_one_sentence(taken):
     for args, environ, words in (
         (["--port", "99999"], {}, "--port: a whole number"),
@@ -134,6 +135,7 @@ PROXIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROXIES)
 def test_a_server_starts_where_a_proxy_is_set(name, tmp_path):
     port, log = free_port(), tmp_path / "log"

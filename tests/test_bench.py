@@ -253,7 +253,7 @@ def test_the_command_writes_a_curve(monkeypatch, tmp_path, capsys):
 
 
 def test_a_point_of_the_curve_is_the_checkpoint_judged(tmp_path, small):
-    save_checkpoint(tmp_path / "digits", build_model(small.model), small)
+    save_checkpoint(tmp_path / "digits", build_model(small.model), small, {"dataset": "mnist"})
     how = SamplingConfig("ddim", 2)
     assert bench.curve_point(str(tmp_path / "digits"), how, 20)["evaluations"] == 2
 

@@ -8,7 +8,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ddpm import Guided, ModelConfig, generate, load_checkpoint, make_schedule, reverse_process, save_checkpoint
+from ddpm import (
+    Guided,
+    ModelConfig,
+    generate,
+    load_checkpoint,
+    load_dataset,
+    make_schedule,
+    reverse_process,
+    save_checkpoint,
+)
 from ddpm.cli import main
 from ddpm.config import Config, SamplingConfig, ScheduleConfig
 from ddpm.device import Inference
@@ -76,7 +85,7 @@ def test_a_verdict_is_the_judges_on_what_was_drawn(untrained, monkeypatch):
     assert v["images_per_second"] > 0 and v["fid_floor"] == evaluate.real_scores(60)["fid"]
     assert v["second"]["extractor"] == judges.load_judge(SECOND)[1]
     assert v["second"]["fid_floor"] == evaluate.real_scores(60, SECOND)["fid"] != v["fid_floor"]
-    digits = evaluate.load_dataset("bundled")
+    digits = load_dataset("bundled")
     index = metrics.balanced(digits.labels, 120)[60:]
     monkeypatch.setattr(Sampler, "draw", lambda self, n, **_: digits.images[index].float() / 127.5 - 1)
     v = evaluate.evaluate(untrained, 60)
@@ -152,7 +161,7 @@ def test_the_least_that_can_be_judged_is_judged_and_the_most_is_what_there_is(un
         v = evaluate.evaluate(untrained, n)
         json.dumps(v, allow_nan=False)
         assert v["n"] == n and v["fid_error"] > 0 and v["second"]["fid_error"] > 0
-    digits = evaluate.load_dataset("bundled")
+    digits = load_dataset("bundled")
     assert evaluate.MOST == 10 * digits.labels.bincount().min() == len(metrics.balanced(digits.labels, evaluate.MOST))
 
 
