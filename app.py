@@ -12,7 +12,7 @@ if os.environ.get("SPACES_ZERO_GPU"):
     import spaces  # noqa: F401  before torch, which it patches
 
 from ddpm import __version__, ui
-from ddpm.ui import address, hosting
+from ddpm.ui.server import address, hosting
 
 
 def refuse(why: ValueError | str) -> NoReturn:

@@ -90,7 +90,7 @@ def a_fifth_of_the_real_digits():
 @pytest.fixture(autouse=True)
 def engines_end(monkeypatch):
     """What a test leaves computing would slow all that follow, and be cut off inside PyTorch in the end: an abort."""
-    if (module := sys.modules.get("ddpm.ui.engine")) is None:
+    if (module := sys.modules.get("ddpm.ui.server.engine")) is None:
         yield
         return
     engines, real = [], module.Engine.__init__

@@ -3,7 +3,7 @@
 import gradio as gr
 
 from ddpm.ui import reverse, sampling
-from ddpm.ui.engine import Engine
+from ddpm.ui.server.engine import Engine
 
 
 def settings(library, **changes):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from serving import free_port, wait_for
 
-from ddpm.ui import address, hosting
+from ddpm.ui.server import address, hosting
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,7 +10,7 @@ from training_runs import finish, quick, training_run  # noqa: F401 (quick is a 
 from ddpm.presets import TRAINING_EVALUATIONS
 from ddpm.system.stopwatch import Stopwatch
 from ddpm.ui import registry, training
-from ddpm.ui.engine import Engine
+from ddpm.ui.server.engine import Engine
 
 
 def test_a_stopwatch_counts_while_it_runs():

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from ddpm.ui import limits
-from ddpm.ui.engine import Busy, Engine, Job
+from ddpm.ui.server import limits
+from ddpm.ui.server.engine import Busy, Engine, Job
 
 
 def wait(job: Job) -> list:
@@ -176,7 +176,7 @@ def test_only_so_many_runs_from_one_address(monkeypatch):
 
 
 def test_the_log_says_who_waited_and_ran_for_how_long_and_nothing_of_people(caplog):
-    caplog.set_level("INFO", "ddpm.ui.engine")
+    caplog.set_level("INFO", "ddpm.ui.server.engine")
     engine = Engine()
     for job in (engine.submit(iter([1, 2]), "session-secret", "generate"), engine.submit(iter([]))):
         wait(job)

@@ -16,10 +16,10 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from ddpm.ui import engine as engine_module
-from ddpm.ui import hosting
-from ddpm.ui.engine import Engine, once
 from ddpm.ui.registry import Runs
+from ddpm.ui.server import engine as engine_module
+from ddpm.ui.server import hosting
+from ddpm.ui.server.engine import Engine, once
 
 ROOT = Path(__file__).parents[1]
 

@@ -11,8 +11,8 @@ from training_runs import quick, training_run  # noqa: F401 (quick is a fixture)
 
 from ddpm.storage.checkpoint import TRAINING, load_training
 from ddpm.ui import registry
-from ddpm.ui.engine import Engine
 from ddpm.ui.registry import Runs
+from ddpm.ui.server.engine import Engine
 
 
 def crash(runs):

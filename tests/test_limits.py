@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpm.ui import limits
+from ddpm.ui.server import limits
 
 ROOT = Path(__file__).parents[1]
 

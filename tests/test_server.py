@@ -3,8 +3,8 @@
 import asyncio
 import json
 
-from ddpm.ui import server
-from ddpm.ui.server import Allowance, Gate
+from ddpm.ui.server import rate_limit
+from ddpm.ui.server.rate_limit import Allowance, Gate
 
 
 def test_a_minutes_questions_may_come_at_once_and_then_come_back_steadily():
@@ -21,7 +21,7 @@ def test_a_minutes_questions_may_come_at_once_and_then_come_back_steadily():
 
 
 def test_what_is_remembered_is_bounded(monkeypatch):
-    monkeypatch.setattr(server, "MAX_ADDRESSES", 10)
+    monkeypatch.setattr(rate_limit, "MAX_ADDRESSES", 10)
     allowance = Allowance(60)
     for i in range(100):
         allowance.allows(str(i))
@@ -48,10 +48,10 @@ async def app(scope, receive, send):
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return await server.refuse(send, 499, "gone")
+            return await rate_limit.refuse(send, 499, "gone")
         size += len(message["body"])
         if not message["more_body"]:
-            return await server.refuse(send, 200, str(size))
+            return await rate_limit.refuse(send, 200, str(size))
 
 
 def test_the_gate_counts_questions_not_pages():

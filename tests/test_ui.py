@@ -76,7 +76,7 @@ def test_torch_keeps_to_one_pool_of_threads():
     code = """
 import threading, torch
 from ddpm import ui
-from ddpm.ui import engine
+from ddpm.ui.server import engine
 elsewhere = []
 real = torch.nn.functional.conv2d
 def conv2d(*args, **kwargs):

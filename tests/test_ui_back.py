@@ -18,7 +18,8 @@ from ddpm.evaluation import judges
 from ddpm.samplers import reverse_process
 from ddpm.training.loop import build_model
 from ddpm.ui import back, parts, pictures
-from ddpm.ui.engine import Engine
+from ddpm.ui.server import protocol
+from ddpm.ui.server.engine import Engine
 from ddpm.ui.weights import wrap
 
 IMAGES = load_dataset("bundled").images
@@ -48,7 +49,7 @@ def knowing(q):
 
 
 def test_x_t_lies_on_the_grid_of_steps_at_the_time_that_was_asked(library):
-    x0 = parts.b64(IMAGES[0].numpy())
+    x0 = protocol.b64(IMAGES[0].numpy())
     for t in range(24, 1000, 25):
         q = back.Question.check(library, {"x0": x0, "seed": 3, "t": t, "weights": "mnist", "question": 1})
         assert q.start == (back.STEPS - q.level, t) and q.level == (t + 1) // 25
@@ -60,7 +61,7 @@ def test_a_schedule_of_another_length_has_the_same_share_of_it(library):
     config = ModelConfig(base=8, mults=(1,), patch_size=4)
     for T, steps in ((200, 40), (20, 20)):
         library.put("short", wrap(build_model(config), make_schedule(T), "linear", "mine", "fashion"))
-        asked = {"x0": parts.b64(IMAGES[0].numpy()), "seed": 3, "t": 499, "weights": "short", "question": 1}
+        asked = {"x0": protocol.b64(IMAGES[0].numpy()), "seed": 3, "t": 499, "weights": "short", "question": 1}
         q = back.Question.check(library, asked)
         assert q.level == steps // 2 and q.start[1] == T // 2 - 1
         assert len(list(back.Futures(q).steps())) == q.level + 1
@@ -104,14 +105,14 @@ def test_distance_and_grey_are_what_they_are_called():
 def test_one_step_of_a_model_that_knows_the_answer_is_the_digit_and_is_measured(library):
     q = question(library)
     *_, shown = back.at_once(knowing(q))
-    clean = picture(parts.b64(parts.frame(q.x0)))
+    clean = picture(protocol.b64(parts.frame(q.x0)))
     assert np.array_equal(picture(shown["pictures"]["guess"]), clean) and shown["measured"]["guess"]["d"] == 0
-    assert np.array_equal(picture(shown["xt"]), picture(parts.b64(parts.frame(q.x_t))))
+    assert np.array_equal(picture(shown["xt"]), picture(protocol.b64(parts.frame(q.x_t))))
     read = judges.read(q.x0)
     assert shown["measured"]["x0"]["digit"] == shown["measured"]["guess"]["digit"] == read.digits.item()
     assert shown["measured"]["x0"]["certainty"] == pytest.approx(read.confidence.item(), abs=1e-3)
     blur, width = back.best_blur(q.x_t / q.weights.sched.sqrt_alphas_bar[499], q.x0)
-    assert shown["pictures"]["blur"] == parts.b64(parts.frame(blur)) and shown["width"] == round(width, 2)
+    assert shown["pictures"]["blur"] == protocol.b64(parts.frame(blur)) and shown["width"] == round(width, 2)
     assert shown["measured"]["blur"]["d"] > 0 and shown["t"] == 499
     assert (shown["a"], shown["b"]) == pytest.approx((math.sqrt(0.4938), math.sqrt(1 - 0.4938)), abs=2e-3)
 
@@ -168,7 +169,7 @@ def test_a_question_is_answered_streamed_or_refused_in_words(library):
     with gr.Blocks() as demo:
         back.build(Engine(), library, gr.Dropdown(library.shipped, value="mnist"))
     view = next(b for b in demo.blocks.values() if getattr(b, "elem_id", None) == "back-view")
-    go, x0 = handler(demo, "back-all"), parts.b64(IMAGES[0].numpy())
+    go, x0 = handler(demo, "back-all"), protocol.b64(IMAGES[0].numpy())
     good = {"x0": x0, "seed": 1, "t": 99, "weights": "mnist", "question": 7}
 
     async def stream(asked):

@@ -16,9 +16,10 @@ from ddpm import data, diffusion, make_schedule, objective, samplers
 from ddpm.config import ScheduleConfig
 from ddpm.device import Inference
 from ddpm.training.loop import build_model
-from ddpm.ui import breaking, breaks, broken, limits, parts
+from ddpm.ui import breaking, breaks, broken, parts
 from ddpm.ui.breaks import BROADCAST, LIVE, NAMES, PIXELS, SIGN
-from ddpm.ui.engine import Engine
+from ddpm.ui.server import cache, limits
+from ddpm.ui.server.engine import Engine
 
 SCHED = make_schedule(60, 1e-3, 0.15)
 B = 32
@@ -134,7 +135,7 @@ def test_the_lines_in_the_margin_are_in_the_sources():
 
 
 def run_of(names, steps=8, seed=0, kept=None):
-    run = broken.Run(frozenset(names), steps, seed, kept or parts.Kept(10**8), broken.Pace())
+    run = broken.Run(frozenset(names), steps, seed, kept or cache.Kept(10**8), broken.Pace())
     list(run.steps())
     return run
 
@@ -193,7 +194,7 @@ def test_facts_are_measured_of_the_digits():
 
 @pytest.mark.slow
 def test_a_finished_training_is_kept_for_the_next_break(small, monkeypatch):
-    kept, started = parts.Kept(10**8), []
+    kept, started = cache.Kept(10**8), []
     real = broken.fit
     monkeypatch.setattr(broken, "fit", lambda *a, **k: started.append(1) or real(*a, **k))
     first = run_of({PIXELS}, kept=kept)

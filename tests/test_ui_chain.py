@@ -13,8 +13,9 @@ from pages import Window, handler, picture
 from ddpm import make_schedule
 from ddpm.data import load_dataset, to_uint8
 from ddpm.seeding import seeded
-from ddpm.ui import chain, parts
-from ddpm.ui.engine import Engine
+from ddpm.ui import chain
+from ddpm.ui.server import protocol
+from ddpm.ui.server.engine import Engine
 
 X0 = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
 WAYS = ("steps", "jump")
@@ -109,7 +110,7 @@ def tab(library):
 
 
 def test_a_run_streams_stops_and_can_be_asked_again(library):
-    demo, x0 = tab(library), parts.b64(load_dataset("bundled").images[0].numpy())
+    demo, x0 = tab(library), protocol.b64(load_dataset("bundled").images[0].numpy())
     good = {"x0": x0, "seed": 1, "schedule": "linear", "weights": "mnist", "question": 3}
     go = handler(demo, "chain-add")
     view = next(b for b in demo.blocks.values() if getattr(b, "elem_id", None) == "chain-view")

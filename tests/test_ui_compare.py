@@ -18,7 +18,8 @@ from ddpm.evaluation import judges
 from ddpm.evaluation.evaluate import evaluate, real_scores
 from ddpm.samplers import reverse_process
 from ddpm.training.loop import build_model
-from ddpm.ui import build, compare, lanes, parts, quality
+from ddpm.ui import build, compare, lanes, quality
+from ddpm.ui.server import protocol
 from ddpm.ui.weights import wrap
 
 HOW = {"sampler": "ddim", "steps": 4, "guidance": 1, "middle": False, "eta": 0}
@@ -178,8 +179,8 @@ def test_one_knob_turns_and_all_else_stays(library, knob, field, values):
 
 
 def test_the_seed_is_a_knob_too(library):
-    turned = compare.knob_lanes(library, "seed", 4, "all in turn", parts.MAX_SEED - 1, "mnist", **HOW)
-    assert [s.seed for s in turned.values()] == [parts.MAX_SEED - 1, parts.MAX_SEED, 0, 1, 2, 3]
+    turned = compare.knob_lanes(library, "seed", 4, "all in turn", protocol.MAX_SEED - 1, "mnist", **HOW)
+    assert [s.seed for s in turned.values()] == [protocol.MAX_SEED - 1, protocol.MAX_SEED, 0, 1, 2, 3]
     firsts = {lane["x"] for lane in run(lanes.Race(turned))[0] if lane["k"] == 0}
     assert len(firsts) == 6
 

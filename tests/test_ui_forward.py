@@ -12,8 +12,9 @@ import torch
 from pages import picture
 
 from ddpm.data import from_uint8, load_dataset
-from ddpm.ui import forward, parts, pictures, sampling
-from ddpm.ui.engine import Engine
+from ddpm.ui import forward, pictures, sampling
+from ddpm.ui.server import protocol
+from ddpm.ui.server.engine import Engine
 
 
 def test_the_page_and_the_server_speak_of_the_same_eps(library):
@@ -83,7 +84,7 @@ def test_a_question_from_the_page_is_answered_or_refused_in_words(library):
     with gr.Blocks() as demo:
         forward.build(Engine(), library, gr.Dropdown(library.shipped, value="mnist"))
     ask = next(b.x0_hat for b in demo.blocks.values() if getattr(b, "elem_id", None) == "forward-view")
-    x0 = parts.b64(load_dataset("bundled").images[0].numpy())
+    x0 = protocol.b64(load_dataset("bundled").images[0].numpy())
     good = {"x0": x0, "seed": 1, "t": 10, "schedules": ["cosine", "linear"], "weights": "mnist"}
     answer = asyncio.run(ask(good))
     assert [len(picture(hat)) for hat in answer["x0_hat"]] == [1024, 1024]

@@ -14,7 +14,8 @@ from ddpm import posterior as exact
 from ddpm.data import load_dataset, to_uint8
 from ddpm.seeding import seeded
 from ddpm.ui import parts, posterior
-from ddpm.ui.engine import Engine
+from ddpm.ui.server import protocol
+from ddpm.ui.server.engine import Engine
 
 TIMES = [(500, 300), (500, 499), (950, 450), (20, 10), (1, 0), (999, 998)]
 KINDS = ("linear", "cosine", "log_snr")
@@ -84,7 +85,7 @@ def test_clean_data_are_known():
     x0 = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
     shown = posterior.look(x0, torch.zeros_like(x0), 10, -1, "linear", 0, (0, 0))
     assert shown["c"] == [1, 0, 0] and shown["curves"] is None
-    assert shown["mean"] == shown["draw"] == parts.b64(parts.frame(x0))
+    assert shown["mean"] == shown["draw"] == protocol.b64(parts.frame(x0))
 
 
 def test_a_question_from_the_page_is_answered_or_refused_in_words(library):
@@ -95,7 +96,7 @@ def test_a_question_from_the_page_is_answered_or_refused_in_words(library):
     def ask(question):
         return asyncio.run(answer(question))
 
-    x0 = parts.b64(load_dataset("bundled").images[0].numpy())
+    x0 = protocol.b64(load_dataset("bundled").images[0].numpy())
     good = {"x0": x0, "seed": 1, "t": 500, "stride": 200, "schedule": "cosine", "draw": 0, "pixel": [3, 4]}
     good |= {"weights": "mnist"}
     assert ask(good)["s"] == 300 and ask(good | {"t": 100})["s"] == -1

@@ -15,8 +15,9 @@ from ddpm.data import to_uint8
 from ddpm.samplers import reverse_process
 from ddpm.training.loop import build_model
 from ddpm.ui import parts, sampling
-from ddpm.ui.engine import Engine
 from ddpm.ui.equations import coefficients
+from ddpm.ui.server import cache
+from ddpm.ui.server.engine import Engine
 from ddpm.ui.weights import wrap
 
 
@@ -197,7 +198,7 @@ def test_an_unconditional_model_is_asked_without_labels(library):
 
 
 def test_kept_things_go_when_there_are_too_many():
-    kept = parts.Kept(100)
+    kept = cache.Kept(100)
     for i in range(5):
         kept.put(str(i), i, 40)
     assert [kept.get(str(i)) for i in range(5)] == [None, None, None, 3, 4]

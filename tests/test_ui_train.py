@@ -19,9 +19,10 @@ from ddpm.config import Config, ScheduleConfig, TrainConfig
 from ddpm.data import DataError, Dataset, load_dataset, to_uint8
 from ddpm.presets import PRESETS
 from ddpm.samplers import reverse_process
-from ddpm.ui import asking, limits, pictures, registry, sampling, train, training
+from ddpm.ui import asking, pictures, registry, sampling, train, training
 from ddpm.ui import weights as weights_module
-from ddpm.ui.engine import Busy, Engine
+from ddpm.ui.server import limits
+from ddpm.ui.server.engine import Busy, Engine
 
 
 def test_a_run_trains_and_draws_the_same_noise_each_time():

@@ -64,7 +64,7 @@ import app, json, spaces, threading
 from gradio.context import LocalContext
 from ddpm.device import pick_device
 from ddpm.ui import registry, training, zerogpu
-from ddpm.ui.engine import Engine, once
+from ddpm.ui.server.engine import Engine, once
 from training_runs import training_run
 training.JUDGED = 0
 engine = Engine()

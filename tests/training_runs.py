@@ -5,7 +5,7 @@ from pages import TINY
 
 from ddpm.config import Config, ScheduleConfig, TrainConfig
 from ddpm.ui import registry, training
-from ddpm.ui.engine import Engine
+from ddpm.ui.server.engine import Engine
 from ddpm.ui.weights import dataset
 
 

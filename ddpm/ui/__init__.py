@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import environment, hosting  # noqa: F401  before Gradio, which it sets up
+from .server import environment, hosting  # noqa: F401  before Gradio, which it sets up
 
 # isort: split
 import gradio as gr
@@ -17,11 +17,12 @@ from starlette.middleware import Middleware
 from ..device import pick_device
 from ..presets import PRESETS
 from ..training.loop import warm_up
-from . import compare, forward, limits, pictures, reverse, train
-from .engine import Engine, once
+from . import compare, forward, pictures, reverse, train
 from .parts import SCRIPTS, STATIC
 from .registry import Runs
-from .server import Gate
+from .server import limits
+from .server.engine import Engine, once
+from .server.rate_limit import Gate
 from .weights import Library
 
 TITLE = "Denoising diffusion, from scratch"

@@ -13,7 +13,7 @@ from typing import Any
 from ..config import Config, for_dataset
 from ..data import load_dataset
 from ..presets import PRESETS
-from . import limits, parts
+from .server import limits, protocol
 from .training import TrainingRun
 from .weights import dataset
 
@@ -53,7 +53,7 @@ def with_more(config: Config, values: Sequence[Any]) -> Config:
     for (part, name), value in zip(MORE, values, strict=True):
         if name in WHOLE:
             most = {"batch_size": limits.current().batch_size, "base": limits.current().width}
-            value = parts.whole_number(value, WHOLE[name], 0, most.get(name, parts.MAX_SEED))
+            value = protocol.whole_number(value, WHOLE[name], 0, most.get(name, protocol.MAX_SEED))
         changed[part][name] = value
     try:
         asked = Config(*(dataclasses.replace(getattr(config, part), **fields) for part, fields in changed.items()))
@@ -65,11 +65,11 @@ def with_more(config: Config, values: Sequence[Any]) -> Config:
 
 def check(preset: Any, name: Any, kind: Any, budget: Any, *more: Any) -> TrainingRun:
     """A run as it was asked for.  Raises ValueError with one clear sentence about the first value that will not do."""
-    preset = parts.one_of(preset, "Preset", PRESETS)
-    name = parts.one_of(name, "Data", DATASETS.values())
-    kind = parts.one_of(kind, "Budget", LEAST)
+    preset = protocol.one_of(preset, "Preset", PRESETS)
+    name = protocol.one_of(name, "Data", DATASETS.values())
+    kind = protocol.one_of(kind, "Budget", LEAST)
     most = {"seconds": limits.current().training_seconds, "steps": limits.current().training_steps}[kind]
-    kind_of_number = parts.number if kind == "seconds" else parts.whole_number
+    kind_of_number = protocol.number if kind == "seconds" else protocol.whole_number
     budget = kind_of_number(budget, kind.capitalize(), LEAST[kind], most)
     config = with_more(PRESETS[preset], more or more_of(PRESETS[preset]))
     data = dataset(name)
@@ -86,7 +86,7 @@ def describe(preset: str, config: Config) -> str:
 
 async def fetch(name: Any) -> AsyncIterator[str]:
     """Download a data set to this server in a thread of its own, saying how far it is.  Raises DataError."""
-    name = parts.one_of(name, "Data", DATASETS.values())
+    name = protocol.one_of(name, "Data", DATASETS.values())
     folder = Path(os.environ.get("DDPM_DATA_DIR", "data"))
 
     def megabytes() -> float:

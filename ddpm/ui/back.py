@@ -17,7 +17,8 @@ from ..evaluation import judges
 from ..generate import Sampler
 from ..samplers import SampleStep, ask
 from . import controls, parts, pictures
-from .engine import Engine
+from .server import cache, protocol
+from .server.engine import Engine
 from .weights import Library, Weights
 
 STEPS = 40  # from noise to clean; from t = 499, where half of them remain, 20
@@ -59,10 +60,10 @@ class Question:
     @classmethod
     def check(cls, library: Library, asked: Any) -> Question:
         """asked: {x0, seed, t, weights, question}, t being the page's, of T = 1000.  Raises ValueError."""
-        asked = parts.fields(asked)
+        asked = protocol.fields(asked)
         weights, x0, seed = pictures.asked_about(library, asked)
-        t = parts.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
-        number = parts.whole_number(asked.get("question"), "Question", 0, parts.MAX_SEED)
+        t = protocol.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
+        number = protocol.whole_number(asked.get("question"), "Question", 0, protocol.MAX_SEED)
         steps = min(STEPS, weights.sched.T)
         return cls(x0, seed, max(1, round((t + 1) / pictures.T * steps)), weights, number)
 
@@ -137,8 +138,8 @@ def at_once(q: Question) -> Iterator[dict[str, Any] | None]:
         "a": round(signal, 4),
         "b": round(w.sched.sqrt_one_minus_alphas_bar[time].item(), 4),
         "width": round(width, 2),
-        "xt": parts.b64(parts.frame(x_t)),
-        "pictures": {name: parts.b64(parts.frame(picture)) for name, picture in found.items()},
+        "xt": protocol.b64(parts.frame(x_t)),
+        "pictures": {name: protocol.b64(parts.frame(picture)) for name, picture in found.items()},
         "measured": dict(zip(found, measured(torch.cat(list(found.values())), q.x0, w), strict=True)),
     }
 
@@ -167,7 +168,7 @@ class Futures:
         frame = {
             "k": len(self.frames),
             "t": moment.t,
-            "x": parts.b64(parts.frame(shown)),
+            "x": protocol.b64(parts.frame(shown)),
             "measured": measured(shown, q.x0, q.weights, read=moment.t < 0),
             "of_guesses": [round(of(guesses).mean().item(), 4) for of in (lambda x: distance(x, q.x0), grey)],
         }
@@ -184,7 +185,7 @@ class Futures:
 
 def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
     """The inner tab.  weights: who is asked."""
-    kept = parts.Kept(KEPT_BYTES)
+    kept = cache.Kept(KEPT_BYTES)
 
     async def look(asked: Any) -> dict[str, Any]:
         """What the page asks after every change: see Question and at_once."""
@@ -195,7 +196,7 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
 
     def replay(asked: Any) -> dict[str, Any]:
         """All frames of a run, for a page that has missed some: {run} -> {frames}."""
-        return {"frames": parts.missed(asked, kept, lambda run: run.frames)}
+        return {"frames": protocol.missed(asked, kept, lambda run: run.frames)}
 
     start, names = pictures.opening(library)
     stride = pictures.T // STEPS

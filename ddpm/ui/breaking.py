@@ -7,10 +7,11 @@ from typing import Any
 
 import gradio as gr
 
-from . import breaks, controls, limits, parts
+from . import breaks, controls, parts
 from .breaks import BROADCAST, LIVE, PIXELS, SIGN
 from .broken import MOMENTS, STEPS, Pace, Run, key, measure
-from .engine import Busy, Engine
+from .server import cache, limits, protocol
+from .server.engine import Busy, Engine
 
 DEFAULT_STEPS = 400
 KEPT_BYTES = 200_000_000  # of trainings: some fifty million each
@@ -115,14 +116,14 @@ def check(broken: Any, num_steps: Any, seed: Any) -> tuple[frozenset[str], int, 
     """What Break it was asked for.  Raises ValueError with one clear sentence."""
     if not isinstance(broken, Sequence) or isinstance(broken, str) or len(broken) > len(breaks.NAMES):
         raise ValueError("Breaks: a list of them, please.")
-    broken = frozenset(parts.one_of(each, "Break", breaks.NAMES) for each in broken)
-    num_steps = parts.whole_number(num_steps, "Optimiser steps", *STEPS)
-    return broken, num_steps, parts.whole_number(seed, "Seed", 0, parts.MAX_SEED)
+    broken = frozenset(protocol.one_of(each, "Break", breaks.NAMES) for each in broken)
+    num_steps = protocol.whole_number(num_steps, "Optimiser steps", *STEPS)
+    return broken, num_steps, protocol.whole_number(seed, "Seed", 0, protocol.MAX_SEED)
 
 
 def build(engine: Engine, tab: gr.Tab) -> None:
     """The inner tab.  tab: which, so that the forecast is there when it is opened."""
-    trainings, drawn, pace = parts.Kept(KEPT_BYTES), parts.Kept(KEPT_DRAWN_BYTES), Pace()
+    trainings, drawn, pace = cache.Kept(KEPT_BYTES), cache.Kept(KEPT_DRAWN_BYTES), Pace()
 
     def make(*asked) -> Run:
         broken, num_steps, seed = check(*asked)
@@ -137,7 +138,7 @@ def build(engine: Engine, tab: gr.Tab) -> None:
 
     def replay(asked: Any) -> dict[str, Any]:
         """All frames of a run, for a page that has missed some: {run} -> {frames}."""
-        return {"frames": parts.missed(asked, drawn, lambda frames: frames)}
+        return {"frames": protocol.missed(asked, drawn, lambda frames: frames)}
 
     async def forecast(*asked) -> str:
         try:

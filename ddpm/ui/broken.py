@@ -21,6 +21,7 @@ from ..schedule import Schedule, build_schedule
 from ..training.loop import build_model, fit
 from . import breaks, parts
 from .breaks import IN_SAMPLING, IN_TRAINING, LIVE
+from .server import cache, protocol
 from .weights import dataset
 
 BATCH = 32  # as wide as the pictures are: with any other, PyTorch refuses the wrong broadcast
@@ -134,7 +135,7 @@ class Lane:
             stds.append(round(x_t.std().item(), 4))
             yield None
         x = x_t.cpu()
-        yield {"k": k, "step": moment.step, "x": parts.b64(parts.frame(x)), "stds": stds} | self.facts(x, moment)
+        yield {"k": k, "step": moment.step, "x": protocol.b64(parts.frame(x)), "stds": stds} | self.facts(x, moment)
 
     def facts(self, x: Tensor, moment: Moment) -> dict[str, Any]:
         """What is measured of finished digits, unclamped as they are: (DIGITS, 1, S, S)."""
@@ -150,7 +151,7 @@ class Lane:
             "high": x.max().item(),
             "change": change,
         }
-        given = None if moment.given is None else parts.b64(parts.frame(moment.given))
+        given = None if moment.given is None else protocol.b64(parts.frame(moment.given))
         rounded = {name: None if value is None else round(value, 3) for name, value in found.items()}
         return rounded | {"digits": judges.read(x).digits.tolist(), "given": given}
 
@@ -161,7 +162,7 @@ class Run:
     kept: finished trainings, in which this one looks first: the lane as it should be is trained once for all breaks.
     """
 
-    def __init__(self, broken: Set[str], num_steps: int, seed: int, kept: parts.Kept, pace: Pace):
+    def __init__(self, broken: Set[str], num_steps: int, seed: int, kept: cache.Kept, pace: Pace):
         self.id = secrets.token_urlsafe(16)
         self.broken, self.num_steps, self.kept, self.pace = broken, num_steps, kept, pace
         right, wrong = (Training(each, num_steps, seed) for each in (set(), broken))

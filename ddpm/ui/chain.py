@@ -14,7 +14,8 @@ from ..config import SCHEDULES
 from ..diffusion import forward_step, q_sample
 from ..seeding import seeded
 from . import controls, parts, pictures
-from .engine import Engine
+from .server import cache, protocol
+from .server.engine import Engine
 from .weights import Library
 
 DRAWS = 256  # fewer of pictures so large that they would hold more than MAX_PIXELS
@@ -108,7 +109,7 @@ class Chain:
             counts = torch.histc((x - signal * self.x0) / variance**0.5, BINS, -LIMIT, LIMIT)
             spread = [round(v, 4) for v in (counts / x.numel() * BINS / (2 * LIMIT)).tolist()]
         moments = [round(v, 5) for v in (contrast(mean, self.x0), squares.mean().item())]
-        return {"x": parts.b64(parts.frame(shown)), "moments": moments, "spread": spread}
+        return {"x": protocol.b64(parts.frame(shown)), "moments": moments, "spread": spread}
 
     def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         about = {"run": self.id, "question": self.question, "total": self.sched.T // STRIDE + 1, "stride": STRIDE}
@@ -120,14 +121,14 @@ class Chain:
 
 def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
     """The inner tab.  weights: whose kind of pictures is noised."""
-    kept = parts.Kept(KEPT_BYTES)
+    kept = cache.Kept(KEPT_BYTES)
 
     def make(asked: Any) -> Chain:
         """asked: what the page shows, {x0, seed, schedule, weights, question}.  Raises ValueError."""
-        asked = parts.fields(asked)
+        asked = protocol.fields(asked)
         _, x0, seed = pictures.asked_about(library, asked)
-        kind = parts.one_of(asked.get("schedule"), "Schedule", SCHEDULES)
-        return Chain(x0, kind, seed, parts.whole_number(asked.get("question"), "Question", 0, parts.MAX_SEED))
+        kind = protocol.one_of(asked.get("schedule"), "Schedule", SCHEDULES)
+        return Chain(x0, kind, seed, protocol.whole_number(asked.get("question"), "Question", 0, protocol.MAX_SEED))
 
     def keep(run: Chain) -> None:
         size = sum(len(frame[way]["x"]) + 8 * BINS for frame in run.frames for way in ("steps", "jump"))
@@ -135,7 +136,7 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
 
     def replay(asked: Any) -> dict[str, Any]:
         """All frames of a run, for a page that has missed some: {run} -> {frames}."""
-        return {"frames": parts.missed(asked, kept, lambda run: run.frames)}
+        return {"frames": protocol.missed(asked, kept, lambda run: run.frames)}
 
     start, names = pictures.opening(library)
     with gr.Row(elem_classes="tab-row"):

@@ -10,11 +10,12 @@ import gradio as gr
 from ..config import SAMPLERS, suited_spacing
 from ..presets import PAGE_SAMPLING
 from . import controls, parts, pictures
-from .engine import Engine
 from .equations import NAMES, SPACING_NAMES
 from .lanes import Race, References
 from .quality import SIZES, Measurement, load_curve
 from .sampling import ALL, NONE, Settings
+from .server import cache, protocol
+from .server.engine import Engine
 from .weights import Library
 
 MIN_LANES, MAX_LANES = 2, 4
@@ -86,7 +87,7 @@ def race_lanes(library: Library, lanes: Any, n, choice, seed, weights_id) -> dic
 def knob_lanes(library: Library, knob, n, choice, seed, weights_id, **how) -> dict[str, Settings]:
     """The same settings with one of them at several values.  Raises ValueError with one clear sentence."""
     base = Settings.check(library, n, choice, seed, weights_id, **how)
-    knob = parts.one_of(knob, "Knob", KNOBS)
+    knob = protocol.one_of(knob, "Knob", KNOBS)
     values = KNOBS[knob]
     if knob == "eta" and base.how.sampler != "ddim":
         raise ValueError("Eta is DDIM's knob, and no other sampler's. Choose DDIM under All else.")
@@ -97,7 +98,7 @@ def knob_lanes(library: Library, knob, n, choice, seed, weights_id, **how) -> di
     lanes = {}
     for value in values:
         if knob == "seed":
-            lane = dataclasses.replace(base, seed=(base.seed + int(value)) % (parts.MAX_SEED + 1))
+            lane = dataclasses.replace(base, seed=(base.seed + int(value)) % (protocol.MAX_SEED + 1))
             value = lane.seed
         else:
             field = "num_steps" if knob == "steps" else knob
@@ -110,19 +111,19 @@ def measurement(library: Library, n, seed, weights_id, **how) -> Measurement:
     """A point for the chart: n samples, all classes alike.  Raises ValueError with one clear sentence."""
     choice = ALL if library.get(weights_id).num_classes else NONE
     settings = Settings.check(library, 1, choice, seed, weights_id, **how)
-    return Measurement(dataclasses.replace(settings, n=parts.one_of(n, "Samples", SIZES)))
+    return Measurement(dataclasses.replace(settings, n=protocol.one_of(n, "Samples", SIZES)))
 
 
 def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
     """The tab.  weights: whose samples are compared."""
-    kept = parts.Kept(KEPT_BYTES)
+    kept = cache.Kept(KEPT_BYTES)
 
     def keep(run: Race) -> None:
         kept.put(run.id, run, sum(lane.size for lane in run.lanes))
 
     def replay(asked: Any) -> dict[str, Any]:
         """All frames of a run, for a page that has missed some: {run} -> {frames}."""
-        return {"frames": parts.missed(asked, kept, lambda run: run.frames())}
+        return {"frames": protocol.missed(asked, kept, lambda run: run.frames())}
 
     with gr.Tabs(elem_classes="inner-tabs", overflow_behavior="wrap"):
         with gr.Tab("Race", id="race"):

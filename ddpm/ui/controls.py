@@ -11,11 +11,11 @@ import gradio as gr
 
 from ..config import SAMPLERS, VARIANCES, suited_spacing
 from ..presets import PAGE_SAMPLING
-from . import limits, parts
-from .engine import Engine
 from .equations import NAMES, SPACING_NAMES
 from .sampling import NONE, choices
-from .sessions import Run, Sessions
+from .server import limits, protocol
+from .server.engine import Engine
+from .server.sessions import Run, Sessions
 from .weights import Library
 
 HOW = ("sampler", "steps", "guidance", "middle", "eta", "variance", "spacing", "clip")  # as check_how names them
@@ -52,7 +52,7 @@ def seed_and_dice(name: str) -> gr.Number:
     with gr.Row(elem_classes="pair"):
         seed = gr.Number(0, label="Seed", precision=0, elem_id=f"{name}-seed")
         dice = gr.Button("⚄ New seed", elem_id=f"{name}-dice")
-    dice.click(None, None, seed, js=f"() => Math.floor(Math.random() * {parts.MAX_SEED})")
+    dice.click(None, None, seed, js=f"() => Math.floor(Math.random() * {protocol.MAX_SEED})")
     return seed
 
 

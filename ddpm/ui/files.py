@@ -11,11 +11,12 @@ from typing import Any
 
 import gradio as gr
 
-from . import controls, parts
-from .engine import Engine, once
+from . import controls
 from .recipe import BEFORE, save
 from .sampling import Settings, choices
 from .saved import Opened, read, write
+from .server import cache, protocol
+from .server.engine import Engine, once
 from .weights import Library
 
 # What Generate sends, in this order: what Settings.check takes.
@@ -25,13 +26,13 @@ NOTHING = [gr.skip()] * len(FIELDS)
 
 
 def files(
-    engine: Engine, library: Library, kept: parts.Kept, check: Callable[[Iterable[Any]], Settings]
+    engine: Engine, library: Library, kept: cache.Kept, check: Callable[[Iterable[Any]], Settings]
 ) -> tuple[Callable, Callable]:
     """(what the page asks for a file, what opens one).  check: of the values of FIELDS."""
 
     async def file(asked: Any) -> dict[str, Any]:
         """A run as a file: {run, kind: one of KINDS} -> {name, data, note} or {error}."""
-        asked = parts.fields(asked)
+        asked = protocol.fields(asked)
         run, kind, note = kept.get(asked.get("run")), asked.get("kind"), ""
         if run is None or not run.frames or kind not in list(KINDS):
             raise ValueError("These digits are no longer on the server. Press Generate, then save.")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .parts import b64
+from .server.protocol import b64
 
 if TYPE_CHECKING:
     from .sampling import Settings

@@ -13,7 +13,7 @@ from ..device import pick_device
 from ..presets import PRESETS
 from ..schedule import build_schedule
 from ..training.loop import build_model, fit
-from .engine import Busy, Engine, Job
+from .server.engine import Busy, Engine, Job
 
 STEPS, WARM_UP = 6, 2  # optimiser steps that are taken, and those that do not count
 BUNDLED = 10_000

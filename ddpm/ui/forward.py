@@ -12,7 +12,8 @@ from ..config import SCHEDULES
 from ..diffusion import q_sample
 from ..samplers import ask
 from . import back, breaking, chain, parts, pictures, posterior
-from .engine import Engine
+from .server import protocol
+from .server.engine import Engine
 from .weights import Library, Weights
 
 EQUATION = """
@@ -65,18 +66,18 @@ def noise(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
 
     async def x0_hat(asked: Any) -> dict[str, Any]:
         """What the page asks after every move: {x0, seed, t, schedules, weights} -> {x0_hat: one each} or {error}."""
-        asked = parts.fields(asked)
+        asked = protocol.fields(asked)
         model, x0, seed = pictures.asked_about(library, asked)
-        t = parts.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
+        t = protocol.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
         kinds = asked.get("schedules")
         if not isinstance(kinds, list) or not 1 <= len(kinds) <= len(SCHEDULES):
             raise ValueError(f"Schedule: one to {len(SCHEDULES)}, please.")
-        kinds = [parts.one_of(kind, "Schedule", SCHEDULES) for kind in kinds]
+        kinds = [protocol.one_of(kind, "Schedule", SCHEDULES) for kind in kinds]
         eps = pictures.noise_of(model, seed)
         x_t = torch.cat([q_sample(x0, torch.tensor([t]), eps, pictures.schedule(kind)) for kind in kinds])
         times = [same_noise_level(t, kind, model) for kind in kinds]
         answer = await engine.submit(guess(x_t, times, model)).result()
-        return {"x0_hat": [parts.b64(parts.frame(one[None])) for one in answer]}
+        return {"x0_hat": [protocol.b64(parts.frame(one[None])) for one in answer]}
 
     start, names = pictures.opening(library)
     with gr.Row(elem_classes="tab-row"):

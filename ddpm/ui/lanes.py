@@ -16,6 +16,7 @@ from ..samplers import SampleStep, num_evaluations
 from . import parts
 from .equations import NAMES
 from .sampling import MAX_STEPS, Settings, Trajectory, deterministic
+from .server import cache, protocol
 
 MAX_FRAMES = 50  # of each lane
 REFERENCE_BYTES = 64_000_000
@@ -29,7 +30,7 @@ class Lane(Trajectory):
 
     def keep(self, moment: SampleStep) -> dict[str, Any]:
         frame = {"k": len(self.frames), "i": moment.i, "t": moment.t, "e": self.evaluations}
-        self.frames.append(frame | {"x": parts.b64(parts.frame(moment.x_t))})
+        self.frames.append(frame | {"x": protocol.b64(parts.frame(moment.x_t))})
         return self.frames[-1]
 
 
@@ -37,7 +38,7 @@ class References:
     """Where the ODE ends from a given noise: DDIM's finished samples of MAX_STEPS steps, the latest kept."""
 
     def __init__(self):
-        self._kept = parts.Kept(REFERENCE_BYTES)
+        self._kept = cache.Kept(REFERENCE_BYTES)
 
     def find(self, s: Settings) -> Iterator[tuple[int, int] | Tensor]:
         """Yields (steps done, all steps) now and then, and at last the samples, (n, C, S, S)."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import functools
 import inspect
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +13,9 @@ import torch
 from torch import Tensor
 
 from ..data import to_uint8
+from .server.protocol import in_words
 
 STATIC = Path(__file__).parent / "static"
-MAX_SEED = 2**31 - 1  # of what a page may ask for: it fits a JavaScript number and a file name
 SCRIPTS = ("stage.js", "connection.js", "plot.js", "timeline.js", "ink.js", "pad.js", "mixing.js")
 SCRIPTS += ("forward.js", "reverse.js", "levels.js", "train.js")
 SCRIPTS += ("chain.js", "posterior.js", "back.js", "breaking.js")  # of Forward
@@ -63,83 +60,9 @@ def stage_and_margin(name: str, value: Any, server: list[Callable], equation: st
     return view
 
 
-def in_words(answer: Callable) -> Callable:
-    """What answers a page's question, saying as {error} what it raises as ValueError."""
-
-    @functools.wraps(answer)
-    async def said(asked: Any) -> dict[str, Any]:
-        try:
-            return await answer(asked)
-        except ValueError as error:
-            return {"error": str(error)}
-
-    return said
-
-
-def b64(data: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(data).tobytes()).decode()
-
-
 def frame(x: Tensor) -> np.ndarray:
     """Pictures in [-1, 1], (N, C, S, S), as the bytes that the page shows: uint8, (N, S, S, C), clamped."""
     return to_uint8(x).permute(0, 2, 3, 1).numpy()
-
-
-def whole_number(value: Any, name: str, low: int, high: int) -> int:
-    """`value` as an int from low to high.  Raises ValueError in words for whatever else a client may send."""
-    return int(number(value, name, low, high, "a whole number"))
-
-
-def number(value: Any, name: str, low: float, high: float, what: str = "a number") -> float:
-    """`value` as a finite float from low to high.  Raises ValueError in words for whatever else a client may send."""
-    ok = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not ok or not low <= value <= high or (what == "a whole number" and value != int(value)):
-        raise ValueError(f"{name}: {what} from {low:g} to {high:g}, please.")
-    return float(value)
-
-
-def one_of(value: Any, name: str, choices) -> Any:
-    """`value` if it is one of the choices.  Raises ValueError."""
-    if value not in tuple(choices):
-        raise ValueError(f"{name}: one of {', '.join(map(str, choices))}, please.")
-    return value
-
-
-def fields(asked: Any) -> dict[str, Any]:
-    """What a page has sent as an object; empty for whatever else a client may send."""
-    return asked if isinstance(asked, dict) else {}
-
-
-def missed(asked: Any, kept: Any, items: Callable[[Any], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Of a run, what a page has not got, because packets were dropped or it was reloaded.
-
-    asked: {run, have: [k, ...]}, or {run} for all.  kept: whose get(id) has the run.  items(run): each with its k.
-    """
-    asked = fields(asked)
-    run, have = kept.get(asked.get("run")), asked.get("have")
-    if run is None:
-        return []
-    return [each for each in items(run) if not isinstance(have, list) or each["k"] not in have]
-
-
-class Kept:
-    """The latest things worth keeping, by id, within a number of bytes: the oldest go first."""
-
-    def __init__(self, max_bytes: int):
-        self.max_bytes, self.bytes = max_bytes, 0
-        self._things: OrderedDict[str, tuple[Any, int]] = OrderedDict()
-
-    def put(self, key: str, thing: Any, size: int) -> None:
-        if key in self._things:
-            self.bytes -= self._things.pop(key)[1]
-        self._things[key] = (thing, size)
-        self.bytes += size
-        while self.bytes > self.max_bytes and len(self._things) > 1:
-            self.bytes -= self._things.popitem(last=False)[1][1]
-
-    def get(self, key: Any) -> Any:
-        """The thing, or None if it is not, or no longer, here."""
-        return self._things.get(key, (None, 0))[0] if isinstance(key, str) else None
 
 
 def can_be_judged(dataset: str, shape: tuple[int, ...]) -> bool:

@@ -17,8 +17,9 @@ from ..config import SCHEDULES
 from ..data import from_uint8
 from ..schedule import Schedule, make_schedule
 from ..seeding import seeded
-from . import controls, parts
+from . import controls
 from .sampling import ANY, named
+from .server import protocol
 from .weights import Library, Weights, pictures_of
 
 T = 1000
@@ -42,21 +43,21 @@ def noise(seed: int, channels: int, size: int) -> torch.Tensor:
 
 def picture_packet(weights: Weights, index: int) -> dict[str, Any]:
     data = pictures_of(weights)
-    x0 = parts.b64(data.images[index].permute(1, 2, 0).numpy())
+    x0 = protocol.b64(data.images[index].permute(1, 2, 0).numpy())
     shape = {"size": weights.img_size, "channels": weights.channels}
     return {"x0": x0, "label": data.class_names[data.labels[index]] if data.labels is not None else ""} | shape
 
 
 def noise_packet(weights: Weights, seed: int) -> dict[str, Any]:
     eps = noise(seed, weights.channels, weights.img_size).permute(1, 2, 0)
-    return {"seed": seed, "eps": parts.b64(eps.numpy())}
+    return {"seed": seed, "eps": protocol.b64(eps.numpy())}
 
 
 def another_picture(weights: Weights, choice: Any) -> dict[str, Any]:
     """A random picture of the chosen class: ANY, or how one is chosen."""
     data = pictures_of(weights)
     names = named(data.class_names)
-    choice = parts.one_of(choice, "Digit", (ANY, *names))
+    choice = protocol.one_of(choice, "Digit", (ANY, *names))
     if choice == ANY:
         return picture_packet(weights, random.randrange(len(data.images)))
     members = np.flatnonzero(data.labels.numpy() == names.index(choice))
@@ -89,7 +90,7 @@ def asked_about(library: Library, asked: dict[str, Any]) -> tuple[Weights, torch
     """What a page asks about, {x0, seed, weights}: the weights, x0, and the seed of its noise.  Raises ValueError."""
     weights = library.get(asked.get("weights"))
     x0 = read_picture(asked.get("x0"), weights)
-    return weights, x0, parts.whole_number(asked.get("seed"), "Noise", 0, parts.MAX_SEED)
+    return weights, x0, protocol.whole_number(asked.get("seed"), "Noise", 0, protocol.MAX_SEED)
 
 
 def noise_of(weights: Weights, seed: int) -> torch.Tensor:
@@ -140,7 +141,7 @@ def follow(
         return told(lambda: another_picture(library.get(weights_id), chosen))
 
     def change_noise(weights_id):
-        return told(lambda: noise_packet(library.get(weights_id), random.randrange(parts.MAX_SEED)))
+        return told(lambda: noise_packet(library.get(weights_id), random.randrange(protocol.MAX_SEED)))
 
     for event in (choice.input, another.click):
         event(change_picture, [choice, weights], view, **controls.QUIET)

@@ -13,7 +13,8 @@ from ..diffusion import posterior, q_sample
 from ..schedule import Schedule
 from ..seeding import seeded
 from . import parts, pictures
-from .engine import Engine, once
+from .server import protocol
+from .server.engine import Engine, once
 from .weights import Library
 
 STRIDES = (1, 10, 50, 200, 500)  # t - s
@@ -89,8 +90,8 @@ def look(x0: Tensor, eps: Tensor, t: int, s: int, kind: str, draw: int, pixel: t
     return {
         "t": t,
         "s": s,
-        "mean": parts.b64(parts.frame(mean)),
-        "draw": parts.b64(parts.frame(drawn)),
+        "mean": protocol.b64(parts.frame(mean)),
+        "draw": protocol.b64(parts.frame(drawn)),
         "c": [round(v, 4) for v in coefficients(t, s, sched)],
         "pixel": list(pixel),
         "here": here,
@@ -103,17 +104,17 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
 
     async def posterior_of(asked: Any) -> dict[str, Any]:
         """What the page asks after every move: {x0, seed, t, stride, schedule, draw, pixel, weights}: see `look`."""
-        asked = parts.fields(asked)
+        asked = protocol.fields(asked)
         model, x0, seed = pictures.asked_about(library, asked)
-        t = parts.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
-        stride = parts.one_of(asked.get("stride"), "t − s", STRIDES)
-        kind = parts.one_of(asked.get("schedule"), "Schedule", SCHEDULES)
-        draw = parts.whole_number(asked.get("draw"), "Draw", 0, parts.MAX_SEED)
+        t = protocol.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
+        stride = protocol.one_of(asked.get("stride"), "t − s", STRIDES)
+        kind = protocol.one_of(asked.get("schedule"), "Schedule", SCHEDULES)
+        draw = protocol.whole_number(asked.get("draw"), "Draw", 0, protocol.MAX_SEED)
         pixel = asked.get("pixel")
         if not isinstance(pixel, list) or len(pixel) != 2:
             raise ValueError("Pixel: a row and a column, please.")
-        row = parts.whole_number(pixel[0], "Row", 0, model.img_size - 1)
-        column = parts.whole_number(pixel[1], "Column", 0, model.img_size - 1)
+        row = protocol.whole_number(pixel[0], "Row", 0, model.img_size - 1)
+        column = protocol.whole_number(pixel[1], "Column", 0, model.img_size - 1)
         job = once(look, x0, pictures.noise_of(model, seed), t, max(t - stride, -1), kind, draw, (row, column))
         return await engine.submit(job).result()
 

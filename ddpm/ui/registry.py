@@ -26,8 +26,8 @@ from ..storage.checkpoint import TRAINING, CheckpointError, load_training, save_
 from ..system.stopwatch import Stopwatch
 from ..training.loop import resting
 from ..training.state import Snapshot
-from . import limits
-from .engine import Busy, Engine, once
+from .server import limits
+from .server.engine import Busy, Engine, once
 from .training import TrainingRun
 from .weights import dataset
 

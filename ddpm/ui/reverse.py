@@ -9,11 +9,12 @@ import gradio as gr
 
 from ..evaluation import judges
 from . import controls, parts
-from .engine import Engine, once
 from .equations import EQUATIONS
 from .files import FIELDS, files
 from .film import Film
 from .sampling import Costs, Settings, Trajectory
+from .server import cache, protocol
+from .server.engine import Engine, once
 from .weights import Library
 
 KEPT_BYTES = 256_000_000
@@ -21,7 +22,7 @@ KEPT_BYTES = 256_000_000
 
 def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdown) -> None:
     """The tab.  weights: whose samples are drawn."""
-    kept, costs = parts.Kept(KEPT_BYTES), Costs(engine)
+    kept, costs = cache.Kept(KEPT_BYTES), Costs(engine)
 
     def check(asked: Iterable[Any]) -> Settings:
         return Settings.check(library, **dict(zip(FIELDS, asked, strict=True)))
@@ -33,7 +34,7 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
 
     def branch(at, *asked) -> Trajectory:
         """at: where the page's playhead is, {run, k}."""
-        at = parts.fields(at)
+        at = protocol.fields(at)
         parent = kept.get(at.get("run"))
         if parent is None or not parent.frames:
             raise ValueError("There is nothing to branch from. Press Generate, and let it finish or stop it.")
@@ -47,17 +48,17 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
 
     def replay(asked: Any) -> dict[str, Any]:
         """The frames of a run that the page has missed: {run, have: [k, ...]} -> {frames}."""
-        return {"frames": parts.missed(asked, kept, lambda run: run.frames)}
+        return {"frames": protocol.missed(asked, kept, lambda run: run.frames)}
 
     async def readings(asked: Any) -> dict[str, Any]:
         """What the judge makes of one digit along a run: {run, i} -> {digits, confidence: of each frame} or {error}."""
-        asked = parts.fields(asked)
+        asked = protocol.fields(asked)
         run = kept.get(asked.get("run"))
         if run is None or not run.frames:
             raise ValueError("Let the run finish, or stop it: then the judge reads this digit along the way.")
         if not parts.can_be_judged(run.dataset, run.shape):
             raise ValueError("The judge reads MNIST's digits only; these weights draw something else.")
-        i = parts.whole_number(asked.get("i"), "Digit", 0, run.shape[0] - 1)
+        i = protocol.whole_number(asked.get("i"), "Digit", 0, run.shape[0] - 1)
         found = await engine.submit(once(judges.read, run.guesses(i))).result()
         confidence = [round(share, 3) for share in found.confidence.tolist()]
         return {"digits": found.digits.tolist(), "confidence": confidence}

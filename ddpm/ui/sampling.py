@@ -20,10 +20,11 @@ from ..generate import Sampler
 from ..presets import PAGE_SAMPLING
 from ..samplers import SampleStep, asked_at, num_evaluations
 from ..system.version import __version__
-from . import limits, parts
-from .engine import Engine
+from . import parts
 from .equations import NAMES, coefficients
 from .film import MAX_FRAMES, Film, evenly
+from .server import limits, protocol
+from .server.engine import Engine
 from .weights import Library, Weights
 
 MAX_STEPS = 1000  # that any server may allow
@@ -49,12 +50,12 @@ class Settings:
     def check(cls, library: Library, n, choice, seed, weights_id, **how) -> Settings:
         """how: see `check_how`.  Raises ValueError with one clear sentence about the first value that will not do."""
         weights = library.get(weights_id)
-        choice = parts.one_of(choice, "Class", choices(weights))
+        choice = protocol.one_of(choice, "Class", choices(weights))
         known = tuple(range(weights.num_classes)) or (-1,)
         labels = {ALL: known, NONE: (-1,)}.get(choice) or (named(weights.class_names).index(choice),)
-        n = parts.whole_number(n, "Digits", 1, limits.current().digits)
+        n = protocol.whole_number(n, "Digits", 1, limits.current().digits)
         checked = check_how(weights.sched.T, **how)
-        seed = parts.whole_number(seed, "Seed", 0, parts.MAX_SEED)
+        seed = protocol.whole_number(seed, "Seed", 0, protocol.MAX_SEED)
         return cls(n, choice, labels, checked, how["middle"], seed, weights_id, weights)
 
     def asked(self) -> Tensor | None:
@@ -92,14 +93,14 @@ def check_how(
 
     Raises ValueError with one clear sentence about the first value that will not do.
     """
-    sampler = parts.one_of(sampler, "Sampler", SAMPLERS)
-    steps = parts.whole_number(steps, "Steps", 1, min(limits.current().steps, T))
-    guidance = parts.number(guidance, "Guidance", 0, MAX_GUIDANCE)
-    middle = parts.one_of(middle, "Guide at medium noise only", (True, False))
-    eta = parts.number(eta, "Eta", 0, 1)
-    variance = parts.one_of(variance, "Variance", VARIANCES)
-    spacing = parts.one_of(spacing, "Spacing", SPACINGS)
-    clip = parts.one_of(clip, "Clip", (True, False))
+    sampler = protocol.one_of(sampler, "Sampler", SAMPLERS)
+    steps = protocol.whole_number(steps, "Steps", 1, min(limits.current().steps, T))
+    guidance = protocol.number(guidance, "Guidance", 0, MAX_GUIDANCE)
+    middle = protocol.one_of(middle, "Guide at medium noise only", (True, False))
+    eta = protocol.number(eta, "Eta", 0, 1)
+    variance = protocol.one_of(variance, "Variance", VARIANCES)
+    spacing = protocol.one_of(spacing, "Spacing", SPACINGS)
+    clip = protocol.one_of(clip, "Clip", (True, False))
     between = (PAGE_SAMPLING.guide_from, PAGE_SAMPLING.guide_to) if middle else (0.0, 1.0)
     return SamplingConfig(sampler, steps, eta, guidance, *between, variance, spacing, clip)
 
@@ -163,7 +164,7 @@ class Trajectory(Film):
 
         Raises ValueError with one clear sentence.
         """
-        at, old = parts.whole_number(at, "Frame", 0, len(parent.frames) - 1), parent.settings
+        at, old = protocol.whole_number(at, "Frame", 0, len(parent.frames) - 1), parent.settings
         if old is None:
             raise ValueError("The weights of this trajectory are not here: it can be played, but not branched from.")
         if parent.frames[at]["t"] < 0:

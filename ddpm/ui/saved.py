@@ -22,10 +22,11 @@ from torch import Tensor
 
 from ..config import MAX_T
 from ..data import NAMES
-from . import limits, parts
+from . import parts
 from .film import MAX_FRAMES, Film, evenly, pixels
 from .recipe import BEFORE, MAGIC, MAX_BYTES, read_recipe
 from .sampling import MAX_STEPS, Settings, check_how
+from .server import limits, protocol
 
 FORMAT, VERSION = "ddpm trajectory", "1"
 MAX_HEADER_BYTES = 20_000
@@ -162,8 +163,8 @@ def check_recipe(recipe: Any) -> dict[str, Any]:
     recipe = BEFORE | recipe if isinstance(recipe, dict) else {}
     texts = {name: recipe.get(name) for name in ("ddpm", "weights", "class")}
     require(all(isinstance(text, str) and len(text) <= MAX_TEXT for text in texts.values()), "it has no recipe")
-    n = parts.whole_number(recipe.get("n"), "Digits", 1, limits.current().digits)
-    seed = parts.whole_number(recipe.get("seed"), "Seed", 0, parts.MAX_SEED)
+    n = protocol.whole_number(recipe.get("n"), "Digits", 1, limits.current().digits)
+    seed = protocol.whole_number(recipe.get("seed"), "Seed", 0, protocol.MAX_SEED)
     how = {name: recipe.get(name) for name in ("sampler", "steps", "guidance", "eta", *BEFORE)}
     return texts | how | {"n": n, "seed": seed, "steps": check_how(MAX_STEPS, **how).num_steps}
 

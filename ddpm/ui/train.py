@@ -17,10 +17,11 @@ from ..device import Inference, on_zerogpu
 from ..presets import PRESETS
 from . import archive, parts, zerogpu
 from .asking import DATASETS, LEAST, MORE, check, fetch, more_of
-from .engine import Engine, once
 from .forecast import Forecast
 from .levels import LEVELS
 from .registry import GOING, Runs
+from .server import protocol
+from .server.engine import Engine, once
 from .training import TrainingRun
 from .weights import Library, from_checkpoint
 
@@ -95,7 +96,7 @@ def build(
                     yield {"notice": sentence}, gr.skip()
                 run = await asyncio.to_thread(check, preset, name, kind, budget, *more)
             for chosen in where:
-                run.lent = parts.one_of(chosen, "Compute on", zerogpu.PLACES) == zerogpu.LENT
+                run.lent = protocol.one_of(chosen, "Compute on", zerogpu.PLACES) == zerogpu.LENT
             runs.start(run, request.session_hash)
         except DataError:
             why = "Is there a network, and room for it? Bundled digits need neither."
@@ -180,7 +181,7 @@ def build(
 
     async def download(asked: Any) -> dict[str, Any]:
         """The checkpoint folder of a run as a zip: {run} -> {name, data} or {error}."""
-        run = runs.get(parts.fields(asked).get("run"))
+        run = runs.get(protocol.fields(asked).get("run"))
         if run is None or run.state is None:
             raise ValueError("There are no weights yet: press Start and train some.")
         pack = once(lambda: archive.write(run.state.ema_model(), run.config, run.info(), "ddpm-trained"))
@@ -189,22 +190,22 @@ def build(
 
     def another(asked: Any) -> dict[str, Any]:
         """Another run, whole, to be held beside the one that is shown: {run} -> its packet, or {error}."""
-        run = runs.get(parts.fields(asked).get("run"))
+        run = runs.get(protocol.fields(asked).get("run"))
         return run.packet() if run else {"error": "That run is no longer on the server."}
 
     async def level(asked: Any) -> dict[str, Any]:
         """What a run's network says at a noise level: {run, level} -> {input, target, prediction, error, ...}."""
-        asked = parts.fields(asked)
+        asked = protocol.fields(asked)
         run = runs.get(asked.get("run"))
         if run is None or run.state is None:
             raise ValueError("There are no weights yet: press Start and train some.")
-        chosen = parts.whole_number(asked.get("level"), "Level", 0, LEVELS - 1)
+        chosen = protocol.whole_number(asked.get("level"), "Level", 0, LEVELS - 1)
         look = once(lambda: run.levels.detail(Inference(run.state.live_model(), "auto"), chosen))
         return await engine.submit(look).result()
 
     def missed(asked: Any) -> dict[str, Any]:
         """The previews of a run that the page has missed: {run, have: [k, ...]} -> {previews}."""
-        return {"previews": parts.missed(asked, runs, lambda run: run.previews)}
+        return {"previews": protocol.missed(asked, runs, lambda run: run.previews)}
 
     own = gr.State([])  # weights trained or opened in this window: (label, id)
     fast = PRESETS["fast"]

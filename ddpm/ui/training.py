@@ -24,8 +24,9 @@ from ..system.stopwatch import Stopwatch
 from ..training.loop import build_model, fit, resting
 from ..training.state import Snapshot, TrainState
 from . import parts, zerogpu
-from .engine import Job
 from .levels import LEVELS, Levels, about
+from .server import protocol
+from .server.engine import Job
 from .weights import Weights, wrap
 
 PREVIEWS = 20  # pictures: every class twice, from one fixed noise
@@ -184,7 +185,7 @@ class TrainingRun:
                 worked += time.perf_counter() - begin
                 yield
                 begin = time.perf_counter()
-            shown[key] = parts.b64(parts.frame(x))
+            shown[key] = protocol.b64(parts.frame(x))
             if self.judged:
                 shown[f"{key}_digits"] = judges.read(x).digits.tolist()
         self.evaluation_seconds = worked / evaluations

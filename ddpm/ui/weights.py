@@ -14,7 +14,8 @@ from ..data import NAMES, DataError, Dataset, load_dataset
 from ..device import Inference, pick_device
 from ..schedule import Schedule
 from ..storage.checkpoint import CONFIG, Checkpoint, CheckpointError, load_checkpoint
-from .parts import Kept, can_be_judged
+from .parts import can_be_judged
+from .server.cache import Kept
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 TRAINED_BYTES = 500_000_000

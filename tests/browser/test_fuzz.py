@@ -93,7 +93,7 @@ def test_whatever_json_a_button_is_pressed_with(server):
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/passwd", "app.py", "../app.py", "ddpm/ui/engine.py", "checkpoints/mnist/config.json"]
+    "path", ["/etc/passwd", "app.py", "../app.py", "ddpm/ui/server/engine.py", "checkpoints/mnist/config.json"]
 )
 def test_the_server_hands_out_no_file_of_its_own(server, path):
     for prefix in ("/gradio_api/file=", "/file=", "/file/", "/gradio_api/file/", "/static/../", "/assets/../"):

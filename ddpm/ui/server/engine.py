@@ -26,7 +26,8 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any
 
-from ..system.threads import Threads
+from ddpm.system.threads import Threads
+
 from . import limits
 
 log = logging.getLogger(__name__)

@@ -12,17 +12,15 @@ import time
 from collections.abc import Iterator, Mapping, MutableMapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from ..system.version import __version__
+from ddpm.system.version import __version__
 
-if TYPE_CHECKING:  # not really, because they import gradio, before which this module sets its environment
-    from .engine import Engine
-    from .registry import Runs
+from .engine import Engine
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +105,12 @@ def log_to_stderr() -> None:
 def tell(event: str, **more: Any) -> None:
     """Log an event of the server's own."""
     log.info(json.dumps({"event": event, **more}))
+
+
+class Runs(Protocol):
+    """Whatever goes on for longer than a visit: how many of it are at work."""
+
+    def active(self) -> int: ...
 
 
 class Health:

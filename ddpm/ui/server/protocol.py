@@ -1,0 +1,66 @@
+"""What a page may send, checked, and how it is answered."""
+
+from __future__ import annotations
+
+import base64
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+MAX_SEED = 2**31 - 1  # of what a page may ask for: it fits a JavaScript number and a file name
+
+
+def in_words(answer: Callable) -> Callable:
+    """What answers a page's question, saying as {error} what it raises as ValueError."""
+
+    @functools.wraps(answer)
+    async def said(asked: Any) -> dict[str, Any]:
+        try:
+            return await answer(asked)
+        except ValueError as error:
+            return {"error": str(error)}
+
+    return said
+
+
+def b64(data: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(data).tobytes()).decode()
+
+
+def whole_number(value: Any, name: str, low: int, high: int) -> int:
+    """`value` as an int from low to high.  Raises ValueError in words for whatever else a client may send."""
+    return int(number(value, name, low, high, "a whole number"))
+
+
+def number(value: Any, name: str, low: float, high: float, what: str = "a number") -> float:
+    """`value` as a finite float from low to high.  Raises ValueError in words for whatever else a client may send."""
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not ok or not low <= value <= high or (what == "a whole number" and value != int(value)):
+        raise ValueError(f"{name}: {what} from {low:g} to {high:g}, please.")
+    return float(value)
+
+
+def one_of(value: Any, name: str, choices) -> Any:
+    """`value` if it is one of the choices.  Raises ValueError."""
+    if value not in tuple(choices):
+        raise ValueError(f"{name}: one of {', '.join(map(str, choices))}, please.")
+    return value
+
+
+def fields(asked: Any) -> dict[str, Any]:
+    """What a page has sent as an object; empty for whatever else a client may send."""
+    return asked if isinstance(asked, dict) else {}
+
+
+def missed(asked: Any, kept: Any, items: Callable[[Any], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Of a run, what a page has not got, because packets were dropped or it was reloaded.
+
+    asked: {run, have: [k, ...]}, or {run} for all.  kept: whose get(id) has the run.  items(run): each with its k.
+    """
+    asked = fields(asked)
+    run, have = kept.get(asked.get("run")), asked.get("have")
+    if run is None:
+        return []
+    return [each for each in items(run) if not isinstance(have, list) or each["k"] not in have]
