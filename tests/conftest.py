@@ -118,7 +118,7 @@ def untrained(tmp_path_factory):
 @pytest.fixture
 def library(untrained, tmp_path):
     """The page's library, its default weights those of `untrained`, in a folder of its own."""
-    from ddpm.ui.weights import Library
+    from ddpm.ui.generation.weights import Library
 
     return Library(shutil.copytree(untrained, tmp_path / "library"))
 

@@ -2,14 +2,16 @@
 
 import gradio as gr
 
-from ddpm.ui import reverse, sampling
+from ddpm.ui import reverse
+from ddpm.ui.generation import sampling
+from ddpm.ui.generation.settings import Settings
 from ddpm.ui.server.engine import Engine
 
 
 def settings(library, **changes):
     asked = {"n": 2, "choice": "all in turn", "sampler": "ddim", "steps": 4, "guidance": 2, "eta": 0, "seed": 3}
     asked["middle"] = False
-    return sampling.Settings.check(library, **asked | {"weights_id": "mnist"} | changes)
+    return Settings.check(library, **asked | {"weights_id": "mnist"} | changes)
 
 
 def run(trajectory):

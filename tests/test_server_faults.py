@@ -20,7 +20,7 @@ QUICKLY = "from ddpm.ui import registry; registry.KEEP_EVERY, registry.SWEEP_EVE
 LOGGED = "import logging; logging.basicConfig(level=logging.INFO)"
 # A sampler that fails for whoever asks for 7 steps.
 PLANTED = """
-from ddpm.ui.sampling import Trajectory
+from ddpm.ui.generation.sampling import Trajectory
 def steps(self, real=Trajectory.steps):
     if self.num_steps == 7:
         raise RuntimeError("a secret of the server")

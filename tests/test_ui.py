@@ -11,8 +11,10 @@ import pytest
 import ddpm
 from ddpm import ModelConfig, ui
 from ddpm.training.loop import build_model
-from ddpm.ui import archive, sampling, saved
-from ddpm.ui.weights import Library, wrap
+from ddpm.ui import archive
+from ddpm.ui.generation import sampling, saved
+from ddpm.ui.generation.settings import Settings
+from ddpm.ui.generation.weights import Library, wrap
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,9 +62,7 @@ def test_the_page_opens_without_weights_and_with_damaged_ones(library, tmp_path,
 def test_other_weights_in_the_middle_of_a_run_change_nothing(library):
     config = ModelConfig(base=8, mults=(1,), patch_size=4)
     library.put("mine", wrap(build_model(config), ddpm.make_schedule(), "linear", "mine", "mnist"))
-    settings = sampling.Settings.check(
-        library, 1, "none", 0, "mine", sampler="ddim", steps=4, guidance=1, middle=False, eta=0
-    )
+    settings = Settings.check(library, 1, "none", 0, "mine", sampler="ddim", steps=4, guidance=1, middle=False, eta=0)
     alone = [frame for frame in sampling.Trajectory(settings).steps() if frame]
     steps = sampling.Trajectory(settings).steps()
     first = next(steps)
@@ -99,7 +99,7 @@ def test_a_training_run_is_made_without_a_pool_of_threads_of_its_own():
 import os, threading
 from ddpm.presets import PRESETS
 from ddpm.ui.training import TrainingRun
-from ddpm.ui.weights import dataset
+from ddpm.ui.generation.weights import dataset
 data, threads = dataset("bundled"), lambda: len(os.listdir("/proc/self/task"))
 def make():
     before = threads()

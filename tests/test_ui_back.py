@@ -17,10 +17,11 @@ from ddpm.data import from_uint8, load_dataset, to_uint8
 from ddpm.evaluation import judges
 from ddpm.samplers import reverse_process
 from ddpm.training.loop import build_model
-from ddpm.ui import back, parts, pictures
+from ddpm.ui import back, pictures
+from ddpm.ui.generation import film
+from ddpm.ui.generation.weights import wrap
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Engine
-from ddpm.ui.weights import wrap
 
 IMAGES = load_dataset("bundled").images
 
@@ -105,14 +106,14 @@ def test_distance_and_grey_are_what_they_are_called():
 def test_one_step_of_a_model_that_knows_the_answer_is_the_digit_and_is_measured(library):
     q = question(library)
     *_, shown = back.at_once(knowing(q))
-    clean = picture(protocol.b64(parts.frame(q.x0)))
+    clean = picture(protocol.b64(film.frame(q.x0)))
     assert np.array_equal(picture(shown["pictures"]["guess"]), clean) and shown["measured"]["guess"]["d"] == 0
-    assert np.array_equal(picture(shown["xt"]), picture(protocol.b64(parts.frame(q.x_t))))
+    assert np.array_equal(picture(shown["xt"]), picture(protocol.b64(film.frame(q.x_t))))
     read = judges.read(q.x0)
     assert shown["measured"]["x0"]["digit"] == shown["measured"]["guess"]["digit"] == read.digits.item()
     assert shown["measured"]["x0"]["certainty"] == pytest.approx(read.confidence.item(), abs=1e-3)
     blur, width = back.best_blur(q.x_t / q.weights.sched.sqrt_alphas_bar[499], q.x0)
-    assert shown["pictures"]["blur"] == protocol.b64(parts.frame(blur)) and shown["width"] == round(width, 2)
+    assert shown["pictures"]["blur"] == protocol.b64(film.frame(blur)) and shown["width"] == round(width, 2)
     assert shown["measured"]["blur"]["d"] > 0 and shown["t"] == 499
     assert (shown["a"], shown["b"]) == pytest.approx((math.sqrt(0.4938), math.sqrt(1 - 0.4938)), abs=2e-3)
 

@@ -16,8 +16,9 @@ from ddpm import data, diffusion, make_schedule, objective, samplers
 from ddpm.config import ScheduleConfig
 from ddpm.device import Inference
 from ddpm.training.loop import build_model
-from ddpm.ui import breaking, breaks, broken, parts
+from ddpm.ui import breaking, breaks, broken
 from ddpm.ui.breaks import BROADCAST, LIVE, NAMES, PIXELS, SIGN
+from ddpm.ui.generation import film
 from ddpm.ui.server import cache, limits
 from ddpm.ui.server.engine import Engine
 
@@ -167,7 +168,7 @@ def test_live_weights_are_those_of_the_optimiser(small):
     for lane, model in zip(lanes_of(run), (moment.averaged, moment.live), strict=True):
         guided = broken.Guided(model, broken.GUIDANCE)
         *_, x = breaks.draw(guided, run.trainings[0].sched, torch.arange(10), 3, 0, set(), img_size=32)
-        assert np.array_equal(picture(lane[-1]["x"]), parts.frame(x).ravel())
+        assert np.array_equal(picture(lane[-1]["x"]), film.frame(x).ravel())
 
 
 def test_the_right_lane_is_what_the_package_trains(small):

@@ -19,8 +19,8 @@ from ddpm.evaluation.evaluate import evaluate, real_scores
 from ddpm.samplers import reverse_process
 from ddpm.training.loop import build_model
 from ddpm.ui import build, compare, lanes, quality
+from ddpm.ui.generation.weights import wrap
 from ddpm.ui.server import protocol
-from ddpm.ui.weights import wrap
 
 HOW = {"sampler": "ddim", "steps": 4, "guidance": 1, "middle": False, "eta": 0}
 

@@ -12,7 +12,8 @@ import torch
 from pages import picture
 
 from ddpm.data import from_uint8, load_dataset
-from ddpm.ui import forward, pictures, sampling
+from ddpm.ui import forward, pictures
+from ddpm.ui.generation.settings import ALL, ANY, NONE, Settings, choices
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Engine
 
@@ -40,20 +41,18 @@ def test_another_digit_is_of_the_class_asked_for(library):
 def test_a_class_may_be_called_as_what_is_chosen_instead_of_one(library, monkeypatch):
     names = ("none", "random", "all in turn", "class none", "class class random", "class", "None", "nonesuch", "a", "b")
     weights = dataclasses.replace(library.get("mnist"), class_names=names)
-    offered = sampling.choices(weights)
-    assert len(set(offered)) == len(offered) == 12 and offered[:2] == (sampling.ALL, sampling.NONE)
+    offered = choices(weights)
+    assert len(set(offered)) == len(offered) == 12 and offered[:2] == (ALL, NONE)
     library.put("mine", weights)
     how = {"sampler": "ddim", "steps": 2, "guidance": 1, "middle": False, "eta": 0}
-    found = [
-        sampling.Settings.check(library, n=2, choice=choice, seed=0, weights_id="mine", **how) for choice in offered
-    ]
+    found = [Settings.check(library, n=2, choice=choice, seed=0, weights_id="mine", **how) for choice in offered]
     assert [s.labels for s in found] == [tuple(range(10)), (-1,), *((k,) for k in range(10))]
     assert offered[2:6] == ("class none", "class random", "class all in turn", "class class none")
     data = dataclasses.replace(load_dataset("bundled"), class_names=names)
     monkeypatch.setattr(pictures, "pictures_of", lambda _: data)
     for choice, name in zip(offered[2:], names, strict=True):
         assert pictures.another_picture(weights, choice)["label"] == name
-    assert len({pictures.another_picture(weights, sampling.ANY)["label"] for _ in range(60)}) > 3
+    assert len({pictures.another_picture(weights, ANY)["label"] for _ in range(60)}) > 3
     assert pictures.opening(library)[1] == offered[2:]
 
 

@@ -13,7 +13,8 @@ from ddpm import make_schedule, q_sample
 from ddpm import posterior as exact
 from ddpm.data import load_dataset, to_uint8
 from ddpm.seeding import seeded
-from ddpm.ui import parts, posterior
+from ddpm.ui import posterior
+from ddpm.ui.generation import film
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Engine
 
@@ -85,7 +86,7 @@ def test_clean_data_are_known():
     x0 = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
     shown = posterior.look(x0, torch.zeros_like(x0), 10, -1, "linear", 0, (0, 0))
     assert shown["c"] == [1, 0, 0] and shown["curves"] is None
-    assert shown["mean"] == shown["draw"] == protocol.b64(parts.frame(x0))
+    assert shown["mean"] == shown["draw"] == protocol.b64(film.frame(x0))
 
 
 def test_a_question_from_the_page_is_answered_or_refused_in_words(library):

@@ -14,8 +14,10 @@ from PIL.PngImagePlugin import PngInfo
 from reversing import finished, run
 
 import ddpm
-from ddpm.ui import recipe as recipes
-from ddpm.ui import reverse, sampling
+from ddpm.ui import reverse
+from ddpm.ui.generation import recipe as recipes
+from ddpm.ui.generation import sampling
+from ddpm.ui.generation.settings import Settings
 
 
 @pytest.mark.parametrize("kind", ["png", "gif"])
@@ -40,7 +42,7 @@ def test_a_recipe_makes_the_same_digits_again(library):
     first = finished(library, n=3, sampler="ddpm", steps=5, guidance=1.5, seed=11, variance="large", clip=False)
     recipe = first.settings.recipe()
     recipe |= {"choice": recipe["class"], "weights_id": recipe["weights"]}
-    again = sampling.Trajectory(sampling.Settings.check(library, **{name: recipe[name] for name in reverse.FIELDS}))
+    again = sampling.Trajectory(Settings.check(library, **{name: recipe[name] for name in reverse.FIELDS}))
     assert run(again) == first.frames
 
 

@@ -14,11 +14,12 @@ from ddpm.config import ModelConfig, SamplingConfig
 from ddpm.data import to_uint8
 from ddpm.samplers import reverse_process
 from ddpm.training.loop import build_model
-from ddpm.ui import parts, sampling
-from ddpm.ui.equations import coefficients
+from ddpm.ui.generation import sampling
+from ddpm.ui.generation.equations import coefficients
+from ddpm.ui.generation.settings import digit_labels
+from ddpm.ui.generation.weights import wrap
 from ddpm.ui.server import cache
 from ddpm.ui.server.engine import Engine
-from ddpm.ui.weights import wrap
 
 
 def test_frames_are_those_of_reverse_process(library):
@@ -117,8 +118,8 @@ def test_none_asks_for_no_class_and_a_digit_for_that_digit(library):
     assert settings(library, choice="none").labels == (-1,)
     assert settings(library, choice="7").labels == (7,)
     assert settings(library, choice="all in turn").labels == tuple(range(10))
-    assert parts.digit_labels([7], 3).tolist() == [7, 7, 7]
-    assert parts.digit_labels(list(range(10)), 12).tolist() == [*range(10), 0, 1]
+    assert digit_labels([7], 3).tolist() == [7, 7, 7]
+    assert digit_labels(list(range(10)), 12).tolist() == [*range(10), 0, 1]
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpmpp", "heun"])

@@ -19,8 +19,10 @@ from ddpm.config import Config, ScheduleConfig, TrainConfig
 from ddpm.data import DataError, Dataset, load_dataset, to_uint8
 from ddpm.presets import PRESETS
 from ddpm.samplers import reverse_process
-from ddpm.ui import asking, pictures, registry, sampling, train, training
-from ddpm.ui import weights as weights_module
+from ddpm.ui import asking, pictures, registry, train, training
+from ddpm.ui.generation import sampling
+from ddpm.ui.generation import weights as weights_module
+from ddpm.ui.generation.settings import Settings
 from ddpm.ui.server import limits
 from ddpm.ui.server.engine import Busy, Engine
 
@@ -313,7 +315,7 @@ def test_colour_goes_through_training_previews_and_reverse(library, small, monke
     asyncio.run(handler(demo, "train-use")([packet["run"]], []))
     weights = library.get(packet["run"])
     how = {"sampler": "ddim", "steps": 2, "guidance": 1, "middle": False, "eta": 0}
-    settings = sampling.Settings.check(library, 2, "c", 0, packet["run"], **how)
+    settings = Settings.check(library, 2, "c", 0, packet["run"], **how)
     assert weights.channels == 3 and settings.labels == (2,)
     frames = [frame for frame in sampling.Trajectory(settings).steps() if frame]
     assert len(picture(frames[-1]["x"])) == 2 * 32 * 32 * 3

@@ -5,8 +5,8 @@ from pages import TINY
 
 from ddpm.config import Config, ScheduleConfig, TrainConfig
 from ddpm.ui import registry, training
+from ddpm.ui.generation.weights import dataset
 from ddpm.ui.server.engine import Engine
-from ddpm.ui.weights import dataset
 
 
 @pytest.fixture(autouse=True)

@@ -18,12 +18,12 @@ from ..device import pick_device
 from ..presets import PRESETS
 from ..training.loop import warm_up
 from . import compare, forward, pictures, reverse, train
+from .generation.weights import Library
 from .parts import SCRIPTS, STATIC
 from .registry import Runs
 from .server import limits
 from .server.engine import Engine, once
 from .server.rate_limit import Gate
-from .weights import Library
 
 TITLE = "Denoising diffusion, from scratch"
 HEADER = "<header><h1>Denoising diffusion<span>, from scratch</span></h1><p>noise becomes digits, live</p></header>"

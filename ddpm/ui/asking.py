@@ -13,9 +13,9 @@ from typing import Any
 from ..config import Config, for_dataset
 from ..data import load_dataset
 from ..presets import PRESETS
+from .generation.weights import dataset
 from .server import limits, protocol
 from .training import TrainingRun
-from .weights import dataset
 
 DATASETS = {
     "Bundled digits (10,000)": "bundled",

@@ -17,9 +17,10 @@ from ..evaluation import judges
 from ..generate import Sampler
 from ..samplers import SampleStep, ask
 from . import controls, parts, pictures
+from .generation import film
+from .generation.weights import Library, Weights
 from .server import cache, protocol
 from .server.engine import Engine
-from .weights import Library, Weights
 
 STEPS = 40  # from noise to clean; from t = 499, where half of them remain, 20
 FUTURES = 32  # drawn from one x_t
@@ -138,8 +139,8 @@ def at_once(q: Question) -> Iterator[dict[str, Any] | None]:
         "a": round(signal, 4),
         "b": round(w.sched.sqrt_one_minus_alphas_bar[time].item(), 4),
         "width": round(width, 2),
-        "xt": protocol.b64(parts.frame(x_t)),
-        "pictures": {name: protocol.b64(parts.frame(picture)) for name, picture in found.items()},
+        "xt": protocol.b64(film.frame(x_t)),
+        "pictures": {name: protocol.b64(film.frame(picture)) for name, picture in found.items()},
         "measured": dict(zip(found, measured(torch.cat(list(found.values())), q.x0, w), strict=True)),
     }
 
@@ -168,7 +169,7 @@ class Futures:
         frame = {
             "k": len(self.frames),
             "t": moment.t,
-            "x": protocol.b64(parts.frame(shown)),
+            "x": protocol.b64(film.frame(shown)),
             "measured": measured(shown, q.x0, q.weights, read=moment.t < 0),
             "of_guesses": [round(of(guesses).mean().item(), 4) for of in (lambda x: distance(x, q.x0), grey)],
         }

@@ -19,10 +19,11 @@ from ..guidance import Guided
 from ..presets import PRESETS
 from ..schedule import Schedule, build_schedule
 from ..training.loop import build_model, fit
-from . import breaks, parts
+from . import breaks
 from .breaks import IN_SAMPLING, IN_TRAINING, LIVE
+from .generation import film
+from .generation.weights import dataset
 from .server import cache, protocol
-from .weights import dataset
 
 BATCH = 32  # as wide as the pictures are: with any other, PyTorch refuses the wrong broadcast
 MODEL, SCHEDULE = PRESETS["fast"].model, PRESETS["fast"].schedule
@@ -135,7 +136,7 @@ class Lane:
             stds.append(round(x_t.std().item(), 4))
             yield None
         x = x_t.cpu()
-        yield {"k": k, "step": moment.step, "x": protocol.b64(parts.frame(x)), "stds": stds} | self.facts(x, moment)
+        yield {"k": k, "step": moment.step, "x": protocol.b64(film.frame(x)), "stds": stds} | self.facts(x, moment)
 
     def facts(self, x: Tensor, moment: Moment) -> dict[str, Any]:
         """What is measured of finished digits, unclamped as they are: (DIGITS, 1, S, S)."""
@@ -151,7 +152,7 @@ class Lane:
             "high": x.max().item(),
             "change": change,
         }
-        given = None if moment.given is None else protocol.b64(parts.frame(moment.given))
+        given = None if moment.given is None else protocol.b64(film.frame(moment.given))
         rounded = {name: None if value is None else round(value, 3) for name, value in found.items()}
         return rounded | {"digits": judges.read(x).digits.tolist(), "given": given}
 

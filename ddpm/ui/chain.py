@@ -14,9 +14,10 @@ from ..config import SCHEDULES
 from ..diffusion import forward_step, q_sample
 from ..seeding import seeded
 from . import controls, parts, pictures
+from .generation import film
+from .generation.weights import Library
 from .server import cache, protocol
 from .server.engine import Engine
-from .weights import Library
 
 DRAWS = 256  # fewer of pictures so large that they would hold more than MAX_PIXELS
 MAX_PIXELS = DRAWS * 3 * 32 * 32
@@ -109,7 +110,7 @@ class Chain:
             counts = torch.histc((x - signal * self.x0) / variance**0.5, BINS, -LIMIT, LIMIT)
             spread = [round(v, 4) for v in (counts / x.numel() * BINS / (2 * LIMIT)).tolist()]
         moments = [round(v, 5) for v in (contrast(mean, self.x0), squares.mean().item())]
-        return {"x": protocol.b64(parts.frame(shown)), "moments": moments, "spread": spread}
+        return {"x": protocol.b64(film.frame(shown)), "moments": moments, "spread": spread}
 
     def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         about = {"run": self.id, "question": self.question, "total": self.sched.T // STRIDE + 1, "stride": STRIDE}

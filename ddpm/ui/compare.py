@@ -10,13 +10,13 @@ import gradio as gr
 from ..config import SAMPLERS, suited_spacing
 from ..presets import PAGE_SAMPLING
 from . import controls, parts, pictures
-from .equations import NAMES, SPACING_NAMES
+from .generation.equations import NAMES, SPACING_NAMES
+from .generation.settings import ALL, NONE, Settings
+from .generation.weights import Library
 from .lanes import Race, References
 from .quality import SIZES, Measurement, load_curve
-from .sampling import ALL, NONE, Settings
 from .server import cache, protocol
 from .server.engine import Engine
-from .weights import Library
 
 MIN_LANES, MAX_LANES = 2, 4
 FIRST_LANES = [

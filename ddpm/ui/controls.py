@@ -11,12 +11,12 @@ import gradio as gr
 
 from ..config import SAMPLERS, VARIANCES, suited_spacing
 from ..presets import PAGE_SAMPLING
-from .equations import NAMES, SPACING_NAMES
-from .sampling import NONE, choices
+from .generation.equations import NAMES, SPACING_NAMES
+from .generation.settings import NONE, choices
+from .generation.weights import Library
 from .server import limits, protocol
 from .server.engine import Engine
 from .server.sessions import Run, Sessions
-from .weights import Library
 
 HOW = ("sampler", "steps", "guidance", "middle", "eta", "variance", "spacing", "clip")  # as check_how names them
 QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False}

@@ -12,12 +12,12 @@ from typing import Any
 import gradio as gr
 
 from . import controls
-from .recipe import BEFORE, save
-from .sampling import Settings, choices
-from .saved import Opened, read, write
+from .generation.recipe import BEFORE, save
+from .generation.saved import Opened, read, write
+from .generation.settings import Settings, choices
+from .generation.weights import Library
 from .server import cache, protocol
 from .server.engine import Engine, once
-from .weights import Library
 
 # What Generate sends, in this order: what Settings.check takes.
 FIELDS = ("n", "choice", "seed", "weights_id", *controls.HOW)

@@ -12,9 +12,10 @@ from ..config import SCHEDULES
 from ..diffusion import q_sample
 from ..samplers import ask
 from . import back, breaking, chain, parts, pictures, posterior
+from .generation import film
+from .generation.weights import Library, Weights
 from .server import protocol
 from .server.engine import Engine
-from .weights import Library, Weights
 
 EQUATION = """
 <math display="block"><msub><mi>x</mi><mi>t</mi></msub><mo>=</mo>
@@ -77,7 +78,7 @@ def noise(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
         x_t = torch.cat([q_sample(x0, torch.tensor([t]), eps, pictures.schedule(kind)) for kind in kinds])
         times = [same_noise_level(t, kind, model) for kind in kinds]
         answer = await engine.submit(guess(x_t, times, model)).result()
-        return {"x0_hat": [protocol.b64(parts.frame(one[None])) for one in answer]}
+        return {"x0_hat": [protocol.b64(film.frame(one[None])) for one in answer]}
 
     start, names = pictures.opening(library)
     with gr.Row(elem_classes="tab-row"):

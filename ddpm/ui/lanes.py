@@ -13,9 +13,10 @@ from torch import Tensor
 from ..evaluation import judges
 from ..generate import Sampler
 from ..samplers import SampleStep, num_evaluations
-from . import parts
-from .equations import NAMES
-from .sampling import MAX_STEPS, Settings, Trajectory, deterministic
+from .generation import film
+from .generation.equations import NAMES
+from .generation.sampling import Trajectory
+from .generation.settings import MAX_STEPS, Settings, deterministic
 from .server import cache, protocol
 
 MAX_FRAMES = 50  # of each lane
@@ -30,7 +31,7 @@ class Lane(Trajectory):
 
     def keep(self, moment: SampleStep) -> dict[str, Any]:
         frame = {"k": len(self.frames), "i": moment.i, "t": moment.t, "e": self.evaluations}
-        self.frames.append(frame | {"x": protocol.b64(parts.frame(moment.x_t))})
+        self.frames.append(frame | {"x": protocol.b64(film.frame(moment.x_t))})
         return self.frames[-1]
 
 

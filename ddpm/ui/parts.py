@@ -8,11 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
-import torch
-from torch import Tensor
 
-from ..data import to_uint8
 from .server.protocol import in_words
 
 STATIC = Path(__file__).parent / "static"
@@ -58,18 +54,3 @@ def stage_and_margin(name: str, value: Any, server: list[Callable], equation: st
             elem_id=f"{name}-margin",
         )
     return view
-
-
-def frame(x: Tensor) -> np.ndarray:
-    """Pictures in [-1, 1], (N, C, S, S), as the bytes that the page shows: uint8, (N, S, S, C), clamped."""
-    return to_uint8(x).permute(0, 2, 3, 1).numpy()
-
-
-def can_be_judged(dataset: str, shape: tuple[int, ...]) -> bool:
-    """Whether the judge, who knows nothing but MNIST's digits, can read such pictures.  shape: ends in (C, S, S)."""
-    return dataset in ("mnist", "bundled") and tuple(shape[-3:]) == (1, 32, 32)
-
-
-def digit_labels(labels: list[int], n: int) -> Tensor:
-    """n labels, the given ones in turn."""
-    return torch.tensor([labels[i % len(labels)] for i in range(n)])

@@ -18,9 +18,9 @@ from ..data import from_uint8
 from ..schedule import Schedule, make_schedule
 from ..seeding import seeded
 from . import controls
-from .sampling import ANY, named
+from .generation.settings import ANY, named
+from .generation.weights import Library, Weights, pictures_of
 from .server import protocol
-from .weights import Library, Weights, pictures_of
 
 T = 1000
 FIRST_DIGIT = 7  # its position among the bundled digits: the page opens on it

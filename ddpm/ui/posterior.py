@@ -13,9 +13,10 @@ from ..diffusion import posterior, q_sample
 from ..schedule import Schedule
 from ..seeding import seeded
 from . import parts, pictures
+from .generation import film
+from .generation.weights import Library
 from .server import protocol
 from .server.engine import Engine, once
-from .weights import Library
 
 STRIDES = (1, 10, 50, 200, 500)  # t - s
 LIMIT = 4.0  # the densities are drawn from -LIMIT to LIMIT
@@ -90,8 +91,8 @@ def look(x0: Tensor, eps: Tensor, t: int, s: int, kind: str, draw: int, pixel: t
     return {
         "t": t,
         "s": s,
-        "mean": protocol.b64(parts.frame(mean)),
-        "draw": protocol.b64(parts.frame(drawn)),
+        "mean": protocol.b64(film.frame(mean)),
+        "draw": protocol.b64(film.frame(drawn)),
         "c": [round(v, 4) for v in coefficients(t, s, sched)],
         "pixel": list(pixel),
         "here": here,

@@ -10,9 +10,9 @@ from typing import Any
 
 from ..evaluation import metrics
 from ..evaluation.evaluate import judged, judging_real, real_scores
-from .equations import NAMES, SPACING_NAMES
-from .sampling import Settings
-from .weights import Library
+from .generation.equations import NAMES, SPACING_NAMES
+from .generation.settings import Settings
+from .generation.weights import Library
 
 CURVE = "curve.json"
 CURVE_N = 2000  # samples behind a point of the curve

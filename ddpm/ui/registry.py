@@ -26,10 +26,10 @@ from ..storage.checkpoint import TRAINING, CheckpointError, load_training, save_
 from ..system.stopwatch import Stopwatch
 from ..training.loop import resting
 from ..training.state import Snapshot
+from .generation.weights import dataset
 from .server import limits
 from .server.engine import Busy, Engine, once
 from .training import TrainingRun
-from .weights import dataset
 
 log = logging.getLogger(__name__)
 

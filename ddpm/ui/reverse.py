@@ -9,13 +9,14 @@ import gradio as gr
 
 from ..evaluation import judges
 from . import controls, parts
-from .equations import EQUATIONS
 from .files import FIELDS, files
-from .film import Film
-from .sampling import Costs, Settings, Trajectory
+from .generation.equations import EQUATIONS
+from .generation.film import Film
+from .generation.sampling import Costs, Trajectory
+from .generation.settings import Settings
+from .generation.weights import Library, can_be_judged
 from .server import cache, protocol
 from .server.engine import Engine, once
-from .weights import Library
 
 KEPT_BYTES = 256_000_000
 
@@ -56,7 +57,7 @@ def build(engine: Engine, library: Library, demo: gr.Blocks, weights: gr.Dropdow
         run = kept.get(asked.get("run"))
         if run is None or not run.frames:
             raise ValueError("Let the run finish, or stop it: then the judge reads this digit along the way.")
-        if not parts.can_be_judged(run.dataset, run.shape):
+        if not can_be_judged(run.dataset, run.shape):
             raise ValueError("The judge reads MNIST's digits only; these weights draw something else.")
         i = protocol.whole_number(asked.get("i"), "Digit", 0, run.shape[0] - 1)
         found = await engine.submit(once(judges.read, run.guesses(i))).result()

@@ -18,12 +18,12 @@ from ..presets import PRESETS
 from . import archive, parts, zerogpu
 from .asking import DATASETS, LEAST, MORE, check, fetch, more_of
 from .forecast import Forecast
+from .generation.weights import Library, from_checkpoint
 from .levels import LEVELS
 from .registry import GOING, Runs
 from .server import protocol
 from .server.engine import Engine, once
 from .training import TrainingRun
-from .weights import Library, from_checkpoint
 
 CONTINUE_SECONDS = 60
 PACKET_SECONDS = 0.25

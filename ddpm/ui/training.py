@@ -23,11 +23,12 @@ from ..schedule import build_schedule
 from ..system.stopwatch import Stopwatch
 from ..training.loop import build_model, fit, resting
 from ..training.state import Snapshot, TrainState
-from . import parts, zerogpu
+from . import zerogpu
+from .generation import film
+from .generation.weights import Weights, can_be_judged, wrap
 from .levels import LEVELS, Levels, about
 from .server import protocol
 from .server.engine import Job
-from .weights import Weights, wrap
 
 PREVIEWS = 20  # pictures: every class twice, from one fixed noise
 PREVIEW_EVERY = 1.0  # seconds from one preview to the next, at least
@@ -55,7 +56,7 @@ class TrainingRun:
         self.points: list[tuple[int, float, float, float]] = []  # step, seconds, loss, smoothed loss
         self.stride = 1
         self.previews: list[dict[str, Any]] = []
-        self.judged = parts.can_be_judged(data.name, data.images.shape)
+        self.judged = can_be_judged(data.name, data.images.shape)
         self.judging: dict[str, Any] | None = None  # how far the evaluation at the end is
         self.verdict: dict[str, Any] | None = None
         self.held = False  # paused by somebody
@@ -185,7 +186,7 @@ class TrainingRun:
                 worked += time.perf_counter() - begin
                 yield
                 begin = time.perf_counter()
-            shown[key] = protocol.b64(parts.frame(x))
+            shown[key] = protocol.b64(film.frame(x))
             if self.judged:
                 shown[f"{key}_digits"] = judges.read(x).digits.tolist()
         self.evaluation_seconds = worked / evaluations

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import torch
 
-from ..config import SamplingConfig
-from ..samplers import ddim_step, ddpm_step
-from ..schedule import Schedule
-from ..solvers import dpmpp_step, heun_step
+from ddpm.config import SamplingConfig
+from ddpm.samplers import ddim_step, ddpm_step
+from ddpm.schedule import Schedule
+from ddpm.solvers import dpmpp_step, heun_step
 
 NAMES = {"ddpm": "DDPM", "ddim": "DDIM", "dpmpp": "DPM-Solver++", "heun": "Heun"}
 SPACING_NAMES = {"linspace": "evenly in t", "trailing": "evenly in t, trailing", "log_snr": "evenly in log-SNR"}

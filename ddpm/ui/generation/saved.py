@@ -20,13 +20,14 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ..config import MAX_T
-from ..data import NAMES
-from . import parts
+from ddpm.config import MAX_T
+from ddpm.data import NAMES
+
+from ..server import limits, protocol
+from . import film
 from .film import MAX_FRAMES, Film, evenly, pixels
 from .recipe import BEFORE, MAGIC, MAX_BYTES, read_recipe
-from .sampling import MAX_STEPS, Settings, check_how
-from .server import limits, protocol
+from .settings import MAX_STEPS, Settings, check_how
 
 FORMAT, VERSION = "ddpm trajectory", "1"
 MAX_HEADER_BYTES = 20_000
@@ -134,7 +135,7 @@ def read_film(raw: bytes) -> Opened:
     frames = []
     for k in range(count):
         step = (s[k], [round(number, 4) for number in c[k]], eps[k]) if k < before else None
-        frames.append(Film.frame(k, i[k], t[k], signal[k], parts.frame(x_t[k].float()), h[k], step))
+        frames.append(Film.frame(k, i[k], t[k], signal[k], film.frame(x_t[k].float()), h[k], step))
     return Opened(recipe, about["dataset"], one, frames, list(x_t), t, [frame["a"] for frame in frames])
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ..data import grid
+from ddpm.data import grid
+
 from .film import Film, evenly, pixels
 
 MAX_BYTES = 10_000_000  # of a file that this page saves: it is to be opened here again

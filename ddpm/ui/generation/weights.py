@@ -10,14 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..data import NAMES, DataError, Dataset, load_dataset
-from ..device import Inference, pick_device
-from ..schedule import Schedule
-from ..storage.checkpoint import CONFIG, Checkpoint, CheckpointError, load_checkpoint
-from .parts import can_be_judged
-from .server.cache import Kept
+from ddpm.data import NAMES, DataError, Dataset, load_dataset
+from ddpm.device import Inference, pick_device
+from ddpm.schedule import Schedule
+from ddpm.storage.checkpoint import CONFIG, Checkpoint, CheckpointError, load_checkpoint
 
-CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
+from ..server.cache import Kept
+
+CHECKPOINTS = Path(__file__).parents[3] / "checkpoints"
 TRAINED_BYTES = 500_000_000
 DEFAULT = "mnist"
 
@@ -118,3 +118,8 @@ def pictures_of(weights: Weights) -> Dataset:
     if tuple(data.images.shape[1:]) != (weights.channels, weights.img_size, weights.img_size):
         raise ValueError("These weights do not fit the pictures they name. Draw or upload one.")
     return data
+
+
+def can_be_judged(dataset: str, shape: tuple[int, ...]) -> bool:
+    """Whether the judge, who knows nothing but MNIST's digits, can read such pictures.  shape: ends in (C, S, S)."""
+    return dataset in ("mnist", "bundled") and tuple(shape[-3:]) == (1, 32, 32)

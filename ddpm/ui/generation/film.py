@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .server.protocol import b64
+from ddpm.data import to_uint8
 
-if TYPE_CHECKING:
-    from .sampling import Settings
+from ..server.protocol import b64
+from .settings import Settings
 
 MAX_FRAMES = 100  # of a trajectory are kept, evenly chosen, first and last included
+
+
+def frame(x: Tensor) -> np.ndarray:
+    """Pictures in [-1, 1], (N, C, S, S), as the bytes that the page shows: uint8, (N, S, S, C), clamped."""
+    return to_uint8(x).permute(0, 2, 3, 1).numpy()
 
 
 def evenly(last: int, most: int) -> list[int]:

@@ -4,123 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ..config import SAMPLERS, SPACINGS, VARIANCES, SamplingConfig
-from ..generate import Sampler
-from ..presets import PAGE_SAMPLING
-from ..samplers import SampleStep, asked_at, num_evaluations
-from ..system.version import __version__
-from . import parts
+from ddpm.samplers import SampleStep, asked_at, num_evaluations
+
+from ..server import protocol
+from ..server.engine import Engine
+from . import film
 from .equations import NAMES, coefficients
 from .film import MAX_FRAMES, Film, evenly
-from .server import limits, protocol
-from .server.engine import Engine
-from .weights import Library, Weights
+from .settings import Settings, deterministic
+from .weights import Weights
 
-MAX_STEPS = 1000  # that any server may allow
-MAX_GUIDANCE = 10.0
 MAX_COSTS = 500  # measurements that are remembered
-ALL, NONE, ANY = "all in turn", "none", "random"  # what is chosen instead of a class
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What Generate was asked for, checked.  choice: the class as it was chosen, labels: what it means."""
-
-    n: int
-    choice: str
-    labels: tuple[int, ...]
-    how: SamplingConfig
-    middle: bool  # whether guidance was asked for at medium noise only
-    seed: int
-    weights_id: str
-    weights: Weights
-
-    @classmethod
-    def check(cls, library: Library, n, choice, seed, weights_id, **how) -> Settings:
-        """how: see `check_how`.  Raises ValueError with one clear sentence about the first value that will not do."""
-        weights = library.get(weights_id)
-        choice = protocol.one_of(choice, "Class", choices(weights))
-        known = tuple(range(weights.num_classes)) or (-1,)
-        labels = {ALL: known, NONE: (-1,)}.get(choice) or (named(weights.class_names).index(choice),)
-        n = protocol.whole_number(n, "Digits", 1, limits.current().digits)
-        checked = check_how(weights.sched.T, **how)
-        seed = protocol.whole_number(seed, "Seed", 0, protocol.MAX_SEED)
-        return cls(n, choice, labels, checked, how["middle"], seed, weights_id, weights)
-
-    def asked(self) -> Tensor | None:
-        """(n,) int64: the class of each digit; None of weights without classes."""
-        return parts.digit_labels(list(self.labels), self.n) if self.weights.num_classes else None
-
-    def sampler(self) -> Sampler:
-        """Whom to ask for these digits.  Without a label there is nothing to be guided by."""
-        how = self.how if -1 not in self.labels else dataclasses.replace(self.how, guidance=1.0)
-        return Sampler(self.weights.model, self.weights.sched, how)
-
-    def recipe(self) -> dict[str, Any]:
-        """What it takes to make the same pictures again."""
-        return {
-            "ddpm": __version__,
-            "weights": self.weights.label,  # the id of a training run is nobody else's business
-            "sampler": self.how.sampler,
-            "steps": self.how.num_steps,
-            "eta": self.how.eta,
-            "variance": self.how.variance,
-            "spacing": self.how.spacing,
-            "clip": self.how.clip,
-            "guidance": self.how.guidance,
-            "middle": self.middle,
-            "class": self.choice,
-            "n": self.n,
-            "seed": self.seed,
-        }
-
-
-def check_how(
-    T: int, sampler, steps, guidance, middle, eta, variance="small", spacing="linspace", clip=True
-) -> SamplingConfig:
-    """How a page asks for samples of a model with T times.  middle: whether guidance counts at medium noise only.
-
-    Raises ValueError with one clear sentence about the first value that will not do.
-    """
-    sampler = protocol.one_of(sampler, "Sampler", SAMPLERS)
-    steps = protocol.whole_number(steps, "Steps", 1, min(limits.current().steps, T))
-    guidance = protocol.number(guidance, "Guidance", 0, MAX_GUIDANCE)
-    middle = protocol.one_of(middle, "Guide at medium noise only", (True, False))
-    eta = protocol.number(eta, "Eta", 0, 1)
-    variance = protocol.one_of(variance, "Variance", VARIANCES)
-    spacing = protocol.one_of(spacing, "Spacing", SPACINGS)
-    clip = protocol.one_of(clip, "Clip", (True, False))
-    between = (PAGE_SAMPLING.guide_from, PAGE_SAMPLING.guide_to) if middle else (0.0, 1.0)
-    return SamplingConfig(sampler, steps, eta, guidance, *between, variance, spacing, clip)
-
-
-def choices(weights: Weights) -> tuple[str, ...]:
-    """What can be asked of these weights: every class in turn, no class, or one of them."""
-    return (ALL, NONE, *named(weights.class_names)) if weights.num_classes else (NONE,)
-
-
-def named(classes: Sequence[str]) -> tuple[str, ...]:
-    """How each class is chosen: by its name, or as "class none" where the name alone means something else here.
-
-    So that no two are chosen alike, a class that is really called "class none" is "class class none".
-    """
-    return tuple(re.sub(f"^(?=(class )*({ALL}|{NONE}|{ANY})\\Z)", "class ", name) for name in classes)
-
-
-def deterministic(s: Settings) -> bool:
-    """Whether no noise is drawn after the first."""
-    return s.how.sampler in ("dpmpp", "heun") or (s.how.sampler == "ddim" and s.how.eta == 0)
 
 
 @dataclass
@@ -195,8 +99,8 @@ class Trajectory(Film):
         a, step = 1.0, None
         if i < self.num_steps:
             a = sched.sqrt_alphas_bar[t].item()
-            step = self.times[i + 1], coefficients(how, self.times, i, sched), parts.frame(moment.eps_hat)
-        shown = parts.frame(moment.x_t), parts.frame(moment.x0_hat)
+            step = self.times[i + 1], coefficients(how, self.times, i, sched), film.frame(moment.eps_hat)
+        shown = film.frame(moment.x_t), film.frame(moment.x0_hat)
         self.frames.append(self.frame(len(self.frames), i, t, a, *shown, step))
         self.states.append(moment.x_t.cpu())
         return self.frames[-1]
