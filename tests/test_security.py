@@ -17,7 +17,7 @@ from ddpm.ui.server.engine import Engine
 ROOT = Path(__file__).parents[1]
 OURS = [ROOT / "app.py", *sorted((ROOT / "ddpm").rglob("*.py"))]
 MARKUP = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|new Function|\beval\(|setTimeout\(['\"]"
-SCRIPTS = sorted((ROOT / "ddpm/ui/static").glob("*.js"))
+SCRIPTS = sorted((ROOT / "ddpm/ui").rglob("*.js"))
 
 
 def calls(path):

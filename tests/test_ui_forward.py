@@ -12,7 +12,8 @@ import torch
 from pages import picture
 
 from ddpm.data import from_uint8, load_dataset
-from ddpm.ui import forward, pictures
+from ddpm.ui import forward
+from ddpm.ui.components import pictures
 from ddpm.ui.generation.settings import ALL, ANY, NONE, Settings, choices
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Engine

@@ -19,7 +19,8 @@ from ddpm.config import Config, ScheduleConfig, TrainConfig
 from ddpm.data import DataError, Dataset, load_dataset, to_uint8
 from ddpm.presets import PRESETS
 from ddpm.samplers import reverse_process
-from ddpm.ui import asking, pictures, registry, train, training
+from ddpm.ui import asking, registry, train, training
+from ddpm.ui.components import pictures
 from ddpm.ui.generation import sampling
 from ddpm.ui.generation import weights as weights_module
 from ddpm.ui.generation.settings import Settings

@@ -17,14 +17,19 @@ from starlette.middleware import Middleware
 from ..device import pick_device
 from ..presets import PRESETS
 from ..training.loop import warm_up
-from . import compare, forward, pictures, reverse, train
+from . import compare, forward, reverse, train
+from .components import pictures
 from .generation.weights import Library
-from .parts import SCRIPTS, STATIC
 from .registry import Runs
 from .server import limits
 from .server.engine import Engine, once
 from .server.rate_limit import Gate
 
+HERE = Path(__file__).parent
+SHARED = ("stage", "connection", "plot", "timeline", "ink", "pad", "mixing")  # by the tabs, which come after them
+SCRIPTS = [HERE / f"components/{name}.js" for name in SHARED]
+SCRIPTS += sorted(path for path in HERE.rglob("*.js") if path not in SCRIPTS)
+STYLE = HERE / "components/style.css"
 TITLE = "Denoising diffusion, from scratch"
 HEADER = "<header><h1>Denoising diffusion<span>, from scratch</span></h1><p>noise becomes digits, live</p></header>"
 
@@ -69,7 +74,7 @@ def shut_down(engine: Engine, runs: Runs) -> None:
 def launch_options() -> dict[str, Any]:
     """What `launch` needs to be a public server that fetches nothing from outside."""
     per_minute, upload_mb = limits.current().requests_per_minute, limits.current().upload_mb
-    scripts = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    scripts = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
     scripts += f"\nDDPM.SCHEDULES.signal = {json.dumps(pictures.signal())};"
     system = ["system-ui", "sans-serif"]
     mono = ["ui-monospace", "monospace"]
@@ -90,7 +95,7 @@ def launch_options() -> dict[str, Any]:
     )
     return {
         "theme": theme,
-        "css": (STATIC / "style.css").read_text(encoding="utf-8"),
+        "css": STYLE.read_text(encoding="utf-8"),
         "head": f"<script>\n{scripts}\n</script>",
         "footer_links": [],
         "run_history": False,

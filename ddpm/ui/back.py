@@ -16,7 +16,7 @@ from ..diffusion import q_sample
 from ..evaluation import judges
 from ..generate import Sampler
 from ..samplers import SampleStep, ask
-from . import controls, parts, pictures
+from .components import controls, parts, pictures
 from .generation import film
 from .generation.weights import Library, Weights
 from .server import cache, protocol

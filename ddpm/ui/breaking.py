@@ -7,9 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from . import breaks, controls, parts
+from . import breaks
 from .breaks import BROADCAST, LIVE, PIXELS, SIGN
 from .broken import MOMENTS, STEPS, Pace, Run, key, measure
+from .components import controls, parts
 from .server import cache, limits, protocol
 from .server.engine import Busy, Engine
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..config import SCHEDULES
 from ..diffusion import forward_step, q_sample
 from ..seeding import seeded
-from . import controls, parts, pictures
+from .components import controls, parts, pictures
 from .generation import film
 from .generation.weights import Library
 from .server import cache, protocol

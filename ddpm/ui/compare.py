@@ -9,7 +9,7 @@ import gradio as gr
 
 from ..config import SAMPLERS, suited_spacing
 from ..presets import PAGE_SAMPLING
-from . import controls, parts, pictures
+from .components import controls, parts, pictures
 from .generation.equations import NAMES, SPACING_NAMES
 from .generation.settings import ALL, NONE, Settings
 from .generation.weights import Library

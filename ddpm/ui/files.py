@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from . import controls
+from .components import controls
 from .generation.recipe import BEFORE, save
 from .generation.saved import Opened, read, write
 from .generation.settings import Settings, choices

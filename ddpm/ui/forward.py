@@ -11,7 +11,8 @@ import torch
 from ..config import SCHEDULES
 from ..diffusion import q_sample
 from ..samplers import ask
-from . import back, breaking, chain, parts, pictures, posterior
+from . import back, breaking, chain, posterior
+from .components import parts, pictures
 from .generation import film
 from .generation.weights import Library, Weights
 from .server import protocol

@@ -12,7 +12,7 @@ from ..config import SCHEDULES
 from ..diffusion import posterior, q_sample
 from ..schedule import Schedule
 from ..seeding import seeded
-from . import parts, pictures
+from .components import parts, pictures
 from .generation import film
 from .generation.weights import Library
 from .server import protocol

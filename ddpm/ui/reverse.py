@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ..evaluation import judges
-from . import controls, parts
+from .components import controls, parts
 from .files import FIELDS, files
 from .generation.equations import EQUATIONS
 from .generation.film import Film

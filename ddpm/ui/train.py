@@ -15,8 +15,9 @@ from ..config import PREDICTIONS, SCHEDULES
 from ..data import DataError
 from ..device import Inference, on_zerogpu
 from ..presets import PRESETS
-from . import archive, parts, zerogpu
+from . import archive, zerogpu
 from .asking import DATASETS, LEAST, MORE, check, fetch, more_of
+from .components import parts
 from .forecast import Forecast
 from .generation.weights import Library, from_checkpoint
 from .levels import LEVELS

@@ -1,21 +1,14 @@
-"""What every tab is made of: a stage with its timeline, a margin, packets of frames, and checks of what comes in."""
+"""What every tab is made of: a stage with its timeline, a margin, a line of text."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from .server.protocol import in_words
-
-STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("stage.js", "connection.js", "plot.js", "timeline.js", "ink.js", "pad.js", "mixing.js")
-SCRIPTS += ("forward.js", "reverse.js", "levels.js", "train.js")
-SCRIPTS += ("chain.js", "posterior.js", "back.js", "breaking.js")  # of Forward
-SCRIPTS += ("lanes.js", "quality.js", "schedules.js")  # of Compare
+from ..server.protocol import in_words
 
 
 def sentence(elem_id: str) -> gr.HTML:
@@ -30,7 +23,7 @@ def sentence(elem_id: str) -> gr.HTML:
 
 
 def stage_and_margin(name: str, value: Any, server: list[Callable], equation: str, notice: str) -> gr.HTML:
-    """The columns beside a tab's controls.  Returns the stage with its timeline, which static/<name>.js fills.
+    """The columns beside a tab's controls.  Returns the stage with its timeline, which <name>.js fills.
 
     server: what answers its questions; of one that computes, a ValueError is said in words.
     equation: the margin's, with the present numbers in it (elements with data-live), and its function.

@@ -9,14 +9,15 @@ from typing import Any
 
 import gradio as gr
 
-from ..config import SAMPLERS, VARIANCES, suited_spacing
-from ..presets import PAGE_SAMPLING
-from .generation.equations import NAMES, SPACING_NAMES
-from .generation.settings import NONE, choices
-from .generation.weights import Library
-from .server import limits, protocol
-from .server.engine import Engine
-from .server.sessions import Run, Sessions
+from ddpm.config import SAMPLERS, VARIANCES, suited_spacing
+from ddpm.presets import PAGE_SAMPLING
+
+from ..generation.equations import NAMES, SPACING_NAMES
+from ..generation.settings import NONE, choices
+from ..generation.weights import Library
+from ..server import limits, protocol
+from ..server.engine import Engine
+from ..server.sessions import Run, Sessions
 
 HOW = ("sampler", "steps", "guidance", "middle", "eta", "variance", "spacing", "clip")  # as check_how names them
 QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False}

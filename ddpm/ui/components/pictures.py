@@ -13,14 +13,15 @@ import gradio as gr
 import numpy as np
 import torch
 
-from ..config import SCHEDULES
-from ..data import from_uint8
-from ..schedule import Schedule, make_schedule
-from ..seeding import seeded
+from ddpm.config import SCHEDULES
+from ddpm.data import from_uint8
+from ddpm.schedule import Schedule, make_schedule
+from ddpm.seeding import seeded
+
+from ..generation.settings import ANY, named
+from ..generation.weights import Library, Weights, pictures_of
+from ..server import protocol
 from . import controls
-from .generation.settings import ANY, named
-from .generation.weights import Library, Weights, pictures_of
-from .server import protocol
 
 T = 1000
 FIRST_DIGIT = 7  # its position among the bundled digits: the page opens on it
