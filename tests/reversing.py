@@ -2,10 +2,10 @@
 
 import gradio as gr
 
-from ddpm.ui import reverse
 from ddpm.ui.generation import sampling
 from ddpm.ui.generation.settings import Settings
 from ddpm.ui.server.engine import Engine
+from ddpm.ui.tabs.reverse import tab as reverse
 
 
 def settings(library, **changes):

@@ -13,7 +13,7 @@ import ddpm
 from ddpm.config import Config, ScheduleConfig
 from ddpm.storage.checkpoint import CONFIG, WEIGHTS
 from ddpm.training.loop import build_model
-from ddpm.ui import archive
+from ddpm.ui.tabs.train import archive
 
 INFO = {
     "dataset": "bundled",

@@ -14,9 +14,9 @@ from ddpm import make_schedule, reverse_process
 from ddpm.config import ModelConfig
 from ddpm.evaluation import judges
 from ddpm.training.loop import build_model
-from ddpm.ui import reverse
 from ddpm.ui.generation import sampling
 from ddpm.ui.generation.weights import wrap
+from ddpm.ui.tabs.reverse import tab as reverse
 
 
 @pytest.mark.parametrize(("sampler", "eta"), [("ddpm", 0), ("ddim", 0), ("ddim", 0.7), ("heun", 0)])

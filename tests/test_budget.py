@@ -9,8 +9,8 @@ from training_runs import finish, quick, training_run  # noqa: F401 (quick is a 
 
 from ddpm.presets import TRAINING_EVALUATIONS
 from ddpm.system.stopwatch import Stopwatch
-from ddpm.ui import registry, training
 from ddpm.ui.server.engine import Engine
+from ddpm.ui.tabs.train import registry, training
 
 
 def test_a_stopwatch_counts_while_it_runs():

@@ -16,10 +16,10 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from ddpm.ui.registry import Runs
 from ddpm.ui.server import engine as engine_module
 from ddpm.ui.server import hosting
 from ddpm.ui.server.engine import Engine, once
+from ddpm.ui.tabs.train.registry import Runs
 
 ROOT = Path(__file__).parents[1]
 
@@ -66,7 +66,7 @@ def test_the_address_on_a_space_is_the_visitors_and_not_one_that_the_visitor_cla
 
 @pytest.mark.slow
 def test_the_settings_are_made_before_gradio_reads_them():
-    code = "import ddpm.ui, gradio.http_server as s; from ddpm.ui import limits; "
+    code = "import ddpm.ui, gradio.http_server as s; from ddpm.ui.server import limits; "
     code += "print(s.LOCALHOST_NAME, limits.current() == limits.PROFILES['public'])"
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("GRADIO_", "DDPM_"))}
     for more, wanted in (({"SPACE_ID": "a/b"}, "0.0.0.0 True"), ({}, "127.0.0.1 False")):

@@ -10,9 +10,9 @@ from test_registry import LONG, started, stop, until
 from training_runs import quick, training_run  # noqa: F401 (quick is a fixture)
 
 from ddpm.storage.checkpoint import TRAINING, load_training
-from ddpm.ui import registry
-from ddpm.ui.registry import Runs
 from ddpm.ui.server.engine import Engine
+from ddpm.ui.tabs.train import registry
+from ddpm.ui.tabs.train.registry import Runs
 
 
 def crash(runs):

@@ -34,7 +34,6 @@ def module_name(path: Path, root: Path = ROOT) -> str:
 
 
 SOURCES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-SOURCES = {name: path for name, path in SOURCES.items() if name.split(".")[1:2] != ["ui"]}
 
 
 def imports(path: Path, root: Path = ROOT) -> tuple[set[str], set[str]]:

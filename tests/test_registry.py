@@ -9,10 +9,10 @@ import pytest
 from training_runs import finish, quick, training_run  # noqa: F401 (quick is a fixture)
 
 from ddpm.training import loop
-from ddpm.ui import registry
-from ddpm.ui.registry import Runs
 from ddpm.ui.server import limits
 from ddpm.ui.server.engine import Busy, Engine
+from ddpm.ui.tabs.train import registry
+from ddpm.ui.tabs.train.registry import Runs
 
 LONG = 20_000  # steps
 

@@ -9,10 +9,10 @@ import pytest
 from pages import Window, handler
 from reversing import reverse_tab
 
-from ddpm.ui import asking, registry
-from ddpm.ui.registry import Runs
 from ddpm.ui.server import limits
 from ddpm.ui.server.engine import Engine
+from ddpm.ui.tabs.train import asking, registry
+from ddpm.ui.tabs.train.registry import Runs
 
 ROOT = Path(__file__).parents[1]
 OURS = [ROOT / "app.py", *sorted((ROOT / "ddpm").rglob("*.py"))]

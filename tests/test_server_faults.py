@@ -16,7 +16,7 @@ from ddpm.storage.checkpoint import TRAINING, load_training
 
 pytestmark = pytest.mark.slow
 
-QUICKLY = "from ddpm.ui import registry; registry.KEEP_EVERY, registry.SWEEP_EVERY = 1.0, 0.2"
+QUICKLY = "from ddpm.ui.tabs.train import registry; registry.KEEP_EVERY, registry.SWEEP_EVERY = 1.0, 0.2"
 LOGGED = "import logging; logging.basicConfig(level=logging.INFO)"
 # A sampler that fails for whoever asks for 7 steps.
 PLANTED = """

@@ -11,10 +11,11 @@ import pytest
 import ddpm
 from ddpm import ModelConfig, ui
 from ddpm.training.loop import build_model
-from ddpm.ui import archive
+from ddpm.ui import page
 from ddpm.ui.generation import sampling, saved
 from ddpm.ui.generation.settings import Settings
 from ddpm.ui.generation.weights import Library, wrap
+from ddpm.ui.tabs.train import archive
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,7 +54,7 @@ def test_the_page_opens_without_weights_and_with_damaged_ones(library, tmp_path,
     path = damaged / "mnist" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
     for folder, words in ((tmp_path / "none", "no weights"), (damaged, "damaged")):
-        monkeypatch.setattr(ui, "Library", lambda folder=folder: Library(folder))
+        monkeypatch.setattr(page, "Library", lambda folder=folder: Library(folder))
         demo = ui.build()
         view = next(b for b in demo.blocks.values() if getattr(b, "elem_id", None) == "forward-view")
         assert words in view.value["error"]
@@ -98,7 +99,7 @@ def test_a_training_run_is_made_without_a_pool_of_threads_of_its_own():
     code = """
 import os, threading
 from ddpm.presets import PRESETS
-from ddpm.ui.training import TrainingRun
+from ddpm.ui.tabs.train.training import TrainingRun
 from ddpm.ui.generation.weights import dataset
 data, threads = dataset("bundled"), lambda: len(os.listdir("/proc/self/task"))
 def make():

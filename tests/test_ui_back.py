@@ -17,12 +17,12 @@ from ddpm.data import from_uint8, load_dataset, to_uint8
 from ddpm.evaluation import judges
 from ddpm.samplers import reverse_process
 from ddpm.training.loop import build_model
-from ddpm.ui import back
 from ddpm.ui.components import pictures
 from ddpm.ui.generation import film
 from ddpm.ui.generation.weights import wrap
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Engine
+from ddpm.ui.tabs.forward import back
 
 IMAGES = load_dataset("bundled").images
 

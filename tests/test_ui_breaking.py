@@ -16,11 +16,11 @@ from ddpm import data, diffusion, make_schedule, objective, samplers
 from ddpm.config import ScheduleConfig
 from ddpm.device import Inference
 from ddpm.training.loop import build_model
-from ddpm.ui import breaking, breaks, broken
-from ddpm.ui.breaks import BROADCAST, LIVE, NAMES, PIXELS, SIGN
 from ddpm.ui.generation import film
 from ddpm.ui.server import cache, limits
 from ddpm.ui.server.engine import Engine
+from ddpm.ui.tabs.forward.mistakes import breaking, breaks, broken
+from ddpm.ui.tabs.forward.mistakes.breaks import BROADCAST, LIVE, NAMES, PIXELS, SIGN
 
 SCHED = make_schedule(60, 1e-3, 0.15)
 B = 32

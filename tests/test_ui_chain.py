@@ -13,9 +13,9 @@ from pages import Window, handler, picture
 from ddpm import make_schedule
 from ddpm.data import load_dataset, to_uint8
 from ddpm.seeding import seeded
-from ddpm.ui import chain
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Engine
+from ddpm.ui.tabs.forward import chain
 
 X0 = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
 WAYS = ("steps", "jump")

@@ -18,9 +18,11 @@ from ddpm.evaluation import judges
 from ddpm.evaluation.evaluate import evaluate, real_scores
 from ddpm.samplers import reverse_process
 from ddpm.training.loop import build_model
-from ddpm.ui import build, compare, lanes, quality
+from ddpm.ui import build
 from ddpm.ui.generation.weights import wrap
 from ddpm.ui.server import protocol
+from ddpm.ui.tabs.compare import lanes, quality
+from ddpm.ui.tabs.compare import tab as compare
 
 HOW = {"sampler": "ddim", "steps": 4, "guidance": 1, "middle": False, "eta": 0}
 
@@ -201,7 +203,7 @@ def test_a_knob_that_does_nothing_says_so(library, changes, words):
 
 
 def test_a_race_streams_stops_and_can_be_asked_again(library, monkeypatch):
-    monkeypatch.setattr("ddpm.ui.Library", lambda: library)
+    monkeypatch.setattr("ddpm.ui.page.Library", lambda: library)
     demo = build()
     go = handler(demo, "race-race")
     named = {b.elem_id: b for b in demo.blocks.values() if getattr(b, "elem_id", None)}

@@ -6,9 +6,9 @@ import pytest
 from tiny import TINY_PRESET
 
 from ddpm.presets import PRESETS
-from ddpm.ui import forecast
-from ddpm.ui.forecast import Forecast, sentence, speed
 from ddpm.ui.server.engine import Engine
+from ddpm.ui.tabs.train import forecast
+from ddpm.ui.tabs.train.forecast import Forecast, sentence, speed
 
 
 def test_the_speed_is_that_of_training_after_a_warm_up(monkeypatch):

@@ -12,11 +12,11 @@ import torch
 from pages import picture
 
 from ddpm.data import from_uint8, load_dataset
-from ddpm.ui import forward
 from ddpm.ui.components import pictures
 from ddpm.ui.generation.settings import ALL, ANY, NONE, Settings, choices
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Engine
+from ddpm.ui.tabs.forward import tab as forward
 
 
 def test_the_page_and_the_server_speak_of_the_same_eps(library):

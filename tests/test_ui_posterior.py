@@ -13,10 +13,10 @@ from ddpm import make_schedule, q_sample
 from ddpm import posterior as exact
 from ddpm.data import load_dataset, to_uint8
 from ddpm.seeding import seeded
-from ddpm.ui import posterior
 from ddpm.ui.generation import film
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Engine
+from ddpm.ui.tabs.forward import posterior
 
 TIMES = [(500, 300), (500, 499), (950, 450), (20, 10), (1, 0), (999, 998)]
 KINDS = ("linear", "cosine", "log_snr")

@@ -14,10 +14,10 @@ from PIL.PngImagePlugin import PngInfo
 from reversing import finished, run
 
 import ddpm
-from ddpm.ui import reverse
 from ddpm.ui.generation import recipe as recipes
 from ddpm.ui.generation import sampling
 from ddpm.ui.generation.settings import Settings
+from ddpm.ui.tabs.reverse import tab as reverse
 
 
 @pytest.mark.parametrize("kind", ["png", "gif"])

@@ -19,9 +19,9 @@ from reversing import finished, run, settings
 import ddpm
 from ddpm.config import ModelConfig
 from ddpm.training.loop import build_model
-from ddpm.ui import reverse
 from ddpm.ui.generation import recipe, sampling, saved
 from ddpm.ui.generation.weights import wrap
+from ddpm.ui.tabs.reverse import tab as reverse
 
 
 def parts_of(data):

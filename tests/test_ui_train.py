@@ -19,13 +19,14 @@ from ddpm.config import Config, ScheduleConfig, TrainConfig
 from ddpm.data import DataError, Dataset, load_dataset, to_uint8
 from ddpm.presets import PRESETS
 from ddpm.samplers import reverse_process
-from ddpm.ui import asking, registry, train, training
 from ddpm.ui.components import pictures
 from ddpm.ui.generation import sampling
 from ddpm.ui.generation import weights as weights_module
 from ddpm.ui.generation.settings import Settings
 from ddpm.ui.server import limits
 from ddpm.ui.server.engine import Busy, Engine
+from ddpm.ui.tabs.train import asking, registry, training
+from ddpm.ui.tabs.train import tab as train
 
 
 def test_a_run_trains_and_draws_the_same_noise_each_time():

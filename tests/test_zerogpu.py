@@ -42,7 +42,7 @@ def GPU(task=None, *, duration=60):
 
         def work():
             torch.cuda.is_available, torch.cuda.device_count = truth
-            from ddpm.ui import zerogpu
+            from ddpm.ui.tabs.train import zerogpu
             zerogpu.DEVICE = "cpu"  # there is no other here
             for value in task(*pickle.loads(asked)):
                 theirs.send_bytes(pickle.dumps(value))
@@ -63,7 +63,7 @@ BEGIN = """
 import app, json, spaces, threading
 from gradio.context import LocalContext
 from ddpm.device import pick_device
-from ddpm.ui import registry, training, zerogpu
+from ddpm.ui.tabs.train import registry, training, zerogpu
 from ddpm.ui.server.engine import Engine, once
 from training_runs import training_run
 training.JUDGED = 0

@@ -4,9 +4,9 @@ import pytest
 from pages import TINY
 
 from ddpm.config import Config, ScheduleConfig, TrainConfig
-from ddpm.ui import registry, training
 from ddpm.ui.generation.weights import dataset
 from ddpm.ui.server.engine import Engine
+from ddpm.ui.tabs.train import registry, training
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,13 @@ from typing import Any
 
 import gradio as gr
 
-from .components import controls
-from .generation.recipe import BEFORE, save
-from .generation.saved import Opened, read, write
-from .generation.settings import Settings, choices
-from .generation.weights import Library
-from .server import cache, protocol
-from .server.engine import Engine, once
+from ddpm.ui.components import controls
+from ddpm.ui.generation.recipe import BEFORE, save
+from ddpm.ui.generation.saved import Opened, read, write
+from ddpm.ui.generation.settings import Settings, choices
+from ddpm.ui.generation.weights import Library
+from ddpm.ui.server import cache, protocol
+from ddpm.ui.server.engine import Engine, once
 
 # What Generate sends, in this order: what Settings.check takes.
 FIELDS = ("n", "choice", "seed", "weights_id", *controls.HOW)

@@ -7,16 +7,17 @@ from typing import Any
 
 import gradio as gr
 
-from ..evaluation import judges
-from .components import controls, parts
+from ddpm.evaluation import judges
+from ddpm.ui.components import controls, parts
+from ddpm.ui.generation.equations import EQUATIONS
+from ddpm.ui.generation.film import Film
+from ddpm.ui.generation.sampling import Costs, Trajectory
+from ddpm.ui.generation.settings import Settings
+from ddpm.ui.generation.weights import Library, can_be_judged
+from ddpm.ui.server import cache, protocol
+from ddpm.ui.server.engine import Engine, once
+
 from .files import FIELDS, files
-from .generation.equations import EQUATIONS
-from .generation.film import Film
-from .generation.sampling import Costs, Trajectory
-from .generation.settings import Settings
-from .generation.weights import Library, can_be_judged
-from .server import cache, protocol
-from .server.engine import Engine, once
 
 KEPT_BYTES = 256_000_000
 

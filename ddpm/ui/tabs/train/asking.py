@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config import Config, for_dataset
-from ..data import load_dataset
-from ..presets import PRESETS
-from .generation.weights import dataset
-from .server import limits, protocol
+from ddpm.config import Config, for_dataset
+from ddpm.data import load_dataset
+from ddpm.presets import PRESETS
+from ddpm.ui.generation.weights import dataset
+from ddpm.ui.server import limits, protocol
+
 from .training import TrainingRun
 
 DATASETS = {

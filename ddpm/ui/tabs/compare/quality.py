@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..evaluation import metrics
-from ..evaluation.evaluate import judged, judging_real, real_scores
-from .generation.equations import NAMES, SPACING_NAMES
-from .generation.settings import Settings
-from .generation.weights import Library
+from ddpm.evaluation import metrics
+from ddpm.evaluation.evaluate import judged, judging_real, real_scores
+from ddpm.ui.generation.equations import NAMES, SPACING_NAMES
+from ddpm.ui.generation.settings import Settings
+from ddpm.ui.generation.weights import Library
 
 CURVE = "curve.json"
 CURVE_N = 2000  # samples behind a point of the curve

@@ -11,24 +11,25 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
-from ..config import Config, SamplingConfig
-from ..data import Dataset
-from ..device import Inference, pick_device
-from ..evaluation import judges
-from ..evaluation.evaluate import judged
-from ..generate import Sampler
-from ..objective import TrainingDiverged
-from ..presets import TRAINING_EVALUATIONS, training_sampling
-from ..schedule import build_schedule
-from ..system.stopwatch import Stopwatch
-from ..training.loop import build_model, fit, resting
-from ..training.state import Snapshot, TrainState
+from ddpm.config import Config, SamplingConfig
+from ddpm.data import Dataset
+from ddpm.device import Inference, pick_device
+from ddpm.evaluation import judges
+from ddpm.evaluation.evaluate import judged
+from ddpm.generate import Sampler
+from ddpm.objective import TrainingDiverged
+from ddpm.presets import TRAINING_EVALUATIONS, training_sampling
+from ddpm.schedule import build_schedule
+from ddpm.system.stopwatch import Stopwatch
+from ddpm.training.loop import build_model, fit, resting
+from ddpm.training.state import Snapshot, TrainState
+from ddpm.ui.generation import film
+from ddpm.ui.generation.weights import Weights, can_be_judged, wrap
+from ddpm.ui.server import protocol
+from ddpm.ui.server.engine import Job
+
 from . import zerogpu
-from .generation import film
-from .generation.weights import Weights, can_be_judged, wrap
 from .levels import LEVELS, Levels, about
-from .server import protocol
-from .server.engine import Job
 
 PREVIEWS = 20  # pictures: every class twice, from one fixed noise
 PREVIEW_EVERY = 1.0  # seconds from one preview to the next, at least

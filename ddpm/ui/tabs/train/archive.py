@@ -10,8 +10,8 @@ from typing import Any
 
 import torch.nn as nn
 
-from ..config import Config
-from ..storage.checkpoint import (
+from ddpm.config import Config
+from ddpm.storage.checkpoint import (
     CONFIG,
     MAX_CONFIG_BYTES,
     WEIGHTS,
@@ -20,7 +20,7 @@ from ..storage.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from ..storage.model_card import model_card
+from ddpm.storage.model_card import model_card
 
 MAX_ZIP_BYTES = 12_000_000
 MAX_WEIGHTS_BYTES = 64_000_000  # unpacked

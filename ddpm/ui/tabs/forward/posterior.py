@@ -8,15 +8,15 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from ..config import SCHEDULES
-from ..diffusion import posterior, q_sample
-from ..schedule import Schedule
-from ..seeding import seeded
-from .components import parts, pictures
-from .generation import film
-from .generation.weights import Library
-from .server import protocol
-from .server.engine import Engine, once
+from ddpm.config import SCHEDULES
+from ddpm.diffusion import posterior, q_sample
+from ddpm.schedule import Schedule
+from ddpm.seeding import seeded
+from ddpm.ui.components import parts, pictures
+from ddpm.ui.generation import film
+from ddpm.ui.generation.weights import Library
+from ddpm.ui.server import protocol
+from ddpm.ui.server.engine import Engine, once
 
 STRIDES = (1, 10, 50, 200, 500)  # t - s
 LIMIT = 4.0  # the densities are drawn from -LIMIT to LIMIT

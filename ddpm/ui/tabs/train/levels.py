@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data import Dataset, from_uint8
-from ..device import Inference
-from ..diffusion import q_sample
-from ..evaluation.losses import loss_by_level, times_in_levels
-from ..objective import target
-from ..schedule import Schedule
-from ..seeding import seeded
-from .generation import film
-from .server import protocol
+from ddpm.data import Dataset, from_uint8
+from ddpm.device import Inference
+from ddpm.diffusion import q_sample
+from ddpm.evaluation.losses import loss_by_level, times_in_levels
+from ddpm.objective import target
+from ddpm.schedule import Schedule
+from ddpm.seeding import seeded
+from ddpm.ui.generation import film
+from ddpm.ui.server import protocol
 
 LEVELS = 10
 EXAMPLES = 4  # pictures that a level shows in detail

@@ -7,16 +7,17 @@ from typing import Any
 
 import gradio as gr
 
-from ..config import SAMPLERS, suited_spacing
-from ..presets import PAGE_SAMPLING
-from .components import controls, parts, pictures
-from .generation.equations import NAMES, SPACING_NAMES
-from .generation.settings import ALL, NONE, Settings
-from .generation.weights import Library
+from ddpm.config import SAMPLERS, suited_spacing
+from ddpm.presets import PAGE_SAMPLING
+from ddpm.ui.components import controls, parts, pictures
+from ddpm.ui.generation.equations import NAMES, SPACING_NAMES
+from ddpm.ui.generation.settings import ALL, NONE, Settings
+from ddpm.ui.generation.weights import Library
+from ddpm.ui.server import cache, protocol
+from ddpm.ui.server.engine import Engine
+
 from .lanes import Race, References
 from .quality import SIZES, Measurement, load_curve
-from .server import cache, protocol
-from .server.engine import Engine
 
 MIN_LANES, MAX_LANES = 2, 4
 FIRST_LANES = [

@@ -13,17 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..device import Inference, pick_device
-from ..evaluation import judges
-from ..guidance import Guided
-from ..presets import PRESETS
-from ..schedule import Schedule, build_schedule
-from ..training.loop import build_model, fit
+from ddpm.device import Inference, pick_device
+from ddpm.evaluation import judges
+from ddpm.guidance import Guided
+from ddpm.presets import PRESETS
+from ddpm.schedule import Schedule, build_schedule
+from ddpm.training.loop import build_model, fit
+from ddpm.ui.generation import film
+from ddpm.ui.generation.weights import dataset
+from ddpm.ui.server import cache, protocol
+
 from . import breaks
 from .breaks import IN_SAMPLING, IN_TRAINING, LIVE
-from .generation import film
-from .generation.weights import dataset
-from .server import cache, protocol
 
 BATCH = 32  # as wide as the pictures are: with any other, PyTorch refuses the wrong broadcast
 MODEL, SCHEDULE = PRESETS["fast"].model, PRESETS["fast"].schedule

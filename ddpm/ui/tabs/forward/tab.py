@@ -8,15 +8,17 @@ from typing import Any
 import gradio as gr
 import torch
 
-from ..config import SCHEDULES
-from ..diffusion import q_sample
-from ..samplers import ask
-from . import back, breaking, chain, posterior
-from .components import parts, pictures
-from .generation import film
-from .generation.weights import Library, Weights
-from .server import protocol
-from .server.engine import Engine
+from ddpm.config import SCHEDULES
+from ddpm.diffusion import q_sample
+from ddpm.samplers import ask
+from ddpm.ui.components import parts, pictures
+from ddpm.ui.generation import film
+from ddpm.ui.generation.weights import Library, Weights
+from ddpm.ui.server import protocol
+from ddpm.ui.server.engine import Engine
+
+from . import back, chain, posterior
+from .mistakes import breaking
 
 EQUATION = """
 <math display="block"><msub><mi>x</mi><mi>t</mi></msub><mo>=</mo>

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..evaluation import judges
-from ..generate import Sampler
-from ..samplers import SampleStep, num_evaluations
-from .generation import film
-from .generation.equations import NAMES
-from .generation.sampling import Trajectory
-from .generation.settings import MAX_STEPS, Settings, deterministic
-from .server import cache, protocol
+from ddpm.evaluation import judges
+from ddpm.generate import Sampler
+from ddpm.samplers import SampleStep, num_evaluations
+from ddpm.ui.generation import film
+from ddpm.ui.generation.equations import NAMES
+from ddpm.ui.generation.sampling import Trajectory
+from ddpm.ui.generation.settings import MAX_STEPS, Settings, deterministic
+from ddpm.ui.server import cache, protocol
 
 MAX_FRAMES = 50  # of each lane
 REFERENCE_BYTES = 64_000_000

@@ -18,12 +18,12 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from ..config import Config
-from ..device import on_zerogpu
-from ..objective import TrainingDiverged
-from ..schedule import build_schedule
-from ..training.loop import build_model, fit, resting
-from ..training.state import Snapshot, TrainState
+from ddpm.config import Config
+from ddpm.device import on_zerogpu
+from ddpm.objective import TrainingDiverged
+from ddpm.schedule import build_schedule
+from ddpm.training.loop import build_model, fit, resting
+from ddpm.training.state import Snapshot, TrainState
 
 CALL_SECONDS = 8.0  # of training in a call
 BOOKED_SECONDS = 10  # that are asked for: its start takes some

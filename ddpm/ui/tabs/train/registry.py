@@ -19,16 +19,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..config import from_dict, to_dict
-from ..data import DataError
-from ..storage.atomic import lock, remove_unfinished
-from ..storage.checkpoint import TRAINING, CheckpointError, load_training, save_training
-from ..system.stopwatch import Stopwatch
-from ..training.loop import resting
-from ..training.state import Snapshot
-from .generation.weights import dataset
-from .server import limits
-from .server.engine import Busy, Engine, once
+from ddpm.config import from_dict, to_dict
+from ddpm.data import DataError
+from ddpm.storage.atomic import lock, remove_unfinished
+from ddpm.storage.checkpoint import TRAINING, CheckpointError, load_training, save_training
+from ddpm.system.stopwatch import Stopwatch
+from ddpm.training.loop import resting
+from ddpm.training.state import Snapshot
+from ddpm.ui.generation.weights import dataset
+from ddpm.ui.server import limits
+from ddpm.ui.server.engine import Busy, Engine, once
+
 from .training import TrainingRun
 
 log = logging.getLogger(__name__)

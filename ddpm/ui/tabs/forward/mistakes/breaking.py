@@ -7,12 +7,13 @@ from typing import Any
 
 import gradio as gr
 
+from ddpm.ui.components import controls, parts
+from ddpm.ui.server import cache, limits, protocol
+from ddpm.ui.server.engine import Busy, Engine
+
 from . import breaks
 from .breaks import BROADCAST, LIVE, PIXELS, SIGN
 from .broken import MOMENTS, STEPS, Pace, Run, key, measure
-from .components import controls, parts
-from .server import cache, limits, protocol
-from .server.engine import Busy, Engine
 
 DEFAULT_STEPS = 400
 KEPT_BYTES = 200_000_000  # of trainings: some fifty million each
@@ -102,7 +103,7 @@ BLOCKS = "".join(
             f"{X_T}<mo>−</mo><mfrac><msub><mi>β</mi><mi>t</mi></msub><msqrt><mn>1</mn><mo>−</mo>{AB_T}</msqrt></mfrac>"
             f"{EPS}<mo>)</mo>",
             "Ho et al. 2020, Algorithm 2.",
-            "ddpm.ui.breaks.mean_of_step",
+            "ddpm.ui.tabs.forward.mistakes.breaks.mean_of_step",
             "Every step adds the noise that it should take away.",
             "black and white noise from any weights, however low the loss. Print the standard deviation of "
             "x<sub>t</sub> along the way: it should stay at 1 or below; here it only grows.",

@@ -11,16 +11,16 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from ..config import SamplingConfig
-from ..diffusion import q_sample
-from ..evaluation import judges
-from ..generate import Sampler
-from ..samplers import SampleStep, ask
-from .components import controls, parts, pictures
-from .generation import film
-from .generation.weights import Library, Weights
-from .server import cache, protocol
-from .server.engine import Engine
+from ddpm.config import SamplingConfig
+from ddpm.diffusion import q_sample
+from ddpm.evaluation import judges
+from ddpm.generate import Sampler
+from ddpm.samplers import SampleStep, ask
+from ddpm.ui.components import controls, parts, pictures
+from ddpm.ui.generation import film
+from ddpm.ui.generation.weights import Library, Weights
+from ddpm.ui.server import cache, protocol
+from ddpm.ui.server.engine import Engine
 
 STEPS = 40  # from noise to clean; from t = 499, where half of them remain, 20
 FUTURES = 32  # drawn from one x_t

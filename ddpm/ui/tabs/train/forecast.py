@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import torch
 
-from ..config import Config
-from ..device import pick_device
-from ..presets import PRESETS
-from ..schedule import build_schedule
-from ..training.loop import build_model, fit
-from .server.engine import Busy, Engine, Job
+from ddpm.config import Config
+from ddpm.device import pick_device
+from ddpm.presets import PRESETS
+from ddpm.schedule import build_schedule
+from ddpm.training.loop import build_model, fit
+from ddpm.ui.server.engine import Busy, Engine, Job
 
 STEPS, WARM_UP = 6, 2  # optimiser steps that are taken, and those that do not count
 BUNDLED = 10_000

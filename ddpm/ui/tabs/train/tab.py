@@ -11,19 +11,20 @@ from typing import Any
 
 import gradio as gr
 
-from ..config import PREDICTIONS, SCHEDULES
-from ..data import DataError
-from ..device import Inference, on_zerogpu
-from ..presets import PRESETS
+from ddpm.config import PREDICTIONS, SCHEDULES
+from ddpm.data import DataError
+from ddpm.device import Inference, on_zerogpu
+from ddpm.presets import PRESETS
+from ddpm.ui.components import parts
+from ddpm.ui.generation.weights import Library, from_checkpoint
+from ddpm.ui.server import protocol
+from ddpm.ui.server.engine import Engine, once
+
 from . import archive, zerogpu
 from .asking import DATASETS, LEAST, MORE, check, fetch, more_of
-from .components import parts
 from .forecast import Forecast
-from .generation.weights import Library, from_checkpoint
 from .levels import LEVELS
 from .registry import GOING, Runs
-from .server import protocol
-from .server.engine import Engine, once
 from .training import TrainingRun
 
 CONTINUE_SECONDS = 60

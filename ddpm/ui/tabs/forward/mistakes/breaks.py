@@ -12,11 +12,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..diffusion import q_sample
-from ..objective import target
-from ..samplers import ask, timesteps
-from ..schedule import Schedule, gather
-from ..seeding import seeded
+from ddpm.diffusion import q_sample
+from ddpm.objective import target
+from ddpm.samplers import ask, timesteps
+from ddpm.schedule import Schedule, gather
+from ddpm.seeding import seeded
 
 PIXELS, LIVE, BROADCAST, SIGN = "pixels", "live", "broadcast", "sign"
 IN_TRAINING, IN_SAMPLING = (PIXELS, BROADCAST), (LIVE, SIGN)

@@ -10,14 +10,14 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from ..config import SCHEDULES
-from ..diffusion import forward_step, q_sample
-from ..seeding import seeded
-from .components import controls, parts, pictures
-from .generation import film
-from .generation.weights import Library
-from .server import cache, protocol
-from .server.engine import Engine
+from ddpm.config import SCHEDULES
+from ddpm.diffusion import forward_step, q_sample
+from ddpm.seeding import seeded
+from ddpm.ui.components import controls, parts, pictures
+from ddpm.ui.generation import film
+from ddpm.ui.generation.weights import Library
+from ddpm.ui.server import cache, protocol
+from ddpm.ui.server.engine import Engine
 
 DRAWS = 256  # fewer of pictures so large that they would hold more than MAX_PIXELS
 MAX_PIXELS = DRAWS * 3 * 32 * 32

@@ -1,0 +1,109 @@
+"""The page: its tabs around one engine, and what it takes to launch it."""
+
+from __future__ import annotations
+
+import atexit
+import json
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
+
+from ..device import pick_device
+from ..presets import PRESETS
+from ..training.loop import warm_up
+from .components import pictures
+from .generation.weights import Library
+from .server import hosting, limits
+from .server.engine import Engine, once
+from .server.rate_limit import Gate
+from .tabs.compare import tab as compare
+from .tabs.forward import tab as forward
+from .tabs.reverse import tab as reverse
+from .tabs.train import tab as train
+from .tabs.train.registry import Runs
+
+HERE = Path(__file__).parent
+SHARED = ("stage", "connection", "plot", "timeline", "ink", "pad", "mixing")  # by the tabs, which come after them
+SCRIPTS = [HERE / f"components/{name}.js" for name in SHARED]
+SCRIPTS += sorted(path for path in HERE.rglob("*.js") if path not in SCRIPTS)
+STYLE = HERE / "components/style.css"
+TITLE = "Denoising diffusion, from scratch"
+HEADER = "<header><h1>Denoising diffusion<span>, from scratch</span></h1><p>noise becomes digits, live</p></header>"
+
+
+def settings() -> str:
+    """What can be set by environment variables, as text."""
+    return limits.table()
+
+
+def build() -> gr.Blocks:
+    """The interface: its tabs around one engine and one library of weights.  Raises ValueError for a bad setting."""
+    engine = Engine()
+    library = engine.call(Library)
+    engine.submit(once(warm_up, PRESETS["fast"].train, pick_device()))  # so that the first Start starts at once
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as demo:
+        # Outside the tabs: what is inside one exists only once it has been opened, too late for the page's load event.
+        mine = gr.BrowserState([], storage_key="ddpm-training-runs", secret="ddpm")
+        with gr.Row(elem_id="top"):
+            gr.HTML(HEADER, elem_id="header", apply_default_css=False)
+            weights = gr.Dropdown(library.shipped, value=library.default, label="Weights", elem_id="weights")
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Forward", id="forward"):
+                forward.build(engine, library, weights)
+            with gr.Tab("Reverse", id="reverse"):
+                reverse.build(engine, library, demo, weights)
+            with gr.Tab("Train", id="train"):
+                runs = train.build(engine, library, demo, mine, weights, tabs)
+            with gr.Tab("Compare", id="compare"):
+                compare.build(engine, library, weights)
+    demo.health = hosting.Health(engine, runs)
+    atexit.register(shut_down, engine, runs)
+    return demo.queue(max_size=64, api_open=False)
+
+
+def shut_down(engine: Engine, runs: Runs) -> None:
+    """Save the training runs, between two steps of theirs.  Where a step takes too long, what was kept last stays."""
+    if engine.close():
+        runs.save()
+    hosting.tell("stop")
+
+
+def launch_options() -> dict[str, Any]:
+    """What `launch` needs to be a public server that fetches nothing from outside."""
+    per_minute, upload_mb = limits.current().requests_per_minute, limits.current().upload_mb
+    scripts = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
+    scripts += f"\nDDPM.SCHEDULES.signal = {json.dumps(pictures.signal())};"
+    system = ["system-ui", "sans-serif"]
+    mono = ["ui-monospace", "monospace"]
+    gate = Middleware(Gate, per_minute, Path(get_upload_folder()), 1_000_000 * upload_mb)
+    theme = gr.themes.Default(
+        primary_hue="cyan", neutral_hue="slate", font=system, font_mono=mono, radius_size="md", spacing_size="sm"
+    ).set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
+        checkbox_background_color_selected="*primary_700",
+        checkbox_background_color_selected_dark="*primary_600",
+        checkbox_border_color_selected="*primary_700",
+        checkbox_border_color_selected_dark="*primary_600",
+        slider_color="*primary_700",
+        slider_color_dark="*primary_500",
+    )
+    return {
+        "theme": theme,
+        "css": STYLE.read_text(encoding="utf-8"),
+        "head": f"<script>\n{scripts}\n</script>",
+        "footer_links": [],
+        "run_history": False,
+        "enable_monitoring": False,
+        "state_session_capacity": 200,
+        "max_file_size": f"{upload_mb}mb",
+        "ssr_mode": False,
+        "mcp_server": False,
+        "strict_cors": True,
+        "app_kwargs": {"routes": hosting.ROUTES, "middleware": [gate]},
+    }

@@ -1,0 +1,1 @@
+"""Compare: settings side by side, their quality, and the schedules."""

@@ -1,0 +1,1 @@
+"""Reverse: from noise to digits, step by step; saved, opened, and gone on with."""

@@ -1,0 +1,1 @@
+"""Train: a network trained while one watches, and kept."""
