@@ -15,10 +15,13 @@ PAGE_SAMPLING = SamplingConfig("ddim", 15, eta=0.7, guidance=1.5, guide_from=0.3
 TRAINING_EVALUATIONS = 20  # a picture, of the page's sampling above and of each below
 # What Train draws with, at the same cost, below so many images seen: the less a network has seen, the more noise and
 # guidance mend what it draws, at the price of variety.
-YOUNG = SamplingConfig("ddpm", 10, guidance=1.5)
-GROWING = SamplingConfig("ddim", 14, eta=0.9, guidance=1.75, guide_from=0.27, guide_to=0.7)
+STAGES = (
+    (12_000, SamplingConfig("ddpm", 10, guidance=2.5)),
+    (30_000, SamplingConfig("ddpm", 10, guidance=2.0)),
+    (60_000, SamplingConfig("ddpm", 12, guidance=1.5, guide_from=0.15, guide_to=0.85)),
+    (120_000, SamplingConfig("ddim", 14, eta=0.9, guidance=1.75, guide_from=0.27, guide_to=0.7)),
+)
 TRAINED = dataclasses.replace(PAGE_SAMPLING, eta=0.8, guidance=1.75)
-STAGES = ((50_000, YOUNG), (120_000, GROWING))
 
 
 def training_sampling(images_seen: int, T: int) -> SamplingConfig:
@@ -30,15 +33,15 @@ def training_sampling(images_seen: int, T: int) -> SamplingConfig:
 PRESETS: dict[str, Config] = {
     # The tutorial, to the letter.
     "tutorial": Config(),
-    # For minutes on two cores: cosine schedule, v-prediction, classes, a 2x2 patch (DESIGN section 8).
+    # For minutes on two cores: cosine schedule, v-prediction, classes, a 2x2 patch.
     "fast": Config(
         ModelConfig(base=24, t_dim=32, zero_init=True, **_CONDITIONAL),
         ScheduleConfig(kind="cosine"),
         TrainConfig(
-            batch_size=64,
+            batch_size=32,
             lr=4e-3,
             muon_lr=6e-3,
-            lr_warmup=30,
+            lr_warmup=10,
             ema_decay=0.995,
             label_dropout=0.05,
             **_DECAYED,

@@ -167,12 +167,13 @@ def test_for_dataset_takes_channels_and_seed_and_classes_only_where_there_are_cl
 
 
 def test_a_young_network_is_asked_otherwise_and_at_the_same_cost():
-    young, growing, trained = (training_sampling(seen, 1000) for seen in (49_999, 50_000, 120_000))
-    assert (young.sampler, young.num_steps, young.interval(1000)) == ("ddpm", 10, (0, 1000))
-    assert growing == training_sampling(119_999, 1000) and growing.num_steps == 14
-    assert (trained.sampler, trained.num_steps, trained.interval(1000)) == ("ddim", 15, (300, 650))
+    stages = [training_sampling(seen, 1000) for seen in (0, 12_000, 30_000, 60_000, 120_000)]
+    assert [training_sampling(seen, 1000) for seen in (11_999, 29_999, 59_999, 119_999, 10**9)] == stages
+    assert [how.sampler for how in stages] == ["ddpm"] * 3 + ["ddim"] * 2
+    assert [how.guidance for how in stages[:3]] == [2.5, 2.0, 1.5], "the less it has seen, the more"
+    assert stages[0].interval(1000) == (0, 1000) and stages[-1].interval(1000) == (300, 650)
     assert training_sampling(0, 4).num_steps == training_sampling(10**6, 4).num_steps == 4
-    for how in (young, growing, trained, PAGE_SAMPLING):
+    for how in (*stages, PAGE_SAMPLING):
         guided = Guided(SimpleNamespace(prediction="v"), how.guidance, how.interval(1000))
         assert num_evaluations(guided, timesteps(make_schedule(), how.num_steps)) == 20
 

@@ -30,8 +30,8 @@ def test_the_speed_is_that_of_training_after_a_warm_up(monkeypatch):
 @pytest.mark.parametrize(
     ("preset", "speed", "said"),
     [
-        ("fast", 725, "About 720 digits a second here: legible after about 13 s."),
-        ("fast", 64, "About 64 digits a second here: legible after about 150 s."),
+        ("fast", 725, "About 720 digits a second here: legible after about 8.6 s."),
+        ("fast", 64, "About 64 digits a second here: legible after about 97 s."),
         ("tutorial", 60, "About 60 digits a second here: 3 min to see the 10,000 bundled ones once."),
         ("best", 4000, "About 4,000 digits a second here: 1 min to see the 10,000 bundled ones once."),
     ],

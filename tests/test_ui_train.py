@@ -46,7 +46,7 @@ def test_previews_are_of_the_averaged_weights():
     shown = picture(each.previews[-1]["x"])
     model = each.weights("").model
     y = torch.arange(20) % 10
-    guided = ddpm.Guided(model, 1.5)  # a young network: see training_sampling
+    guided = ddpm.Guided(model, 2.5)  # a young network: see training_sampling
     *_, last = reverse_process(guided, each.sched, 20, y=y, sampler="ddpm", num_steps=10, seed=0)
     assert np.array_equal(shown, to_uint8(last.x_t).numpy().ravel())
 

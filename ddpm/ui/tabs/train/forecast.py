@@ -18,7 +18,7 @@ from ddpm.ui.server.engine import Busy, Engine, Job
 STEPS, WARM_UP = 6, 2  # optimiser steps that are taken, and those that do not count
 BUNDLED = 10_000
 # Pictures seen until nine in ten digits are classified as what was asked for, by `python -m ddpm bench`.
-LEGIBLE = {"fast": 9_500}
+LEGIBLE = {"fast": 6_200}
 
 
 def speed(config: Config) -> Iterator[float | None]:
