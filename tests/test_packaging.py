@@ -102,9 +102,9 @@ def test_what_was_installed_works_in_any_folder(wheel, tmp_path):
     helped, wrong = ddpm("--help"), ddpm("sample", "--checkpoint", "nowhere", "--out", "x.png")
     assert helped.returncode == 0 and "train | sample | evaluate | bench" in helped.stdout, helped.stderr
     assert wrong.returncode == 2 and wrong.stderr.startswith("error: "), wrong.stderr
-    code = "import ddpm; from ddpm.data import load_dataset; from ddpm import metrics\n"
+    code = "import ddpm; from ddpm.data import load_dataset; from ddpm import judges\n"
     code += "from ddpm.ui.parts import STATIC; print(ddpm.__file__, len(load_dataset('bundled').images))\n"
-    code += "print(len(metrics.load_judge()[0].state_dict()) > 0, (STATIC / 'stage.js').is_file())"
+    code += "print(len(judges.load_judge()[0].state_dict()) > 0, (STATIC / 'stage.js').is_file())"
     done = subprocess.run([sys.executable, "-c", code], **options, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(target / "ddpm/__init__.py"), "10000", "True", "True"]
