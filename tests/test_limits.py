@@ -51,7 +51,10 @@ def test_the_command_line_lists_every_setting_and_refuses_a_bad_one():
     bad = subprocess.run(
         [sys.executable, "app.py"], env=os.environ | {"DDPM_PROFILE": "school"}, capture_output=True, text=True
     )
-    assert bad.returncode == 2 and bad.stderr.strip() == "DDPM_PROFILE: one of local, classroom, public, not 'school'"
+    assert (
+        bad.returncode == 2
+        and bad.stderr.strip() == "error: DDPM_PROFILE: one of local, classroom, public, not 'school'"
+    )
 
 
 def test_the_readme_lists_the_same():
