@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +16,7 @@ from .device import autocast
 from .diffusion import prediction_of, q_sample
 from .guidance import drop_labels
 from .schedule import Schedule, gather
+from .system.steps import result_of
 
 Loss = Callable[..., Tensor]  # like `loss`
 
@@ -95,10 +96,10 @@ def train_step(
     loss: another one to try, with the arguments of `loss` above.
     Raises TrainingDiverged, before the weights are touched, if the loss or a gradient is not finite.
     """
-    return update(model, x0, sched, optimizer, y, config or TrainConfig(), dtype, generator, loss)[0]
+    return result_of(updating(model, x0, sched, optimizer, y, config or TrainConfig(), dtype, generator, loss))[0]
 
 
-def update(
+def updating(
     model: nn.Module,
     x0: Tensor,
     sched: Schedule,
@@ -108,20 +109,32 @@ def update(
     dtype: torch.dtype,
     generator: torch.Generator | None,
     loss_of: Loss,
-) -> tuple[float, float]:
-    """`train_step`; returns the loss and the norm of the gradient, before clipping."""
+    part_size: int | None = None,
+) -> Generator[None, None, tuple[float, float]]:
+    """`train_step`; returns the loss and the norm of the gradient, before clipping.
+
+    part_size: so many pictures at a time, whose gradients add up to the batch's; yields between two parts.  For
+    whoever computes other things meanwhile.  None: the batch at once.
+    """
     draw_on = "cpu" if generator is not None else x0.device
     t = draw_times(len(x0), sched.T, config, generator).to(x0.device)
     noise = torch.randn(x0.shape, generator=generator, device=draw_on).to(x0.device)
     if y is not None and config.label_dropout > 0:
         y = drop_labels(y, config.label_dropout, generator)
 
-    with autocast(x0.device, dtype):
-        loss = loss_of(model, x0, t, noise, sched, y)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
-    if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
+    total, n, size = 0.0, len(x0), part_size or len(x0)
+    for first in range(0, n, size):
+        part = slice(first, first + size)
+        with autocast(x0.device, dtype):
+            loss = loss_of(model, x0[part], t[part], noise[part], sched, None if y is None else y[part])
+        share = len(t[part]) / n
+        (loss * share).backward()
+        total += loss.item() * share
+        if first + size < n:
+            yield
+    norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip).item()
+    if not math.isfinite(total) or not math.isfinite(norm):
         raise TrainingDiverged("the loss is no longer a finite number; a lower learning rate is the usual cure")
     optimizer.step()
-    return loss.item(), norm.item()
+    return total, norm

@@ -117,3 +117,14 @@ def test_a_slow_network_is_asked_with_fewer_evaluations_and_never_more_than_usua
     steps = run.affordable().num_steps
     assert training.FEWEST_STEPS < steps < usual
     assert run.evaluation_seconds * 20 * (2 * TRAINING_EVALUATIONS * steps / usual + 10) < 0.45
+
+
+def test_so_much_of_a_batch_is_trained_on_at_a_time_as_fits_into_a_tenth_of_a_second():
+    run = training_run(batch_size=64)
+    assert run.part_size() == training.FIRST_PART
+    for speed, size in ((64, 5), (5, 1), (700, 56)):
+        run.state = SimpleNamespace(images_per_second=speed)
+        assert run.part_size() == size
+    run.state = None
+    steps = run.steps()
+    assert [next(steps) for _ in range(3)] == [None] * 3 and run.state is None, "64 pictures, 8 at a time"

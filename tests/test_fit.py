@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -299,3 +300,26 @@ print(*sorted(set(sys.modules) - before))
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == []
+
+
+def test_a_step_in_parts_is_the_step_and_gives_way_between_them(tiny_images, sched):
+    """Gradients of parts, each weighed by its share, add up to the batch's: to rounding, the same run."""
+    whole = list(run(tiny_images, sched))
+    sizes = itertools.cycle([3, 8, 5, 100])  # of eight: 3 + 3 + 2, all, 5 + 3, all
+    model = build_model(MODEL, seed=1)
+    options = {"sched": sched, "config": CONFIG, "steps": 8, "part_size": lambda: next(sizes)}
+    parts = list(fit(model, tiny_images, LABELS, **options))
+    states = [state for state in parts if state is not None]
+    assert [state is None for state in parts[:7]] == [True, True, False, False, True, False, False]
+    assert [s.loss for s in states] == pytest.approx([s.loss for s in whole], rel=1e-4)
+    assert [s.grad_norm for s in states] == pytest.approx([s.grad_norm for s in whole], rel=1e-3)
+    assert all(s.images_per_second > 0 for s in states)
+
+
+def test_what_happens_between_two_parts_does_not_count_as_training(tiny_images, sched):
+    parts = fit(
+        build_model(MODEL, seed=1), tiny_images, LABELS, sched=sched, config=CONFIG, steps=1, part_size=lambda: 4
+    )
+    assert next(parts) is None
+    time.sleep(0.5)
+    assert next(parts).seconds < 0.4

@@ -10,8 +10,9 @@ import torch
 
 from ddpm import load_dataset
 from ddpm.evaluation import judges, metrics
-from ddpm.evaluation.judges import FIRST, SECOND, load_judge, load_reference, read, result_of
+from ddpm.evaluation.judges import FIRST, SECOND, load_judge, load_reference, read
 from ddpm.evaluation.metrics import balanced, floor, frechet_distance, gaussian, recall
+from ddpm.system.steps import result_of
 
 
 def verdict(*args):

@@ -11,8 +11,9 @@ import torch
 from ..config import ModelConfig
 from ..data import load_dataset
 from ..generate import BATCH, Sampler, class_labels
+from ..system.steps import result_of
 from . import judges, metrics
-from .judges import FIRST, SECOND, result_of
+from .judges import FIRST, SECOND
 
 FIRST_BATCH = 10  # where what an image costs is still to be measured
 STEP_SECONDS = 0.06  # that one evaluation may take where others wait

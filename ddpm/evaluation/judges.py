@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import safetensors.torch
@@ -20,10 +19,11 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..system.steps import result_of
+
 ASSETS = Path(__file__).parents[1] / "assets"
 FIRST, SECOND = "first", "second"
 BATCH = 200  # images, of the order of 50 ms on two cores
-Result = TypeVar("Result")
 
 
 class Judge(nn.Module):
@@ -137,15 +137,6 @@ def read(images: Tensor, judge: str = FIRST) -> Readings:
     Raises ValueError for images of another shape: the judges know no others.
     """
     return result_of(reading(images, judge))
-
-
-def result_of(steps: Generator[Any, None, Result]) -> Result:
-    """What a generator returns, run to its end at once."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
 
 
 @dataclass(frozen=True)

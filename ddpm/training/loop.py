@@ -17,7 +17,7 @@ from ..config import Config, ModelConfig, TrainConfig
 from ..data import Loader, check_pictures, load_dataset
 from ..device import pick_device, resolve_precision
 from ..ema import EMA
-from ..objective import Loss, TrainingDiverged, update
+from ..objective import Loss, TrainingDiverged, updating
 from ..schedule import Schedule, make_schedule
 from ..seeding import seeded
 from ..unet import UNet
@@ -51,8 +51,9 @@ def fit(
     ema: EMA | None = None,
     resume: Snapshot | None = None,
     clock: Callable[[], float] | None = None,
+    part_size: Callable[[], int] | None = None,
     loss: Loss = objective.loss,
-) -> Iterator[TrainState]:
+) -> Iterator[TrainState | None]:
     """Train `model` in place, yielding after every optimiser step, until `steps`, `seconds` or config.epochs are spent.
 
     images: (N, C, H, W) uint8.  labels: (N,) int64, for a model with classes.  Everything random in step k comes from
@@ -60,6 +61,8 @@ def fit(
     threads, budget in steps).
     clock: says the seconds that count, those of the earlier parts of a resumed run included, such as a Stopwatch; None:
     those spent in this generator, so that what happens between two steps costs nothing.
+    part_size: asked before each step how many pictures to take at a time: then None is yielded between two parts of a
+    batch, for whoever computes other things meanwhile, and losses agree to rounding.  None: a batch at once.
     ema: the average to update, if the caller wants to keep it.  loss: see `train_step`.
     Raises TrainingDiverged if the loss is no longer finite, or far above that of an untrained network.
     """
@@ -107,10 +110,21 @@ def fit(
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = factor * peak
         x0, y = loader.batch(step)
-        now, norm = update(model, x0, sched, optimizer, y, config, dtype, seeded(config.seed, step), loss)
+        size = part_size and part_size()
+        parts = updating(model, x0, sched, optimizer, y, config, dtype, seeded(config.seed, step), loss, size)
+        took = 0.0
+        while True:
+            try:
+                next(parts)
+            except StopIteration as end:
+                now, norm = end.value
+                break
+            took += time.perf_counter() - start
+            yield None
+            start = time.perf_counter()
         ema.update(model)
         step += 1
-        took = time.perf_counter() - start
+        took += time.perf_counter() - start
         spent += took
         weight = (1 - SMOOTHING) / (1 - SMOOTHING**step)
         smooth += weight * (now - smooth)
@@ -126,9 +140,7 @@ def fit(
             loss=now,
             lr=optimizer.param_groups[0]["lr"],
             grad_norm=norm,
-            seconds_left=max(
-                0.0, numbers["seconds"] * (steps / step - 1) if steps is not None else seconds - elapsed()
-            ),
+            seconds_left=left(),
             ema_model=ema_model,
             live_model=live_model,
             snapshot=lambda numbers=numbers: Snapshot(tensors_of(model, ema, optimizer), dict(numbers)),

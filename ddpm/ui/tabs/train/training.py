@@ -31,6 +31,8 @@ from ddpm.ui.server.engine import Job
 from . import zerogpu
 from .levels import LEVELS, Levels, about
 
+PART_SECONDS = 0.08  # that a part of a training step may take
+FIRST_PART = 8  # pictures, where what one costs is still to be measured
 PREVIEWS = 20  # pictures: every class twice, from one fixed noise
 PREVIEW_EVERY = 1.0  # seconds from one preview to the next, at least
 PREVIEW_SHARE = 0.12  # of a run's seconds, at most, go into previews
@@ -85,8 +87,13 @@ class TrainingRun:
     def paused(self) -> bool:
         return self.active and (self.held or self.asleep)
 
-    def trained(self) -> Iterator[TrainState | Future[Any]]:
-        """The training itself; each state yielded is on the curve.  A Future is of what is computed elsewhere."""
+    def part_size(self) -> int:
+        """How many pictures of a batch to train on at a time, so that nobody else waits longer than PART_SECONDS."""
+        return max(1, int(PART_SECONDS * self.state.images_per_second)) if self.state else FIRST_PART
+
+    def trained(self) -> Iterator[TrainState | Future[Any] | None]:
+        """The training itself; each state yielded is on the curve.  A Future is of what is computed elsewhere; None
+        comes between two parts of a step."""
         images, labels = self.data.images, self.data.labels if self.config.model.num_classes else None
         budget = {"steps": int(self.budget)} if self.kind == "steps" else {"seconds": self.budget}
         if self.lent:
@@ -105,8 +112,12 @@ class TrainingRun:
             "config": self.config.train,
             "resume": self.resume,
             "clock": self.clock,
+            "part_size": self.part_size,
         } | budget
         for state in fit(model, images, labels, **options):
+            if state is None:  # within a step
+                yield None
+                continue
             self.record(state.step, state.seconds, state.loss, state.loss_smooth)
             yield state
 
@@ -115,7 +126,7 @@ class TrainingRun:
         due, cost = self.clock() + PREVIEW_EVERY, 0.0
         try:
             for state in self.trained():
-                if isinstance(state, Future):
+                if state is None or isinstance(state, Future):
                     yield state
                     continue
                 self.state = state
