@@ -157,7 +157,7 @@ def test_stop_stops_a_measurement(open_page):
     page = open_compare(open_page, "Quality")
     set_number(page, "quality-steps", 1000)
     page.click("#quality-measure")
-    wait_for_status(page, "quality", r"step \d+ of 2002")
+    wait_for_status(page, "quality", r"Drawing: \d+ of 500")
     page.click("#quality-stop")
     wait_for_status(page, "quality", "^Stopped: no point")
 
