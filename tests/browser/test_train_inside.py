@@ -102,7 +102,7 @@ def test_a_second_window_watches(open_page):
 def test_the_distance_to_real_digits_once_at_the_end(open_page):
     page = open_page()
     start_training(page, 5)
-    wait_for_status(page, "train", "^Trained. The judge")
+    wait_for_status(page, "train", "^Trained. Evaluation")
     wait_for_status(page, "train", "^Done after .* FID .* times that of real digits")
 
 
