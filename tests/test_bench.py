@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -109,6 +112,29 @@ def test_no_row_takes_longer_than_its_limit():
     rows = bench.run([({"name": "a"}, time.sleep, (600,)), ({"name": "b"}, double, (4,))], told.append, seconds=15)
     assert rows[0] == told[0] == {"name": "a", "over": 15} and rows[1]["twice"] == 8
     assert "not done within 15 s" in bench.line(rows[0])
+
+
+@pytest.mark.slow
+def test_the_row_beside_a_busy_process_runs_as_the_others_do():
+    (row,) = bench.run([({"name": "beside", "precision": "auto"}, bench.speed_beside_a_neighbour, (0.1,))], print)
+    assert 0.02 < row["training_share"] < 2 and 0.02 < row["sampling_share"] < 2
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
+def test_the_busy_process_ends_with_the_row_that_started_it():
+    code = (
+        f"import subprocess, sys, time; print(subprocess.Popen([sys.executable, '-c', {bench.BUSY!r}]).pid, flush=True)"
+    )
+    row = subprocess.Popen([sys.executable, "-c", f"{code}; time.sleep(600)"], stdout=subprocess.PIPE, text=True)
+    busy = Path("/proc", row.stdout.readline().strip())
+    time.sleep(0.5)
+    assert busy.exists()
+    row.kill()
+    row.wait()
+    end = time.monotonic() + 20
+    while busy.exists() and "zombie" not in (busy / "status").read_text() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not busy.exists() or "zombie" in (busy / "status").read_text()
 
 
 def test_rows_that_did_not_end_leave_the_others_as_they_are(measured, monkeypatch):

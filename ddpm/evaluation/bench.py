@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -38,7 +39,8 @@ DIGITS = 16  # drawn in the sampling rows
 WARM_UP = 3  # steps that are not timed
 BUDGETS, SEEDS = (10, 30, 60, 120), (0, 1, 2)
 ROW_SECONDS = 180  # that a row may take beside the training it is about
-NEIGHBOUR = "ours, fast, one busy process beside it"
+NEIGHBOUR = "ours, fast, beside a busy process"
+BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"  # ends with a row that is cut off
 # What makes a better processor compute as one with AVX2 and nothing more.  Caches and clock stay its own.
 PLAIN = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 CURVE_EVALUATIONS = (5, 10, 20, 50, 100, 250)  # at most so many a picture, of whichever sampler
@@ -98,39 +100,34 @@ def speed_of_ours(preset: str, precision: str, seconds: float) -> Row:
     data, sched = load_dataset("bundled"), build_schedule(config.schedule, pick_device())
     model = build_model(config.model).to(pick_device())
     labels = data.labels if model.num_classes else None
-    with Threads() as threads:  # as the page and the command line train
-        steps = (threads.follow() for _ in fit(model, data.images, labels, sched=sched, config=recipe, steps=10**6))
-        training = timed(steps, seconds)
-
     how = PAGE_SAMPLING if model.num_classes else SamplingConfig("ddpm", sched.T)
     sampler = Sampler(Inference(model, precision), sched, how)
-    cost = sampler.evaluations
-    if model.num_classes:
-        drawing = min(timed((sampler.draw(DIGITS) for _ in range(10**3)), seconds / 2))
-    else:  # a thousand steps alike: timing some of them is enough
-        drawing = statistics.median(timed(sampler.steps(DIGITS), seconds)) * sched.T
+    drawings = iter(lambda: sampler.steps(DIGITS), None)
+    with Threads() as threads:  # as the page and the command line
+        steps = (threads.follow() for _ in fit(model, data.images, labels, sched=sched, config=recipe, steps=10**6))
+        training = timed(steps, seconds)
+        if model.num_classes:
+            drawn = ([threads.follow() for _ in drawing] for drawing in drawings)
+            drawing = statistics.median(timed(drawn, seconds / 2))
+        else:  # a thousand steps alike: timing some of them is enough
+            drawing = statistics.median(timed(sampler.steps(DIGITS), seconds)) * sched.T
     return {
         "images_per_second": recipe.batch_size / statistics.median(training),
         "sampling_seconds": drawing,
-        "evaluations": cost,
+        "evaluations": sampler.evaluations,
     }
-
-
-def busy_for_ever() -> None:
-    while True:
-        pass
 
 
 def speed_beside_a_neighbour(seconds: float) -> Row:
     """Training and sampling of the fast preset while another process keeps one core busy, as shares of their speed
     alone: an ordinary machine also shows the page."""
     alone = speed_of_ours("fast", "auto", seconds)
-    neighbour = multiprocessing.get_context("spawn").Process(target=busy_for_ever, daemon=True)
-    neighbour.start()
+    neighbour = subprocess.Popen([sys.executable, "-c", BUSY])  # multiprocessing lets no row have children
     try:
         beside = speed_of_ours("fast", "auto", seconds)
     finally:
         neighbour.kill()
+        neighbour.wait()
     return beside | {
         "training_share": beside["images_per_second"] / alone["images_per_second"],
         "sampling_share": alone["sampling_seconds"] / beside["sampling_seconds"],
@@ -226,7 +223,8 @@ def speeds(quick: bool, bfloat16: bool, tell: Tell) -> list[Row]:
     ours = [(preset, precision) for preset, precision in ours if bfloat16 or precision == "float32"]
     tasks: list[Task] = [({"name": TUTORIAL, "precision": "float32"}, speed_of_the_tutorial, (seconds,))]
     tasks += [({"name": f"ours, {p}", "precision": q}, speed_of_ours, (p, q, seconds)) for p, q in ours]
-    tasks.append(({"name": NEIGHBOUR, "precision": "auto"}, speed_beside_a_neighbour, (seconds,)))
+    auto = "bfloat16" if bfloat16 else "float32"
+    tasks.append(({"name": NEIGHBOUR, "precision": auto}, speed_beside_a_neighbour, (seconds,)))
     first = run(tasks, tell)
     return [faster(*pair) for pair in zip(first, first if quick else run(tasks, tell), strict=True)]
 
@@ -303,8 +301,11 @@ def curve_table(result: dict[str, Any]) -> str:
 
 def line(row: Row) -> str:
     """A row as it is known: a speed, a training's outcome, or a point of a curve."""
-    name = row.get("name") or row.get("sampler") or f"{row['seconds']} s of training, seed {row['seed']}"
-    name += f" in {row['precision']}" if "precision" in row else f", {row['steps']} steps" if "steps" in row else ""
+    if "seed" in row:
+        name = f"{row['seconds']} s of training, seed {row['seed']}"
+    else:
+        name = row["name"] if "name" in row else f"{row['sampler']}, {row['steps']} steps"
+    name += f" in {row['precision']}" if "precision" in row else ""
     if "over" in row:
         return f"{name:46} not done within {row['over']:.0f} s"
     if "images_per_second" in row and "sampling_seconds" in row:
