@@ -1,8 +1,10 @@
 """The number of threads follows what others compute on the machine."""
 
+import asyncio
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -86,6 +88,16 @@ def test_torch_is_told(monkeypatch):
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_what_is_read_apart_takes_its_thread_with_it():
+    """With it goes OpenMP's team, beside which the engine's would wait asleep."""
+    before = threading.active_count()
+    thread = asyncio.run(threads.apart(threading.current_thread))
+    thread.join(5)
+    assert thread is not threading.current_thread() and not thread.is_alive() and threading.active_count() == before
+    with pytest.raises(ValueError, match="x"):
+        asyncio.run(threads.apart(int, "x"))
 
 
 @pytest.mark.parametrize(

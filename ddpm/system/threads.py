@@ -6,10 +6,14 @@ one of which also runs something else, every step waits for the thread that has 
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -74,3 +78,16 @@ class Threads:
         if threads != self.threads:
             self.threads = threads
             self.use(threads)
+
+
+async def apart(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """`asyncio.to_thread`, in a thread that ends with the call: for what asks torch for more than a few numbers.
+
+    OpenMP makes a team of threads for each thread that asks, which lasts as long as that one.  While the teams together
+    have more threads than there are cores, GNU's lets none of them spin: what computes meanwhile is half as fast.
+    """
+    own = ThreadPoolExecutor(1)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(own, functools.partial(function, *args, **options))
+    finally:
+        own.shutdown(wait=False)

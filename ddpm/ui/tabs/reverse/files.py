@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import dataclasses
@@ -11,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from ddpm.system.threads import apart
 from ddpm.ui.components import controls
 from ddpm.ui.generation.recipe import BEFORE, save
 from ddpm.ui.generation.saved import Opened, read, write
@@ -39,7 +39,7 @@ def files(
         if kind == "trajectory":
             data, count = await engine.submit(once(write, run)).result()
         else:
-            data, count = await asyncio.to_thread(save, run, kind)
+            data, count = await apart(save, run, kind)
         if count < len(run.frames):
             note = f"Saved {count} of its {len(run.frames)} moments, evenly chosen, to stay below 10 MB."
         r = run.recipe

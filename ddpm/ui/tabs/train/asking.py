@@ -13,6 +13,7 @@ from typing import Any
 from ddpm.config import Config, for_dataset
 from ddpm.data import load_dataset
 from ddpm.presets import PRESETS
+from ddpm.system.threads import apart
 from ddpm.ui.generation.weights import dataset
 from ddpm.ui.server import limits, protocol
 
@@ -96,7 +97,7 @@ async def fetch(name: Any) -> AsyncIterator[str]:
         return 0.0
 
     before = megabytes()
-    work = asyncio.ensure_future(asyncio.to_thread(load_dataset, name, folder, download=True))
+    work = asyncio.ensure_future(apart(load_dataset, name, folder, download=True))
     while not (await asyncio.wait({work}, timeout=0.5))[0]:
         yield f"Downloading {name}: {min(megabytes() - before, MEGABYTES[name]):.0f} of {MEGABYTES[name]} MB…"
     work.result()

@@ -15,6 +15,7 @@ from ddpm.config import PREDICTIONS, SCHEDULES
 from ddpm.data import DataError
 from ddpm.device import Inference, on_zerogpu
 from ddpm.presets import PRESETS
+from ddpm.system.threads import apart
 from ddpm.ui.components import parts
 from ddpm.ui.generation.weights import Library, from_checkpoint
 from ddpm.ui.server import protocol
@@ -92,11 +93,11 @@ def build(
             if other is not None and other.active:
                 raise ValueError(GOING)
             try:
-                run = await asyncio.to_thread(check, preset, name, kind, budget, *more)
+                run = await apart(check, preset, name, kind, budget, *more)
             except DataError:  # not on this server yet
                 async for sentence in fetch(name):
                     yield {"notice": sentence}, gr.skip()
-                run = await asyncio.to_thread(check, preset, name, kind, budget, *more)
+                run = await apart(check, preset, name, kind, budget, *more)
             for chosen in where:
                 run.lent = protocol.one_of(chosen, "Compute on", zerogpu.PLACES) == zerogpu.LENT
             runs.start(run, request.session_hash)
