@@ -55,6 +55,7 @@ def zipped(tmp_path):
     return write
 
 
+@pytest.mark.slow
 def test_out_and_in_again(model, good, zipped):
     assert set(good) == {f"mine/{name}" for name in (CONFIG, WEIGHTS, "README.md")}
     opened = archive.read(zipped(good))

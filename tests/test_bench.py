@@ -278,6 +278,7 @@ def test_the_command_writes_a_curve(monkeypatch, tmp_path, capsys):
     assert len(json.loads(out.read_text())["points"]) == 15
 
 
+@pytest.mark.slow
 def test_a_point_of_the_curve_is_the_checkpoint_judged(tmp_path, small):
     save_checkpoint(tmp_path / "digits", build_model(small.model), small, {"dataset": "mnist"})
     how = SamplingConfig("ddim", 2)

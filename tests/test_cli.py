@@ -379,6 +379,7 @@ def test_a_verdict_that_cannot_be_kept_is_not_asked_for(cli, models, tmp_path, m
     refused(cli("evaluate", "--checkpoint", folder, "--steps", 2, "--save"), words)
 
 
+@pytest.mark.slow
 def test_a_path_that_is_no_text_is_printed_all_the_same(python, models, tmp_path):
     out = os.path.join(os.fsencode(tmp_path), b"caf\xe9.png")
     done = python("-m", "ddpm", "sample", "--checkpoint", str(models / "plain"), "--steps", "2", "--out", out)

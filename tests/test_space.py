@@ -68,6 +68,7 @@ class Hub(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_the_documented_command_uploads_the_tracked_files_and_nothing_else(tmp_path):
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("this is not a clone")

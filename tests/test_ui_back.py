@@ -150,6 +150,7 @@ def test_all_futures_of_a_model_that_knows_the_answer_are_the_digit(library):
     assert [one["d"] for one in end["measured"]] == [0] * 4 and end["of_guesses"][0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [28, 34])
 def test_one_step_is_nearer_and_greyer_than_what_comes_out_step_by_step(level):
     """What the page claims, of the weights that ship: the guess is near x0, grey, and like the mean of the futures."""

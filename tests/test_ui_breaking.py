@@ -145,6 +145,7 @@ def lanes_of(run):
     return [[frame for frame in run.frames if frame["lane"] == i] for i in (0, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [{PIXELS}, {LIVE}, {BROADCAST}, {SIGN}, set(NAMES)], ids=str)
 def test_both_lanes_begin_alike_and_end_apart(small, names):
     run = run_of(names)

@@ -100,6 +100,7 @@ def test_the_judge_reads_each_digit_of_each_lane_as_it_ended(library, monkeypatc
     assert [lane["digits"] for lane in state] == [[1] * 3, [2] * 3]
 
 
+@pytest.mark.slow
 def test_deterministic_lanes_are_measured_against_ddim_with_a_thousand_steps(library, monkeypatch):
     assert lanes.MAX_STEPS == 1000
     monkeypatch.setattr(lanes, "MAX_STEPS", 200)  # of the same, in a fifth of the time
@@ -248,6 +249,7 @@ def test_the_curve_is_the_file_that_the_benchmark_wrote(library):
     assert found["command"] == f"python -m ddpm bench --curve checkpoints/mnist --out {found['file']}"
 
 
+@pytest.mark.slow
 def test_a_live_point_is_what_evaluate_says_on_the_curves_scale(library, monkeypatch):
     measured = compare.measurement(library, 200, 5, "mnist", **HOW)
     drawn = [measured.drawn for _ in measured.steps()]

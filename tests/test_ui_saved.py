@@ -90,6 +90,7 @@ def test_a_stopped_run_goes_on_to_the_end_from_its_file(library, opened):
     assert frames[-1]["t"] == -1 and packets[-1]["total"] == 100 + (89 not in trajectory.kept) == frames[-1]["k"] + 1
 
 
+@pytest.mark.slow
 def test_a_large_one_keeps_as_many_frames_as_fit(library, opened):
     trajectory = finished(library, n=64, steps=120, guidance=1)
     data, count = saved.write(trajectory)
