@@ -125,6 +125,7 @@ def test_killed_while_unpacking_it_is_unpacked_again(tmp_path, mirror, from_mirr
         assert (load_dataset("mnist", tmp_path, train=train).images == whole).all()
 
 
+@pytest.mark.slow
 def test_two_downloads_at_once_into_one_folder(tmp_path, mirror, from_mirror):
     load_dataset("mnist", tmp_path / "alone")
     once, found, mirror.rest = len(mirror.asked), [], 0.2

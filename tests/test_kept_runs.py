@@ -113,6 +113,7 @@ def test_a_full_disk_costs_no_run_and_is_tried_again(tmp_path, at_once, monkeypa
     assert numbers(runs, run)["halt"]  # though it has ended, and changes no more
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jump", [86_400, -86_400])
 def test_a_clock_that_jumps_drops_nothing_and_shortens_no_training(tmp_path, at_once, monkeypatch, jump):
     first = Runs(Engine(), tmp_path)

@@ -37,6 +37,7 @@ def stop(runs, run):
     run.job.finished.result(timeout=20)
 
 
+@pytest.mark.slow
 def test_a_run_that_nobody_watches_sleeps_and_wakes_when_somebody_does(monkeypatch):
     monkeypatch.setattr(registry, "SWEEP_EVERY", 0.05)
     runs = Runs(Engine())
@@ -168,6 +169,7 @@ def test_the_files_of_a_server_that_never_came_back_are_dropped(monkeypatch, tmp
     assert not runs.path_of(run.id).exists()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_after_the_server_was_shut_down(tmp_path):
     """And comes to where it would have come."""
     alone = finish(training_run(budget=40))

@@ -172,6 +172,7 @@ def test_live_weights_are_those_of_the_optimiser(small):
         assert np.array_equal(picture(lane[-1]["x"]), film.frame(x).ravel())
 
 
+@pytest.mark.slow
 def test_the_right_lane_is_what_the_package_trains(small):
     """The batches, the noise and the weights are fit's own."""
     run = run_of({BROADCAST})

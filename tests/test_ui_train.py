@@ -89,6 +89,7 @@ def test_only_so_many_runs_at_a_time(monkeypatch):
     assert runs.get(first.id) is first and runs.get("guess") is None and runs.get(None) is None
 
 
+@pytest.mark.slow
 def test_old_runs_are_dropped_but_never_one_that_goes_on(monkeypatch):
     monkeypatch.setattr(registry, "KEPT_RUNS", 2)
     runs = registry.Runs(Engine())
@@ -270,6 +271,7 @@ def test_bad_values_under_more_get_one_sentence(i, value, word):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_data_set_is_fetched_with_its_progress_told_and_trained_on(library, small, monkeypatch, tmp_path):
     folder = tmp_path / "data"
     monkeypatch.setenv("DDPM_DATA_DIR", str(folder))
