@@ -141,6 +141,14 @@ def run_of(names, steps=8, seed=0, kept=None):
     return run
 
 
+def test_no_schedule_is_made_before_the_work_begins(small, monkeypatch):
+    """That is on the engine's thread: elsewhere it would leave a team of OpenMP's threads."""
+    monkeypatch.setattr(
+        broken, "build_schedule", lambda *_: pytest.fail("made where the page's questions are answered")
+    )
+    broken.Run(frozenset({SIGN}), 8, 0, cache.Kept(10**8), broken.Pace())
+
+
 def lanes_of(run):
     return [[frame for frame in run.frames if frame["lane"] == i] for i in (0, 1)]
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import math
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -29,17 +30,33 @@ from ddpm.ui.tabs.train import asking, registry, training
 from ddpm.ui.tabs.train import tab as train
 
 
-def test_a_run_trains_and_draws_the_same_noise_each_time():
+def test_a_run_trains_and_draws_the_same_noise_each_time(monkeypatch):
+    monkeypatch.setattr(training, "PREVIEW_EVERY", 600.0)  # none but the last, however long the first step takes
     first, again = finish(training_run()), finish(training_run())
     assert first.job.error is None
     packet = first.packet()
     assert packet["step"] == 3 and packet["images_seen"] == 12 and not packet["active"]
     assert [len(column) for column in packet["curve"]] == [3, 3, 3, 3]
     assert packet["curve"][2] == again.packet()["curve"][2]  # the losses: all randomness comes from the seed
-    last = packet["previews"][-1]  # the only one, unless this machine takes more than a second to get going
-    assert last["step"] == again.previews[-1]["step"] == 3
-    assert last["x"] == again.previews[-1]["x"]
-    assert len(picture(last["x"])) == 20 * 32 * 32
+    assert len(packet["previews"]) == 1
+    assert packet["previews"][0]["x"] == again.previews[0]["x"]
+    assert len(picture(packet["previews"][0]["x"])) == 20 * 32 * 32
+
+
+def test_no_schedule_is_made_off_the_engines_thread(monkeypatch):
+    """It would leave a team of OpenMP's threads there, beside which the engine's wait asleep."""
+    threads = set()
+
+    def told(*given):
+        threads.add(threading.current_thread().name)
+        return ddpm.schedule.build_schedule(*given)
+
+    monkeypatch.setattr(training, "build_schedule", told)
+    runs = registry.Runs(Engine())
+    each = training_run()
+    runs.start(each)
+    each.job.finished.result(timeout=60)
+    assert threads == {"engine"} and each.job.error is None
 
 
 def test_previews_are_of_the_averaged_weights():

@@ -85,6 +85,7 @@ async def apart(function: Callable[..., Any], *args: Any, **options: Any) -> Any
 
     OpenMP makes a team of threads for each thread that asks, which lasts as long as that one.  While the teams together
     have more threads than there are cores, GNU's lets none of them spin: what computes meanwhile is half as fast.
+    Once `torch.set_num_threads` has been called, MKL asks for a team even to take a thousand square roots.
     """
     own = ThreadPoolExecutor(1)
     try:

@@ -19,7 +19,7 @@ from ddpm.evaluation.evaluate import judged
 from ddpm.generate import Sampler
 from ddpm.objective import TrainingDiverged
 from ddpm.presets import TRAINING_EVALUATIONS, training_sampling
-from ddpm.schedule import build_schedule
+from ddpm.schedule import Schedule, build_schedule
 from ddpm.system.stopwatch import Stopwatch
 from ddpm.training.loop import build_model, fit, resting
 from ddpm.training.state import Snapshot, TrainState
@@ -68,7 +68,11 @@ class TrainingRun:
         self.clock = Stopwatch()  # the seconds of the budget: of the clock, from Start on, previews included
         self.evaluation_seconds: float | None = None  # of one picture by the network, as previews found it
         self.device = pick_device()
-        self.sched = build_schedule(config.schedule, self.device)
+
+    @functools.cached_property
+    def sched(self) -> Schedule:
+        """Made on the engine's thread, see `ddpm.system.threads.apart`."""
+        return build_schedule(self.config.schedule, self.device)
 
     @functools.cached_property
     def levels(self) -> Levels:

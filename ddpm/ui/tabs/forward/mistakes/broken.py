@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import secrets
 import time
 from collections.abc import Iterator, Set
@@ -60,10 +61,14 @@ class Training:
     def __init__(self, broken: Set[str], num_steps: int, seed: int):
         self.broken, self.num_steps, self.seed = broken & set(IN_TRAINING), num_steps, seed
         self.key = key(broken, num_steps, seed)
-        self.sched = build_schedule(SCHEDULE, pick_device())
         self.moments: list[Moment] = []
         self.losses: list[float] = []
         self.given: Tensor | None = None
+
+    @functools.cached_property
+    def sched(self) -> Schedule:
+        """Made on the engine's thread, see `ddpm.system.threads.apart`."""
+        return build_schedule(SCHEDULE, pick_device())
 
     def steps(self) -> Iterator[None]:
         """One optimiser step a step."""
