@@ -102,7 +102,7 @@ def test_what_is_read_apart_takes_its_thread_with_it():
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [({}, "passive 3000"), ({"OMP_WAIT_POLICY": "active"}, "active None"), ({"GOMP_SPINCOUNT": "7"}, "None 7")],
+    [({}, "passive 100000"), ({"OMP_WAIT_POLICY": "active"}, "active None"), ({"GOMP_SPINCOUNT": "7"}, "None 7")],
 )
 def test_threads_wait_asleep_unless_somebody_has_said_otherwise(given, expected):
     """Set before torch is loaded, which reads it as it is."""
