@@ -58,4 +58,4 @@ def test_the_command_line_lists_every_setting_and_refuses_a_bad_one():
 
 
 def test_the_readme_lists_the_same():
-    assert limits.table() in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert limits.table() in (ROOT / "docs/hosting.md").read_text(encoding="utf-8")

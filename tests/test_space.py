@@ -19,6 +19,7 @@ from test_zerogpu import STUB
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+HOSTING = (ROOT / "docs/hosting.md").read_text(encoding="utf-8")
 COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
 
 
@@ -72,7 +73,7 @@ class Hub(BaseHTTPRequestHandler):
 def test_the_documented_command_uploads_the_tracked_files_and_nothing_else(tmp_path):
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("this is not a clone")
-    command = re.search(r"<!-- command:space -->\n```\n(.*?)\n```", README, re.S)[1]
+    command = re.search(r"<!-- command:space -->\n```\n(.*?)\n```", HOSTING, re.S)[1]
     hf = Path(sys.executable).with_name("hf")
     if not hf.exists():
         pytest.skip("huggingface_hub came without its command")

@@ -1,4 +1,4 @@
-"""The page under a path of an nginx that is set up as README.md says, in a real Chromium."""
+"""The page under a path of an nginx that is set up as docs/hosting.md says, in a real Chromium."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def server(chromium, tmp_path_factory):
     nginx = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
     if nginx is None:
         unavailable("there is no nginx (Debian: apt-get install nginx-light)")
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/hosting.md").read_text(encoding="utf-8")
     location = re.search(r"<!-- nginx -->\n```\n(.*?)```", text, re.S)[1]
     folder, behind, port = tmp_path_factory.mktemp("nginx"), free_port(), free_port()
     assert "127.0.0.1:7860" in location and "--root-path /ddpm --port 7860" in text
