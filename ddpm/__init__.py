@@ -8,6 +8,7 @@ from .config import Config, ModelConfig, ScheduleConfig, TrainConfig
 from .data import DataError, Dataset, Loader, from_uint8, get_loader, load_dataset, to_uint8
 from .diffusion import forward_step, posterior, q_sample, to_x0_eps
 from .ema import EMA
+from .generate import num_evaluations, sample_from_ema
 from .guidance import Guided, drop_labels
 from .inversion import invert
 from .objective import TrainingDiverged, target, train_step
@@ -16,14 +17,12 @@ from .samplers import (
     SampleStep,
     ddim_step,
     ddpm_step,
-    num_evaluations,
     reverse_process,
     sample,
-    sample_from_ema,
-    timesteps,
 )
 from .schedule import Schedule, gather, make_schedule
 from .solvers import dpmpp_step, heun_step
+from .spacing import timesteps
 from .storage.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from .system.version import __version__ as __version__
 from .training.loop import fit, train

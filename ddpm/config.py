@@ -7,14 +7,15 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
+from .samplers import SAMPLERS, VARIANCES
+from .schedule import MAX_T, Schedule, check_schedule, make_schedule
+from .spacing import SPACINGS
+
 PREDICTIONS = ("eps", "x0", "v")
-SCHEDULES = ("linear", "cosine", "log_snr")
-SAMPLERS = ("ddpm", "ddim", "dpmpp", "heun")
-VARIANCES = ("small", "large")
-SPACINGS = ("linspace", "trailing", "log_snr")
 PRECISIONS = ("float32", "bfloat16", "auto")
 T_SAMPLINGS = ("uniform", "stratified", "logit_normal")
-MAX_T = 100_000
 
 
 def _check(ok: bool, message: str) -> None:
@@ -79,10 +80,12 @@ class ScheduleConfig:
     kind: str = "linear"
 
     def __post_init__(self):
-        _check(_is_int(self.T, 1, MAX_T), f"T: an integer from 1 to {MAX_T}")
-        _check(_is_number(self.beta_start, 0, 1) and 0 < self.beta_start < 1, "beta_start: between 0 and 1")
-        _check(_is_number(self.beta_end, 0, 1) and 0 < self.beta_end < 1, "beta_end: between 0 and 1")
-        _check(self.kind in SCHEDULES, f"kind: one of {', '.join(SCHEDULES)}")
+        check_schedule(self.T, self.beta_start, self.beta_end, self.kind)
+
+
+def build_schedule(config: ScheduleConfig, device: torch.device | str = "cpu") -> Schedule:
+    """The schedule that a configuration describes."""
+    return make_schedule(config.T, config.beta_start, config.beta_end, config.kind, device)
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,7 @@ class SamplingConfig:
 
     def __post_init__(self):
         for name, known in (("sampler", SAMPLERS), ("variance", VARIANCES), ("spacing", SPACINGS)):
-            _check(getattr(self, name) in known, f"{name}: one of {', '.join(known)}")
+            _check(getattr(self, name) in tuple(known), f"{name}: one of {', '.join(known)}")
         _check(isinstance(self.clip, bool), "clip: true or false")
         _check(_is_int(self.num_steps, 1, MAX_T), f"num_steps: an integer from 1 to {MAX_T}")
         for name, high in (("eta", 1), ("guidance", 100), ("guide_from", 1), ("guide_to", 1)):
@@ -162,12 +165,6 @@ class SamplingConfig:
     def interval(self, T: int) -> tuple[float, float]:
         """(lowest, highest) t at which guidance counts."""
         return self.guide_from * T, self.guide_to * T
-
-
-def suited_spacing(sampler: str) -> str:
-    """The spacing that a sampler does well with.  The second-order ones need it: evenly in t their first step on the
-    cosine schedule is from sigma = 2e4, and Heun's method then draws nothing at all."""
-    return "log_snr" if sampler in ("dpmpp", "heun") else "linspace"
 
 
 def to_dict(config: Config) -> dict[str, Any]:

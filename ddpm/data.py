@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,8 @@ from .config import ModelConfig
 from .reading import DataError, centred_square, list_folder, printable, read_picture
 
 ASSETS = Path(__file__).parent / "assets"
-TORCHVISION = {"mnist": "MNIST", "fashion": "FashionMNIST", "cifar10": "CIFAR10"}
-NAMES = ("bundled", *TORCHVISION, "folder:PATH")
+TORCHVISION = {"mnist": "MNIST", "fashion": "FashionMNIST", "cifar10": "CIFAR10"}  # its class of each
+FOLDER = "folder:PATH"
 DOWNLOADING = threading.Lock()  # two that write one file spoil it
 NEARLY_BLACK = 16  # of 255, and nothing lighter in a whole folder: 12 bits kept in 16, or masks of 0 and 1
 COUNTED = 30  # classes that one line names
@@ -81,7 +81,7 @@ def resize(images: np.ndarray, size: int) -> Tensor:
 def load_dataset(
     name: str, data_dir: str | Path = "data", train: bool = True, img_size: int = 32, download: bool = True
 ) -> Dataset:
-    """A data set by its name: bundled, mnist, fashion, cifar10 or folder:PATH.
+    """A data set by its name: of DATASETS, or folder:PATH.
 
     bundled needs no network: 10,000 MNIST training digits that ship with this package.
     mnist, fashion, cifar10 are read from data_dir in torchvision's layout, the first two also as people put them there
@@ -90,22 +90,26 @@ def load_dataset(
     train=False is the test part, which mnist, fashion and cifar10 have, and a folder with a test/ beside its train/.
     Raises DataError, saying what to do.
     """
-    if name == "bundled":
-        if not train:
-            raise DataError("bundled has no test part; mnist, fashion and cifar10 have one")
-        return _load_bundled(img_size)
-    if name in TORCHVISION:
-        return _load_torchvision(name, Path(data_dir), train, img_size, download)
     if name.startswith("folder:"):
         return _load_folder(name, train, img_size)
-    raise DataError(f"there is no dataset {name!r}; choose one of {', '.join(NAMES)}")
+    if name not in DATASETS:
+        raise DataError(f"there is no dataset {name!r}; choose one of {', '.join(names())}")
+    if not train and not DATASETS[name].has_test:
+        have = ", ".join(each for each, source in DATASETS.items() if source.has_test)
+        raise DataError(f"{name} has no test part; {have} have one")
+    return DATASETS[name].load(name, Path(data_dir), train, img_size, download)
 
 
-def _load_bundled(img_size: int) -> Dataset:
+def names() -> tuple[str, ...]:
+    """What `load_dataset` takes, folder:PATH standing for any folder."""
+    return (*DATASETS, FOLDER)
+
+
+def _load_bundled(name: str, data_dir: Path, train: bool, img_size: int, download: bool) -> Dataset:
     with np.load(ASSETS / "digits.npz") as arrays:
         images, labels = arrays["images"], arrays["labels"]
     labels = torch.from_numpy(labels.astype(np.int64))
-    return Dataset("bundled", resize(images, img_size), labels, idx.CLASSES["mnist"])
+    return Dataset(name, resize(images, img_size), labels, idx.CLASSES["mnist"])
 
 
 def _load_torchvision(name: str, data_dir: Path, train: bool, img_size: int, download: bool) -> Dataset:
@@ -138,6 +142,28 @@ def _load_torchvision(name: str, data_dir: Path, train: bool, img_size: int, dow
     images = np.asarray(raw.data)
     class_names = idx.CLASSES.get(name) or tuple(raw.classes)
     return Dataset(name, resize(images, img_size), torch.as_tensor(raw.targets, dtype=torch.int64), class_names)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that has a name.  label: what the page calls it.  has_test: whether it has a test part.
+
+    load: (name, data_dir, train, img_size, download) -> Dataset.  megabytes: to download; 0 where nothing is.
+    """
+
+    label: str
+    load: Callable[[str, Path, bool, int, bool], Dataset]
+    megabytes: int = 0
+    has_test: bool = True
+
+
+# One more here is one more on the command line and on the page.
+DATASETS = {
+    "bundled": Source("Bundled digits (10,000)", _load_bundled, has_test=False),
+    "mnist": Source("MNIST (60,000)", _load_torchvision, 12),
+    "fashion": Source("Fashion-MNIST (60,000)", _load_torchvision, 31),
+    "cifar10": Source("CIFAR-10, colour (50,000)", _load_torchvision, 170),
+}
 
 
 def remove_half_unpacked(folder: Path) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor
 from .config import SamplingConfig
 from .device import Inference
 from .guidance import Guided
-from .samplers import SampleStep, num_evaluations, reverse_process, timesteps
+from .samplers import SampleStep, method, reverse_process, sample
 from .schedule import Schedule
+from .spacing import timesteps
 from .system.threads import Threads
 
 BATCH = 250  # images at a time
@@ -23,27 +25,41 @@ def class_labels(num_classes: int, n: int) -> Tensor | None:
     return torch.arange(n) % num_classes if num_classes else None
 
 
+def evaluation_times(times: Sequence[int], sampler: str = "ddim") -> list[int]:
+    """The times at which the network is asked along these: once a step, and by a sampler of two evaluations twice,
+    where a step starts and where it arrives, but for the step to clean data."""
+    return [t for t in [*times, *list(times[1:]) * (method(sampler).evaluations - 1)] if t >= 0]
+
+
+def num_evaluations(model, times: Sequence[int], sampler: str = "ddim") -> int:
+    """Network evaluations per sample along these times.  A guided pair counts two, and so does a step of Heun's."""
+    asked = evaluation_times(times, sampler)
+    return sum(model.evaluations_at(t) for t in asked) if hasattr(model, "evaluations_at") else len(asked)
+
+
 class Sampler:
     """A model, a schedule and how to draw: n samples at once or in batches, always the same ones for a seed."""
 
-    def __init__(self, model: Inference, sched: Schedule, how: SamplingConfig):
-        self.config, self.sched, self.how = model.model.config, sched, how
-        self.asked = Guided(model, how.guidance, how.interval(sched.T)) if self.config.num_classes else model
+    def __init__(self, model: Inference, sched: Schedule, sampling: SamplingConfig):
+        self.config, self.sched, self.sampling = model.model.config, sched, sampling
+        self.model = Guided(model, sampling.guidance, sampling.interval(sched.T)) if self.config.num_classes else model
         self.device = model.device
-        self.times = timesteps(sched, how.num_steps, how.spacing)
-        self.evaluations = num_evaluations(self.asked, self.times, how.sampler)
+        self.times = timesteps(sched, sampling.num_steps, sampling.spacing)
+        self.evaluations = num_evaluations(self.model, self.times, sampling.sampler)
 
     def steps(
         self, n: int, y: Tensor | None = None, seed: int = 0, first: int = 0, start: tuple[int, Tensor] | None = None
     ) -> Iterator[SampleStep]:
         """`reverse_process` for samples first .. first + n - 1 in one batch.  y: (n,); None: the classes in turn."""
-        m, how = self.config, self.how
+        m, sampling = self.config, self.sampling
         if y is None and m.num_classes:
             y = class_labels(m.num_classes, first + n)[first:]
-        options = {name: getattr(how, name) for name in ("sampler", "num_steps", "eta", "variance", "spacing", "clip")}
+        options = {
+            name: getattr(sampling, name) for name in ("sampler", "num_steps", "eta", "variance", "spacing", "clip")
+        }
         options |= {"seed": seed, "first": first, "start": start}
         options |= {"img_size": m.img_size, "channels": m.in_ch, "device": self.device}
-        return reverse_process(self.asked, self.sched, n, y=None if y is None else y.to(self.device), **options)
+        return reverse_process(self.model, self.sched, n, y=None if y is None else y.to(self.device), **options)
 
     def batches(self, n: int, y: Tensor | None = None, seed: int = 0) -> Iterator[SampleStep]:
         """The moments of n samples, batch after batch of them."""
@@ -76,4 +92,11 @@ class Sampler:
 
     def draw(self, n: int, y: Tensor | None = None, seed: int = 0, **options: Any) -> Tensor:
         """n finished samples, (n, C, H, W) in about [-1, 1]."""
-        return self.frames(n, y, seed, kept=lambda i: i == self.how.num_steps, **options)[0]
+        return self.frames(n, y, seed, kept=lambda i: i == self.sampling.num_steps, **options)[0]
+
+
+def sample_from_ema(model, ema, sched: Schedule, **kwargs) -> Tensor:
+    """`sample` with the averaged weights.  The live model is left as it is, in the middle of its training or not."""
+    averaged = copy.deepcopy(model).eval()
+    ema.copy_to(averaged)
+    return sample(averaged, sched, **kwargs)

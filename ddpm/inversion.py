@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from .diffusion import q_sample
-from .samplers import SampleStep, ask, timesteps
+from .samplers import SampleStep, predict
 from .schedule import Schedule
+from .spacing import timesteps
 
 
 @torch.no_grad()
@@ -29,7 +30,7 @@ def invert(
     x_t = x0.float()
     for i, (now, then) in enumerate(pairwise(times)):
         t, s = (torch.full((len(x0),), time, dtype=torch.int64, device=x0.device) for time in (max(now, 0), then))
-        x0_hat, eps_hat = ask(model, x_t, t, y, sched, clip=False)
+        x0_hat, eps_hat = predict(model, x_t, t, y, sched, clip=False)
         x0_hat = x_t if now < 0 else x0_hat
         yield SampleStep(i, now, x_t, x0_hat, eps_hat)
         x_t = q_sample(x0_hat, s, eps_hat, sched)

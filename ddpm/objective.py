@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -16,7 +16,6 @@ from .device import autocast
 from .diffusion import prediction_of, q_sample
 from .guidance import drop_labels
 from .schedule import Schedule, gather
-from .system.steps import result_of
 
 Loss = Callable[..., Tensor]  # like `loss`
 
@@ -47,8 +46,8 @@ def losses(model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tens
     """
     x_t = q_sample(x0, t, noise, sched)
     out = model(x_t, t) if y is None else model(x_t, t, y)
-    wanted = target(x0, noise, t, sched, prediction_of(model))
-    return F.mse_loss(out.float(), wanted, reduction="none").mean(dim=(1, 2, 3))
+    expected = target(x0, noise, t, sched, prediction_of(model))
+    return F.mse_loss(out.float(), expected, reduction="none").mean(dim=(1, 2, 3))
 
 
 def loss(model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor | None = None) -> Tensor:
@@ -96,45 +95,35 @@ def train_step(
     loss: another one to try, with the arguments of `loss` above.
     Raises TrainingDiverged, before the weights are touched, if the loss or a gradient is not finite.
     """
-    return result_of(updating(model, x0, sched, optimizer, y, config or TrainConfig(), dtype, generator, loss))[0]
+    config = config or TrainConfig()
+    t, noise, y = draw_batch(x0, y, sched, config, generator)  # t ~ q(t), eps ~ N(0, I)
+    optimizer.zero_grad(set_to_none=True)
+    with autocast(x0.device, dtype):
+        value = loss(model, x0, t, noise, sched, y)  # |eps - eps_theta(x_t, t)|^2
+    value.backward()
+    descend(model, optimizer, value.item(), config.grad_clip)
+    return value.item()
 
 
-def updating(
-    model: nn.Module,
-    x0: Tensor,
-    sched: Schedule,
-    optimizer: Optimizer,
-    y: Tensor | None,
-    config: TrainConfig,
-    dtype: torch.dtype,
-    generator: torch.Generator | None,
-    loss_of: Loss,
-    part_size: int | None = None,
-) -> Generator[None, None, tuple[float, float]]:
-    """`train_step`; returns the loss and the norm of the gradient, before clipping.
-
-    part_size: so many pictures at a time, whose gradients add up to the batch's; yields between two parts.  For
-    whoever computes other things meanwhile.  None: the batch at once.
-    """
+def draw_batch(
+    x0: Tensor, y: Tensor | None, sched: Schedule, config: TrainConfig, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """What is random in a step: t, (B,) int64; the noise, like x0; and the labels, some of them dropped."""
     draw_on = "cpu" if generator is not None else x0.device
     t = draw_times(len(x0), sched.T, config, generator).to(x0.device)
     noise = torch.randn(x0.shape, generator=generator, device=draw_on).to(x0.device)
     if y is not None and config.label_dropout > 0:
         y = drop_labels(y, config.label_dropout, generator)
+    return t, noise, y
 
-    optimizer.zero_grad(set_to_none=True)
-    total, n, size = 0.0, len(x0), part_size or len(x0)
-    for first in range(0, n, size):
-        part = slice(first, first + size)
-        with autocast(x0.device, dtype):
-            loss = loss_of(model, x0[part], t[part], noise[part], sched, None if y is None else y[part])
-        share = len(t[part]) / n
-        (loss * share).backward()
-        total += loss.item() * share
-        if first + size < n:
-            yield
-    norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip).item()
-    if not math.isfinite(total) or not math.isfinite(norm):
+
+def descend(model: nn.Module, optimizer: Optimizer, loss: float, grad_clip: float) -> float:
+    """Clip the gradients and take the optimiser's step.  Returns their norm before.
+
+    Raises TrainingDiverged, before the weights are touched, if that or the loss is not finite.
+    """
+    norm = nn.utils.clip_grad_norm_(model.parameters(), grad_clip).item()
+    if not math.isfinite(loss) or not math.isfinite(norm):
         raise TrainingDiverged("the loss is no longer a finite number; a lower learning rate is the usual cure")
     optimizer.step()
-    return total, norm
+    return norm

@@ -26,10 +26,12 @@ TRAINED = dataclasses.replace(PAGE_SAMPLING, eta=0.8, guidance=1.75)
 
 def training_sampling(images_seen: int, T: int) -> SamplingConfig:
     """How a network is asked for pictures after so many images of its training."""
-    how = next((how for below, how in STAGES if images_seen < below), TRAINED)
-    return dataclasses.replace(how, num_steps=min(how.num_steps, T))
+    sampling = next((sampling for below, sampling in STAGES if images_seen < below), TRAINED)
+    return dataclasses.replace(sampling, num_steps=min(sampling.num_steps, T))
 
 
+ABOUT = {"tutorial": "as published", "fast": "a small network", "best": "as the shipped weights"}
+# One more here is one more on the command line and on the page.
 PRESETS: dict[str, Config] = {
     # The tutorial, to the letter.
     "tutorial": Config(),
@@ -55,3 +57,10 @@ PRESETS: dict[str, Config] = {
         TrainConfig(batch_size=128, lr=2e-3, lr_warmup=200, ema_decay=0.9995, label_dropout=0.1, **_DECAYED),
     ),
 }
+
+
+def labelled() -> list[tuple[str, str]]:
+    """(what it is called where there is room, name) of each preset, the quickest first."""
+    quickest = ("fast", "best", "tutorial")
+    names = [*quickest, *(name for name in PRESETS if name not in quickest)]
+    return [(f"{name}: {ABOUT[name]}" if name in ABOUT else name, name) for name in names]

@@ -1,20 +1,22 @@
-"""Reverse processes: one step function per sampler, and one generator loop that drives them."""
+"""Reverse processes: a step function for each sampler, a table of them, and one generator loop that drives them."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from .config import SPACINGS, SamplingConfig
+from . import equations
 from .diffusion import posterior, prediction_of, to_x0_eps
 from .schedule import Schedule, gather
 from .seeding import seeded
 from .solvers import dpmpp_step, heun_step
+from .spacing import timesteps
+
+VARIANCES = ("small", "large")
 
 
 @dataclass(frozen=True)
@@ -67,53 +69,121 @@ def ddim_step(
     return x_s if z is None else x_s + sigma * z
 
 
-def timesteps(sched: Schedule, num_steps: int, spacing: str = "linspace") -> list[int]:
-    """The times a sampler visits: num_steps of them, falling from T-1, then -1 (clean data).
-
-    linspace: evenly, T-1 to 0.  trailing: every (T/num_steps)-th counted from the end, so that the last stride is as
-    long as the others (Lin et al. 2023, arXiv:2305.08891, section 3.3).  log_snr: evenly in lambda (Lu et al. 2022,
-    arXiv:2206.00927, section 3.3), T-1 to 0, each at the nearest time that is still free.
-    Raises ValueError for a number of steps or a spacing that does not exist.
-    """
-    T = sched.T
-    if not 1 <= num_steps <= T:
-        raise ValueError(f"steps: from 1 to {T}, the schedule's length, not {num_steps}")
-    if spacing == "linspace":
-        times = torch.linspace(T - 1, 0, num_steps, dtype=torch.float64).round().long().tolist()
-    elif spacing == "trailing":
-        times = [round(T - i * T / num_steps) - 1 for i in range(num_steps)]
-    elif spacing == "log_snr":
-        lambdas = sched.lambdas.double().cpu()
-        aims = torch.linspace(lambdas[-1].item(), lambdas[0].item(), num_steps, dtype=torch.float64)
-        times, last = [], T
-        for i, aim in enumerate(aims):
-            nearest = int((lambdas - aim).abs().argmin())
-            last = max(min(nearest, last - 1), num_steps - 1 - i)  # leaves a time for each step still to come
-            times.append(last)
-    else:
-        raise ValueError(f"spacing: one of {', '.join(SPACINGS)}, not {spacing!r}")
-    return [*times, -1]
-
-
-def asked_at(times: Sequence[int], sampler: str = "ddim") -> list[int]:
-    """The times at which the network is asked along these: once a step, and by Heun's method twice, where a step
-    starts and where it arrives, but for the step to clean data."""
-    return [t for t in [*times, *(times[1:] if sampler == "heun" else ())] if t >= 0]
-
-
-def num_evaluations(model, times: Sequence[int], sampler: str = "ddim") -> int:
-    """Network evaluations per sample along these times.  A guided pair counts two, and so does a step of Heun's."""
-    asked = asked_at(times, sampler)
-    return sum(model.evaluations_at(t) for t in asked) if hasattr(model, "evaluations_at") else len(asked)
-
-
-def ask(model, x_t: Tensor, t: Tensor, y: Tensor | None, sched: Schedule, clip: bool) -> tuple[Tensor, Tensor]:
+def predict(model, x_t: Tensor, t: Tensor, y: Tensor | None, sched: Schedule, clip: bool) -> tuple[Tensor, Tensor]:
     """(x0_hat, eps_hat) of a model at x_t, for one network evaluation, two if guided.  clip: see reverse_process."""
     out = model(x_t, t) if y is None else model(x_t, t, y)
     x0_hat, eps_hat = to_x0_eps(out.float(), x_t, t, sched, prediction_of(model))
     if not clip:
         return x0_hat, eps_hat
     return to_x0_eps(x0_hat.clamp(-1, 1), x_t, t, sched, "x0")
+
+
+@dataclass(frozen=True)
+class Here:
+    """What a step may use.  x_t: (B, C, H, W), at the times t: (B,) int64; s: (B,), where it is to arrive, -1 <= s < t.
+
+    x0_hat, eps_hat: what the model says of x_t.  before: x0_hat and t of the step before; None at the first.
+    noise(): N(0, I), like x_t, fresh.  predict(x, t): (x0_hat, eps_hat) at another place, for one evaluation more.
+    """
+
+    x_t: Tensor
+    t: Tensor
+    s: Tensor
+    x0_hat: Tensor
+    eps_hat: Tensor
+    sched: Schedule
+    eta: float
+    variance: str
+    noise: Callable[[], Tensor]
+    predict: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    before: tuple[Tensor, Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A sampler.  One more in SAMPLERS is one more in the loop, on the page, in the chart and on the command line.
+
+    label: its name in texts.  step: from a Here to x_s.  function: the maths in it.  source: paper and equation.
+    equation: in MathML.  terms: the pictures that x_s is a sum of, see `equations.TERMS`.  order: of accuracy.
+    spacing: the one of SPACINGS that suits it.  evaluations: of the network a step, one to clean data.
+    knob: the setting that it alone has, eta or variance.  draws_noise(eta): whether its steps do.  note: for the page.
+    """
+
+    label: str
+    step: Callable[[Here], Tensor]
+    function: Callable[..., Tensor]
+    source: str
+    equation: tuple[str, ...]
+    terms: tuple[str, ...]
+    order: int = 1
+    spacing: str = "linspace"
+    evaluations: int = 1
+    knob: str | None = None
+    note: str = ""
+    draws_noise: Callable[[float], bool] = lambda eta: False
+
+
+def _heun(h: Here) -> Tensor:
+    x_s = ddim_step(h.x0_hat, h.eps_hat, h.t, h.s, h.sched)
+    if bool((h.s < 0).all()):
+        return x_s
+    return heun_step(x_s, h.eps_hat, h.predict(x_s, h.s)[1], h.t, h.s, h.sched)
+
+
+# The second-order samplers need steps even in log-SNR: evenly in t their first one on the cosine schedule is from
+# sigma = 2e4, and Heun's method then draws nothing at all.
+SAMPLERS = {
+    "ddpm": Method(
+        label="DDPM",
+        step=lambda h: ddpm_step(h.x_t, h.x0_hat, h.t, h.s, h.sched, h.noise(), h.variance),
+        function=ddpm_step,
+        source="Ho et al. 2020, Eq. 6 and 7",
+        equation=equations.DDPM,
+        terms=("x0_hat", "x_t", "z"),
+        knob="variance",
+        draws_noise=lambda eta: True,
+    ),
+    "ddim": Method(
+        label="DDIM",
+        step=lambda h: ddim_step(h.x0_hat, h.eps_hat, h.t, h.s, h.sched, h.eta, h.noise() if h.eta > 0 else None),
+        function=ddim_step,
+        source="Song et al. 2021, Eq. 12 and 16",
+        equation=equations.DDIM,
+        terms=("x0_hat", "eps_hat", "z"),
+        knob="eta",
+        draws_noise=lambda eta: eta > 0,
+    ),
+    "dpmpp": Method(
+        label="DPM-Solver++",
+        step=lambda h: dpmpp_step(h.x_t, h.x0_hat, h.t, h.s, h.sched, *(h.before or ())),
+        function=dpmpp_step,
+        source="Lu et al. 2022, Algorithm 2",
+        equation=equations.DPMPP,
+        terms=("x_t", "x0_hat", "x0_hat_before"),
+        note=equations.DPMPP_NOTE,
+        order=2,
+        spacing="log_snr",
+    ),
+    "heun": Method(
+        label="Heun",
+        step=_heun,
+        function=heun_step,
+        source="Karras et al. 2022, Algorithm 1",
+        equation=equations.HEUN,
+        terms=("x0_hat", "eps_hat", "eps_hat_s"),
+        note=equations.HEUN_NOTE,
+        order=2,
+        spacing="log_snr",
+        evaluations=2,
+    ),
+}
+
+
+def method(sampler: str) -> Method:
+    """The sampler of that name.  Raises ValueError if there is none."""
+    if sampler not in tuple(SAMPLERS):
+        raise ValueError(f"sampler: one of {', '.join(SAMPLERS)}")
+    return SAMPLERS[sampler]
 
 
 @torch.no_grad()
@@ -139,16 +209,16 @@ def reverse_process(
     """From noise to n samples, as a generator of num_steps + 1 SampleSteps, the last of which is finished.
 
     model(x, t) or, with labels y: (n,) int64, model(x, t, y); what its output means is its attribute `prediction`.
-    sampler: ddpm (variance: small or large), ddim (0 <= eta <= 1), dpmpp or heun.  spacing: see `timesteps`; dpmpp and
-    heun do well with log_snr.
+    sampler: of SAMPLERS.  eta: from 0 to 1, of ddim; variance: small or large, of ddpm.  spacing: see `timesteps`.
     clip: x0_hat is clipped to [-1, 1] and eps_hat recomputed from it.
     The noise of sample i comes from a generator of its own, made from (seed, first + i): the same whatever n is.
     start: (i, x_t) goes on from step i, where x_t: (n, C, S, S) has come to.  With all else the same, so is what
     follows, but for dpmpp, which begins anew at first order.
     Raises ValueError for a sampler, number of steps, eta, variance or spacing that does not exist.
     """
-    times = timesteps(sched, num_steps, spacing)
-    SamplingConfig(sampler, num_steps, eta, variance=variance)
+    how, times = method(sampler), timesteps(sched, num_steps, spacing)
+    if not 0 <= eta <= 1 or variance not in VARIANCES:
+        raise ValueError(f"eta: a number from 0 to 1; variance: one of {', '.join(VARIANCES)}")
     generators = [seeded(seed, first + i) for i in range(n)]
 
     def noise() -> Tensor:
@@ -157,26 +227,20 @@ def reverse_process(
     def at(time: int) -> Tensor:
         return torch.full((n,), time, dtype=torch.int64, device=device)
 
-    x_t, before, begin = noise(), (), 0
+    def ask(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        return predict(model, x, t, y, sched, clip)
+
+    x_t, before, begin = noise(), None, 0
     if start is not None:
         begin, x_t = start[0], start[1].to(device)
-        for _ in range(begin if sampler == "ddpm" or (sampler == "ddim" and eta > 0) else 0):
+        for _ in range(begin if how.draws_noise(eta) else 0):
             noise()  # what has been used on the way
     for i, (now, then) in enumerate(pairwise(times[begin:]), begin):
         t, s = at(now), at(then)
-        x0_hat, eps_hat = ask(model, x_t, t, y, sched, clip)
+        x0_hat, eps_hat = ask(x_t, t)
         yield SampleStep(i, now, x_t, x0_hat, eps_hat)
-        if sampler == "ddpm":
-            x_t = ddpm_step(x_t, x0_hat, t, s, sched, noise(), variance)
-        elif sampler == "ddim":
-            x_t = ddim_step(x0_hat, eps_hat, t, s, sched, eta, noise() if eta > 0 else None)
-        elif sampler == "dpmpp":
-            x_t, before = dpmpp_step(x_t, x0_hat, t, s, sched, *before), (x0_hat, t)
-        else:
-            x_t = ddim_step(x0_hat, eps_hat, t, s, sched)
-            if then >= 0:
-                _, eps_hat_s = ask(model, x_t, s, y, sched, clip)
-                x_t = heun_step(x_t, eps_hat, eps_hat_s, t, s, sched)
+        x_t = how.step(Here(x_t, t, s, x0_hat, eps_hat, sched, eta, variance, noise, ask, before))
+        before = (x0_hat, t)
     yield SampleStep(num_steps, -1, x_t, x_t, None)
 
 
@@ -208,10 +272,3 @@ def sample(
             z = torch.randn(x.shape, generator=generator, device=device)
             x = x + gather(sched.posterior_variance, t).sqrt() * z
     return x.clamp(-1, 1)
-
-
-def sample_from_ema(model, ema, sched: Schedule, **kwargs) -> Tensor:
-    """`sample` with the averaged weights.  The live model is left as it is, in the middle of its training or not."""
-    averaged = copy.deepcopy(model).eval()
-    ema.copy_to(averaged)
-    return sample(averaged, sched, **kwargs)

@@ -75,7 +75,7 @@ def no_web_application():
 @pytest.fixture(scope="session", autouse=True)
 def a_fifth_of_the_real_digits():
     """What `evaluate` holds samples against is read from 200 digits of each class: all ten thousand take ten seconds.
-    They are read where the judge itself is tested."""
+    They are read where the classifier itself is tested."""
 
     def fifth(*args):
         digits = load_dataset(*args)
@@ -116,22 +116,22 @@ def untrained(tmp_path_factory):
 
 
 @pytest.fixture
-def library(untrained, tmp_path):
-    """The page's library, its default weights those of `untrained`, in a folder of its own."""
-    from ddpm.ui.generation.weights import Library
+def registry(untrained, tmp_path):
+    """The page's registry, its default weights those of `untrained`, in a folder of its own."""
+    from ddpm.ui.generation.models import ModelRegistry
 
-    return Library(shutil.copytree(untrained, tmp_path / "library"))
+    return ModelRegistry(shutil.copytree(untrained, tmp_path / "registry"))
 
 
 @pytest.fixture
-def opened(library, tmp_path):
+def opened(registry, tmp_path):
     """What the Reverse tab makes of a file with such content: opened(data, weights="mnist") -> its answer."""
     import asyncio
 
     from pages import Window
     from reversing import reverse_tab
 
-    demo, _, named = reverse_tab(library)
+    demo, _, named = reverse_tab(registry)
     open_file = next(f.fn for f in demo.fns.values() if f.name == "open_file")
 
     def open_(data: bytes, weights="mnist"):

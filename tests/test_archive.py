@@ -13,7 +13,7 @@ import ddpm
 from ddpm.config import Config, ScheduleConfig
 from ddpm.storage.checkpoint import CONFIG, WEIGHTS
 from ddpm.training.loop import build_model
-from ddpm.ui.tabs.train import archive
+from ddpm.ui.tabs.train import zip_file
 
 INFO = {
     "dataset": "bundled",
@@ -38,7 +38,7 @@ def model():
 @pytest.fixture
 def good(model):
     """The members of a zip that is right."""
-    data = archive.write(model, Config(TINY, ScheduleConfig(kind="cosine")), INFO, "mine")
+    data = zip_file.write(model, Config(TINY, ScheduleConfig(kind="cosine")), INFO, "mine")
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         return {name: file.read(name) for name in file.namelist()}
 
@@ -58,7 +58,7 @@ def zipped(tmp_path):
 @pytest.mark.slow
 def test_out_and_in_again(model, good, zipped):
     assert set(good) == {f"mine/{name}" for name in (CONFIG, WEIGHTS, "README.md")}
-    opened = archive.read(zipped(good))
+    opened = zip_file.read(zipped(good))
     assert opened.config.model == TINY and opened.info["dataset"] == "bundled"
     for name, value in model.state_dict().items():
         assert torch.equal(opened.model.state_dict()[name], value.half().float())
@@ -66,7 +66,7 @@ def test_out_and_in_again(model, good, zipped):
 
 def refused(path, *words):
     with pytest.raises(ddpm.CheckpointError) as error:
-        archive.read(path)
+        zip_file.read(path)
     text = str(error.value)
     assert "\n" not in text and "/tmp" not in text and len(text) < 300
     assert all(word in text for word in words), text
@@ -94,14 +94,16 @@ def test_a_path_out_of_the_folder_writes_nothing(good, zipped, tmp_path):
     evil = {name.replace("mine/", "../../../tmp/"): data for name, data in good.items()}
     refused(zipped(evil), CONFIG)
     outside = good | {"../evil.txt": b"x", "/etc/evil.txt": b"x"}
-    assert archive.read(zipped(outside)).config.model == TINY  # what is not asked for is never unpacked
+    assert zip_file.read(zipped(outside)).config.model == TINY  # what is not asked for is never unpacked
     assert set(tmp_path.rglob("*")) - set(before) == {tmp_path / "some.zip"}
     assert not (tmp_path.parent / "evil.txt").exists()
 
 
 @pytest.mark.parametrize("path", ["mine\\", "a\\b/mine\\", ".\\", "my..model/", "..mine\\"])
 def test_slashes_of_either_kind(good, zipped, path):
-    assert archive.read(zipped({name.replace("mine/", path): data for name, data in good.items()})).config.model == TINY
+    assert (
+        zip_file.read(zipped({name.replace("mine/", path): data for name, data in good.items()})).config.model == TINY
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_weights_that_are_a_pickle(good, zipped):
 def test_truncated_weights_and_weights_of_another_config(model, good, zipped):
     refused(zipped(good | {f"mine/{WEIGHTS}": good[f"mine/{WEIGHTS}"][:-100]}), "damaged")
     other = build_model(ddpm.ModelConfig(base=16, mults=(1, 2), num_classes=10, patch_size=4, prediction="v"))
-    data = archive.write(other, Config(TINY), INFO, "mine")
+    data = zip_file.write(other, Config(TINY), INFO, "mine")
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         members = {name: file.read(name) for name in file.namelist()}
     refused(zipped(members), "another architecture")

@@ -30,6 +30,7 @@ from ddpm.config import SamplingConfig
 from ddpm.device import Inference
 from ddpm.evaluation import bench, tutorial_code
 from ddpm.generate import Sampler
+from ddpm.samplers import SAMPLERS
 from ddpm.training.loop import build_model
 
 SMALL = ModelConfig(base=8, t_dim=8, mults=(1, 2), num_classes=10, patch_size=4, prediction="v")
@@ -183,8 +184,8 @@ def measured(monkeypatch):
     rows = [speed(50, 80.0, bench.TUTORIAL), speed(150, 20.0), speed(1000, 0.4, "ours, fast", "bfloat16")]
     monkeypatch.setattr(bench, "speeds", lambda *_: rows)
     scores = {
-        "second": {"fid_over_floor": 2.5, "accuracy": 0.97},
-        "fid_over_floor": 2.0,
+        "second": {"fid_over_real": 2.5, "accuracy": 0.97},
+        "fid_over_real": 2.0,
         "accuracy": 0.99,
         "recall_over_real": 0.9,
         "distance_over_real": 0.95,
@@ -234,12 +235,12 @@ def small(monkeypatch):
 
 
 @pytest.mark.slow
-def test_quality_trains_within_the_budget_loading_included_and_is_judged(small):
+def test_quality_trains_within_the_budget_loading_included_and_is_evaluated(small):
     row = bench.quality(1.5, 3, 20)
     assert row["seconds"] == 1.5 and 0.9 < row["took"] < 5
     assert row["images_seen"] > 8 and row["seed"] == 3 and row["n"] == 20
     assert (row["sampler"], row["evaluations"]) == ("ddpm", 20), "a young network"
-    assert row["fid_over_floor"] > 5
+    assert row["fid_over_real"] > 5
 
 
 def test_our_speed_is_measured_with_the_pages_sampler_where_there_are_classes(small):
@@ -260,21 +261,21 @@ def test_a_curve_has_each_sampler_at_each_number_of_evaluations(monkeypatch):
     bench.curve("checkpoints/mnist")
     loaded = load_checkpoint("checkpoints/mnist")
     model = Inference(loaded.model, "float32")
-    expected = [(way, most) for way in bench.CURVE_WAYS for most in bench.CURVE_EVALUATIONS]
-    for (name, function, (checkpoint, how, n)), (way, most) in zip(tasks, expected, strict=True):
+    expected = [(way, most) for way in (*SAMPLERS, "ddim, eta 0.7") for most in bench.CURVE_EVALUATIONS]
+    for (name, function, (checkpoint, sampling, n)), (way, most) in zip(tasks, expected, strict=True):
         assert function is bench.curve_point and checkpoint == "checkpoints/mnist"
-        assert name == {"sampler": way, "steps": how.num_steps} and how.sampler == way.split(",")[0]
-        assert how.eta == (0.7 if "eta" in way else 0)
-        assert (how.guidance, how.guide_from, how.guide_to) == (1.5, 0.3, 0.65), "the page's"
-        assert n == (2000 if how.num_steps <= 100 else 500)
-        cost = Sampler(model, loaded.sched, how).evaluations
-        longer = dataclasses.replace(how, num_steps=how.num_steps + 1)
+        assert name == {"sampler": way, "steps": sampling.num_steps} and sampling.sampler == way.split(",")[0]
+        assert sampling.eta == (0.7 if "eta" in way else 0)
+        assert (sampling.guidance, sampling.guide_from, sampling.guide_to) == (1.5, 0.3, 0.65), "the page's"
+        assert n == (2000 if sampling.num_steps <= 100 else 500)
+        cost = Sampler(model, loaded.sched, sampling).evaluations
+        longer = dataclasses.replace(sampling, num_steps=sampling.num_steps + 1)
         assert cost <= most < Sampler(model, loaded.sched, longer).evaluations
-    assert [how.num_steps for _, _, (_, how, _) in tasks if how.sampler == "heun"][:3] == [3, 5, 9]
+    assert [sampling.num_steps for _, _, (_, sampling, _) in tasks if sampling.sampler == "heun"][:3] == [3, 5, 9]
 
 
 def test_the_command_writes_a_curve(monkeypatch, tmp_path, capsys):
-    scores = {"evaluations": 20, "n": 5, "fid_over_floor": 1.5, "accuracy": 0.5} | dict.fromkeys(
+    scores = {"evaluations": 20, "n": 5, "fid_over_real": 1.5, "accuracy": 0.5} | dict.fromkeys(
         ("recall_over_real", "distance_over_real"), 0.25
     )
     monkeypatch.setattr(bench, "run", lambda tasks, tell: [name | scores for name, *_ in tasks])
@@ -286,10 +287,10 @@ def test_the_command_writes_a_curve(monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_point_of_the_curve_is_the_checkpoint_judged(tmp_path, small):
+def test_a_point_of_the_curve_is_the_checkpoint_evaluated(tmp_path, small):
     save_checkpoint(tmp_path / "digits", build_model(small.model), small, {"dataset": "mnist"})
-    how = SamplingConfig("ddim", 2)
-    assert bench.curve_point(str(tmp_path / "digits"), how, 20)["evaluations"] == 2
+    sampling = SamplingConfig("ddim", 2)
+    assert bench.curve_point(str(tmp_path / "digits"), sampling, 20)["evaluations"] == 2
 
 
 def test_all_in_one_run_speeds_are_the_better_of_two(monkeypatch):

@@ -12,10 +12,10 @@ from test_samplers import Model, T
 import ddpm
 from ddpm import make_schedule, reverse_process
 from ddpm.config import ModelConfig
-from ddpm.evaluation import judges
+from ddpm.evaluation import classifiers
 from ddpm.training.loop import build_model
-from ddpm.ui.generation import sampling
-from ddpm.ui.generation.weights import wrap
+from ddpm.ui.generation.models import wrap
+from ddpm.ui.generation.trajectory import Trajectory
 from ddpm.ui.tabs.reverse import tab as reverse
 
 
@@ -42,9 +42,9 @@ def test_dpmpp_goes_on_at_first_order():
     assert not torch.allclose(rest[1].x_t, whole[3].x_t, atol=1e-4)
 
 
-def test_a_branch_that_changes_nothing_is_the_same_future(library):
-    parent = finished(library, n=3, steps=6, eta=0.7)
-    branch = sampling.Trajectory.branch(parent, 2, parent.settings)
+def test_a_branch_that_changes_nothing_is_the_same_future(registry):
+    parent = finished(registry, n=3, steps=6, eta=0.7)
+    branch = Trajectory.branch(parent, 2, parent.settings)
     frames = run(branch)
     assert branch.frames[:2] == parent.frames[:2] and frames == branch.frames[2:]
     for ours, theirs in zip(branch.frames, parent.frames, strict=True):
@@ -54,8 +54,8 @@ def test_a_branch_that_changes_nothing_is_the_same_future(library):
     assert packet["evaluations"] == 2 * 4, "four guided steps of its own"
 
 
-def test_what_a_branch_changes_is_said(library):
-    parent = finished(library)
+def test_what_a_branch_changes_is_said(registry):
+    parent = finished(registry)
     for changes, said in (
         ({"choice": "7"}, "class 7"),
         ({"sampler": "ddpm", "seed": 9}, "DDPM, seed 9"),
@@ -67,30 +67,30 @@ def test_what_a_branch_changes_is_said(library):
         ),
         ({"n": 1, "steps": 9, "spacing": "trailing"}, "nothing changed"),  # of these a branch has its parent's
     ):
-        assert sampling.Trajectory.branch(parent, 1, settings(library, **changes)).packet([])["what"] == said
+        assert Trajectory.branch(parent, 1, settings(registry, **changes)).packet([])["what"] == said
 
 
 @pytest.mark.parametrize("changes", [{"choice": "7"}, {"guidance": 5}, {"sampler": "ddpm"}, {"eta": 1, "seed": 9}])
-def test_a_branch_shares_the_past_and_not_the_future(library, changes):
-    parent = finished(library, n=3, steps=6, eta=0.7)
-    other = settings(library, **{"n": 1, "steps": 500, "spacing": "trailing", "eta": 0.7} | changes)
-    branch = sampling.Trajectory.branch(parent, 3, other)
+def test_a_branch_shares_the_past_and_not_the_future(registry, changes):
+    parent = finished(registry, n=3, steps=6, eta=0.7)
+    other = settings(registry, **{"n": 1, "steps": 500, "spacing": "trailing", "eta": 0.7} | changes)
+    branch = Trajectory.branch(parent, 3, other)
     run(branch)
     assert [f["t"] for f in branch.frames] == [f["t"] for f in parent.frames]
     assert branch.frames[:3] == parent.frames[:3] and branch.frames[3]["x"] == parent.frames[3]["x"]
     assert branch.frames[-1]["x"] != parent.frames[-1]["x"]
 
 
-def test_a_branch_of_a_long_run_starts_from_what_was_and_not_from_its_picture(library):
-    parent = finished(library, n=2, steps=200, eta=0)
-    branch = sampling.Trajectory.branch(parent, 50, parent.settings)
+def test_a_branch_of_a_long_run_starts_from_what_was_and_not_from_its_picture(registry):
+    parent = finished(registry, n=2, steps=200, eta=0)
+    branch = Trajectory.branch(parent, 50, parent.settings)
     run(branch)
     assert [f["x"] for f in branch.frames] == [f["x"] for f in parent.frames]
     assert [f["i"] for f in branch.frames] == [f["i"] for f in parent.frames]
 
 
-def test_what_cannot_branch_says_so(library):
-    demo, *_ = reverse_tab(library)
+def test_what_cannot_branch_says_so(registry):
+    demo, *_ = reverse_tab(registry)
     fork = handler(demo, "reverse-branch")
     asked = (2, "none", 0, "mnist", "ddim", 5, 1, False, 0, "small", "linspace", True)
 
@@ -107,17 +107,17 @@ def test_what_cannot_branch_says_so(library):
         assert words in asyncio.run(press({"run": run_id, "k": k}))["error"]
     assert asyncio.run(press({"run": run_id, "k": 2}))["done"]
     config = ModelConfig(base=8, mults=(1,), num_classes=10, patch_size=4)
-    library.put("secret", wrap(build_model(config), ddpm.make_schedule(), "linear", "mine", "mnist"))
-    parent = finished(library)
+    registry.put("secret", wrap(build_model(config), ddpm.make_schedule(), "linear", "mine", "mnist"))
+    parent = finished(registry)
     with pytest.raises(ValueError, match="Branch with the weights"):
-        sampling.Trajectory.branch(parent, 1, settings(library, weights_id="secret"))
+        Trajectory.branch(parent, 1, settings(registry, weights_id="secret"))
 
 
-def test_the_judge_reads_one_digits_guesses_along_the_way(library, monkeypatch):
-    demo, _, named = reverse_tab(library)
+def test_the_classifier_reads_one_digits_guesses_along_the_way(registry, monkeypatch):
+    demo, _, named = reverse_tab(registry)
     view, seen = named["reverse-view"], []
-    read = judges.read
-    monkeypatch.setattr(reverse.judges, "read", lambda images: seen.append(images) or read(images))
+    read = classifiers.read
+    monkeypatch.setattr(reverse.classifiers, "read", lambda images: seen.append(images) or read(images))
 
     async def generate():
         asked = (3, "all in turn", 0, "mnist", "ddim", 4, 1, False, 0, "small", "linspace", True)

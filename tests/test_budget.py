@@ -5,12 +5,12 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from training_runs import finish, quick, training_run  # noqa: F401 (quick is a fixture)
+from training_runs import finish, new_run, quick  # noqa: F401 (quick is a fixture)
 
 from ddpm.presets import TRAINING_EVALUATIONS
 from ddpm.system.stopwatch import Stopwatch
 from ddpm.ui.server.engine import Engine
-from ddpm.ui.tabs.train import registry, training
+from ddpm.ui.tabs.train import run_store, training_run
 
 
 def test_a_stopwatch_counts_while_it_runs():
@@ -28,11 +28,11 @@ def test_a_stopwatch_counts_while_it_runs():
     assert watch() == 8
 
 
-class Slow(training.TrainingRun):
+class Slow(training_run.TrainingRun):
     """A run on a clock of the test's: a step of 64 pictures takes `step` seconds, an evaluation of twenty `each`."""
 
     def __init__(self, budget: float, step: float, each: float):
-        template = training_run("seconds", budget)
+        template = new_run("seconds", budget)
         super().__init__(template.config, template.data, "seconds", budget, "slow")
         self.step, self.each = step, each
         self.now, self.on_previews, self.asked = 0.0, 0.0, []
@@ -54,7 +54,7 @@ class Slow(training.TrainingRun):
             self.now += self.each
             self.on_previews += self.each * (not self.complete)
             yield
-        self.evaluation_seconds = self.each / training.PREVIEWS
+        self.evaluation_seconds = self.each / training_run.PREVIEWS
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_the_seconds_that_are_said_to_be_left_are_those_that_follow():
 
 
 def test_a_pause_does_not_count():
-    runs = registry.Runs(Engine())
-    run = training_run("seconds", 600)
+    runs = run_store.Runs(Engine())
+    run = new_run("seconds", 600)
     runs.start(run)
     while run.state is None:
         time.sleep(0.01)
@@ -106,22 +106,22 @@ def test_a_pause_does_not_count():
 
 
 def test_a_slow_network_is_asked_with_fewer_evaluations_and_never_more_than_usual():
-    run = finish(training_run(budget=3))
+    run = finish(new_run(budget=3))
     usual = run.sampling().num_steps
     run.kind, run.budget = "seconds", 30
     run.evaluation_seconds = 1e-6
     assert run.affordable().num_steps == usual
     run.evaluation_seconds = 1.0
-    assert run.affordable().num_steps == training.FEWEST_STEPS
+    assert run.affordable().num_steps == training_run.FEWEST_STEPS
     run.evaluation_seconds = 0.6e-3  # 0.45 s a preview: two networks, ten levels, twenty pictures of each
     steps = run.affordable().num_steps
-    assert training.FEWEST_STEPS < steps < usual
+    assert training_run.FEWEST_STEPS < steps < usual
     assert run.evaluation_seconds * 20 * (2 * TRAINING_EVALUATIONS * steps / usual + 10) < 0.45
 
 
 def test_so_much_of_a_batch_is_trained_on_at_a_time_as_fits_into_a_tenth_of_a_second():
-    run = training_run(batch_size=64)
-    assert run.part_size() == training.FIRST_PART
+    run = new_run(batch_size=64)
+    assert run.part_size() == training_run.FIRST_PART
     for speed, size in ((64, 5), (5, 1), (700, 56)):
         run.state = SimpleNamespace(images_per_second=speed)
         assert run.part_size() == size

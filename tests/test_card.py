@@ -11,7 +11,7 @@ import torch
 from ddpm import Guided, make_schedule, reverse_process, to_uint8
 from ddpm.generate import class_labels
 from ddpm.storage import model_card
-from ddpm.storage.model_card import loss_curve, sample_grid, verdicts
+from ddpm.storage.model_card import evaluations_table, loss_curve, sample_grid
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -62,8 +62,8 @@ def test_the_grid_of_a_model_without_classes_is_a_hundred_samples(tiny_model):
     compare(sample_grid(tiny_model, sched), to_uint8(last))
 
 
-def verdict(**more):
-    figures = {"evaluations": 20, "n": 2000, "fid": 0.134, "fid_over_floor": 1.02, "accuracy": 0.992}
+def evaluation(**more):
+    figures = {"evaluations": 20, "n": 2000, "fid": 0.134, "fid_over_real": 1.02, "accuracy": 0.992}
     figures |= {"recall_over_real": 0.97, "distance_over_real": 0.99, "extractor": "aaaa", "reference": "mnist"}
     return figures | {"command": "python -m ddpm evaluate"} | more
 
@@ -72,24 +72,24 @@ def cells(text):
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in text if line.startswith("|")]
 
 
-def test_the_card_shows_what_both_judges_say():
-    second = {"extractor": "bbbb", "fid_over_floor": 1.456, "accuracy": 0.9876}
-    text = verdicts([verdict(second=second)])
+def test_the_card_shows_what_both_classifiers_say():
+    second = {"extractor": "bbbb", "fid_over_real": 1.456, "accuracy": 0.9876}
+    text = evaluations_table([evaluation(second=second)])
     head, ruler, row = cells(text)
     assert len(head) == len(ruler) == len(row) == 10
     assert row == ["[1]", "20", "2,000", "0.134", "1.02", "1.46", "99.2%", "98.8%", "0.97", "0.99"]
-    assert head[4:8] == ["over real digits'", "by the second", "read", "by the second"]
+    assert head[4:8] == ["over the real-data FID", "by the second", "class accuracy", "by the second"]
     assert any("aaaa" in line for line in text) and any(
         "bbbb" in line and "nothing was ever chosen" in line for line in text
     )
 
 
-def test_a_verdict_from_before_there_was_a_second_and_one_without_classes_leave_cells_empty():
-    unconditional = verdict(accuracy=None, second={"extractor": "bbbb", "fid_over_floor": 12.3, "accuracy": None})
-    for old in (verdict(), verdict(second=None)):
-        _, _, first, second = cells(verdicts([old, unconditional]))
+def test_an_evaluation_from_before_there_was_a_second_and_one_without_classes_leave_cells_empty():
+    unconditional = evaluation(accuracy=None, second={"extractor": "bbbb", "fid_over_real": 12.3, "accuracy": None})
+    for old in (evaluation(), evaluation(second=None)):
+        _, _, first, second = cells(evaluations_table([old, unconditional]))
         assert first[4:8] == ["1.02", "", "99.2%", ""] and second[4:8] == ["1.02", "12.30", "", ""]
-        assert not any("second:" in line for line in verdicts([old]))
+        assert not any("second:" in line for line in evaluations_table([old]))
 
 
 def compare(picture, images):

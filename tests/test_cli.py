@@ -369,13 +369,13 @@ def test_a_benchmark_whose_figures_cannot_be_written_is_not_begun(cli, tmp_path,
 
 
 @pytest.mark.parametrize(("info", "words"), [({}, "does not say how it was made"), (None, "cannot be written")])
-def test_a_verdict_that_cannot_be_kept_is_not_asked_for(cli, models, tmp_path, monkeypatch, info, words):
+def test_an_evaluation_that_cannot_be_kept_is_not_asked_for(cli, models, tmp_path, monkeypatch, info, words):
     folder = tmp_path / "model"
     shutil.copytree(models / "classes", folder)
     if info is None:
-        monkeypatch.setattr(commands, "with_verdicts", lambda *_: ({}, ""))
+        monkeypatch.setattr(commands, "with_metrics", lambda *_: ({}, ""))
         monkeypatch.setattr("tempfile.mkstemp", lambda **_options: (_ for _ in ()).throw(PermissionError(13, "denied")))
-    monkeypatch.setattr(commands, "judged", lambda *_args, **_options: pytest.fail("drew before it refused"))
+    monkeypatch.setattr(commands, "evaluation_of", lambda *_args, **_options: pytest.fail("drew before it refused"))
     refused(cli("evaluate", "--checkpoint", folder, "--steps", 2, "--save"), words)
 
 

@@ -18,10 +18,11 @@ from ddpm.config import (
     from_dict,
     to_dict,
 )
+from ddpm.generate import num_evaluations
 from ddpm.guidance import Guided
 from ddpm.presets import PAGE_SAMPLING, PRESETS, training_sampling
-from ddpm.samplers import num_evaluations, timesteps
 from ddpm.schedule import make_schedule
+from ddpm.spacing import timesteps
 from ddpm.unet import UNet
 
 
@@ -169,13 +170,13 @@ def test_for_dataset_takes_channels_and_seed_and_classes_only_where_there_are_cl
 def test_a_young_network_is_asked_otherwise_and_at_the_same_cost():
     stages = [training_sampling(seen, 1000) for seen in (0, 12_000, 30_000, 60_000, 120_000)]
     assert [training_sampling(seen, 1000) for seen in (11_999, 29_999, 59_999, 119_999, 10**9)] == stages
-    assert [how.sampler for how in stages] == ["ddpm"] * 3 + ["ddim"] * 2
-    assert [how.guidance for how in stages[:3]] == [2.5, 2.0, 1.5], "the less it has seen, the more"
+    assert [sampling.sampler for sampling in stages] == ["ddpm"] * 3 + ["ddim"] * 2
+    assert [sampling.guidance for sampling in stages[:3]] == [2.5, 2.0, 1.5], "the less it has seen, the more"
     assert stages[0].interval(1000) == (0, 1000) and stages[-1].interval(1000) == (300, 650)
     assert training_sampling(0, 4).num_steps == training_sampling(10**6, 4).num_steps == 4
-    for how in (*stages, PAGE_SAMPLING):
-        guided = Guided(SimpleNamespace(prediction="v"), how.guidance, how.interval(1000))
-        assert num_evaluations(guided, timesteps(make_schedule(), how.num_steps)) == 20
+    for sampling in (*stages, PAGE_SAMPLING):
+        guided = Guided(SimpleNamespace(prediction="v"), sampling.guidance, sampling.interval(1000))
+        assert num_evaluations(guided, timesteps(make_schedule(), sampling.num_steps)) == 20
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from ddpm import forward_step, make_schedule, posterior, q_sample, target, to_x0_eps
-from ddpm.config import SCHEDULES as NOISE
 from ddpm.diffusion import prediction_of
 from ddpm.objective import loss
+from ddpm.schedule import SCHEDULES as NOISE
 from ddpm.seeding import seeded
 
 SCHEDULES = [make_schedule(60, 1e-3, 0.15, kind, dtype=torch.float64) for kind in NOISE]

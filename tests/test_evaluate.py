@@ -1,4 +1,4 @@
-"""Samples drawn as asked, and the verdict on them."""
+"""Samples drawn as asked, and the evaluation on them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ddpm import (
 from ddpm.cli import main
 from ddpm.config import Config, SamplingConfig, ScheduleConfig
 from ddpm.device import Inference
-from ddpm.evaluation import evaluate, judges, metrics
-from ddpm.evaluation.judges import SECOND
+from ddpm.evaluation import classifiers, evaluate, metrics
+from ddpm.evaluation.classifiers import SECOND
 from ddpm.generate import Sampler, class_labels
 from ddpm.training.loop import build_model
 
@@ -41,8 +41,8 @@ def test_classes_in_turn():
 
 
 def test_a_sampler_is_reverse_process_with_its_settings(tiny_classes_model):
-    how = SamplingConfig("ddim", 6, eta=0.5, guidance=3.0, guide_from=0.25, guide_to=0.6)
-    sampler = Sampler(Inference(tiny_classes_model), SCHED, how)
+    sampling = SamplingConfig("ddim", 6, eta=0.5, guidance=3.0, guide_from=0.25, guide_to=0.6)
+    sampler = Sampler(Inference(tiny_classes_model), SCHED, sampling)
     asked = Guided(tiny_classes_model, 3.0, interval=(5, 12))
     options = {"y": class_labels(10, 12), "num_steps": 6, "eta": 0.5, "seed": 4, "img_size": 8}
     expected = last(reverse_process(asked, SCHED, 12, **options))
@@ -77,24 +77,24 @@ def untrained():
     return Sampler(Inference(build_model(DIGITS)), SCHED, SamplingConfig(num_steps=2))
 
 
-def test_a_verdict_is_the_judges_on_what_was_drawn(untrained, monkeypatch):
-    """A model that returned real digits would score about the floor: so the images do go to the judge."""
+def test_a_evaluation_is_the_classifiers_on_what_was_drawn(untrained, monkeypatch):
+    """A model that returned real digits would score about the real-data FID: so the images do go to the classifier."""
     v = evaluate.evaluate(untrained, 60, seed=1)
-    assert v["fid_over_floor"] > 20 and v["accuracy"] < 0.5
-    assert (v["n"], v["evaluations"], v["seed"], v["extractor"]) == (60, 2, 1, judges.load_judge()[1])
-    assert v["images_per_second"] > 0 and v["fid_floor"] == evaluate.real_scores(60)["fid"]
-    assert v["second"]["extractor"] == judges.load_judge(SECOND)[1]
-    assert v["second"]["fid_floor"] == evaluate.real_scores(60, SECOND)["fid"] != v["fid_floor"]
+    assert v["fid_over_real"] > 20 and v["accuracy"] < 0.5
+    assert (v["n"], v["evaluations"], v["seed"], v["extractor"]) == (60, 2, 1, classifiers.load_classifier()[1])
+    assert v["images_per_second"] > 0 and v["fid_real"] == evaluate.real_scores(60)["fid"]
+    assert v["second"]["extractor"] == classifiers.load_classifier(SECOND)[1]
+    assert v["second"]["fid_real"] == evaluate.real_scores(60, SECOND)["fid"] != v["fid_real"]
     digits = load_dataset("bundled")
     index = metrics.balanced(digits.labels, 120)[60:]
     monkeypatch.setattr(Sampler, "draw", lambda self, n, **_: digits.images[index].float() / 127.5 - 1)
     v = evaluate.evaluate(untrained, 60)
     for said in (v, v["second"]):
-        assert said["fid_over_floor"] < 2 and said["accuracy"] > 0.97
+        assert said["fid_over_real"] < 2 and said["accuracy"] > 0.97
 
 
-def test_a_verdict_in_steps_is_the_verdict(untrained):
-    *waits, v = evaluate.judged(untrained, 60, seed=1)
+def test_an_evaluation_in_steps_is_the_same_evaluation(untrained):
+    *waits, v = evaluate.evaluating(untrained, 60, seed=1)
     at_once = evaluate.evaluate(untrained, 60, seed=1)
     for said, expected in ((v, at_once), (v["second"], at_once["second"])):
         assert said["fid"] == pytest.approx(expected["fid"], rel=1e-3) and said["accuracy"] == expected["accuracy"]
@@ -115,20 +115,23 @@ def test_so_many_are_drawn_at_once_as_fit_into_a_step(untrained, monkeypatch):
 
     monkeypatch.setattr(Sampler, "steps", timed)
     monkeypatch.setattr(evaluate, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    list(evaluate.judged(untrained, 40))
+    list(evaluate.evaluating(untrained, 40))
     assert sizes == [10, 7, 7, 7, 7, 2]
 
 
-def test_real_digits_are_read_and_scored_once_by_each_judge(untrained, monkeypatch):
+def test_real_digits_are_read_and_scored_once_by_each_classifier(untrained, monkeypatch):
     evaluate.evaluate(untrained, 40)
-    reads, floors, read, floor = [], [], judges.reading, metrics.floor
-    for module in (judges, metrics):
-        monkeypatch.setattr(module, "reading", lambda images, *judge: reads.append(len(images)) or read(images, *judge))
-    monkeypatch.setattr(metrics, "floor", lambda *args: floors.append(args[-1]) or floor(*args))
+    reads, scored, read = [], [], classifiers.reading
+    real_data_scores = metrics.real_data_scores
+    for module in (classifiers, metrics):
+        monkeypatch.setattr(
+            module, "reading", lambda images, *classifier: reads.append(len(images)) or read(images, *classifier)
+        )
+    monkeypatch.setattr(metrics, "real_data_scores", lambda *args: scored.append(args[-1]) or real_data_scores(*args))
     evaluate.evaluate(untrained, 40, seed=1)
-    assert (reads, floors) == ([40, 40], [])
+    assert (reads, scored) == ([40, 40], [])
     evaluate.evaluate(untrained, 50)
-    assert (reads, floors) == ([40, 40, 50, 50], [50, 50])
+    assert (reads, scored) == ([40, 40, 50, 50], [50, 50])
 
 
 class Untouchable(torch.nn.Module):
@@ -149,14 +152,14 @@ def untouchable():
 
 
 @pytest.mark.parametrize("n", [-1, 0, 1, 5, 19, 10_001, 20_000, 10**9])
-def test_how_many_can_be_judged_is_known_before_anything_is_drawn(untouchable, n):
-    for judging in (evaluate.evaluate, lambda *args: next(evaluate.judged(*args))):
+def test_how_many_can_be_classified_is_known_before_anything_is_drawn(untouchable, n):
+    for evaluating in (evaluate.evaluate, lambda *args: next(evaluate.evaluating(*args))):
         with pytest.raises(ValueError, match=r"from 20 samples, .* to 10,000") as refused:
-            judging(untouchable, n)
+            evaluating(untouchable, n)
         assert str(refused.value).endswith(f"not {n:,}")
 
 
-def test_the_least_that_can_be_judged_is_judged_and_the_most_is_what_there_is(untrained):
+def test_the_least_that_can_be_classified_is_evaluated_and_the_most_is_what_there_is(untrained):
     for n in (20, 23):
         v = evaluate.evaluate(untrained, n)
         json.dumps(v, allow_nan=False)
@@ -176,8 +179,8 @@ def test_the_least_that_can_be_judged_is_judged_and_the_most_is_what_there_is(un
     ],
 )
 @pytest.mark.parametrize("num_classes", [0, 10])
-def test_a_model_of_anything_but_digits_is_not_judged(dataset, words, num_classes):
-    """Ten letters, or clothes, in the very shape of MNIST's digits: the judges would read digits in them."""
+def test_a_model_of_anything_but_digits_is_not_evaluated(dataset, words, num_classes):
+    """Ten letters, or clothes, in the very shape of MNIST's digits: the classifiers would read digits in them."""
     sampler = Sampler(Inference(Untouchable(num_classes)), SCHED, SamplingConfig(num_steps=2))
     with pytest.raises(ValueError, match=words) as refused:
         evaluate.evaluate(sampler, 20, dataset=dataset)
@@ -185,7 +188,7 @@ def test_a_model_of_anything_but_digits_is_not_judged(dataset, words, num_classe
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "bundled"])
-def test_a_model_of_digits_is_judged(untrained, dataset):
+def test_a_model_of_digits_is_evaluated(untrained, dataset):
     assert evaluate.evaluate(untrained, 20, dataset=dataset)["n"] == 20
 
 
@@ -196,7 +199,7 @@ def test_a_model_without_classes_has_no_accuracy():
     assert evaluate.evaluate(sampler, 20)["accuracy"] is None
 
 
-def test_what_the_judge_cannot_read_is_said(tiny_classes_model):
+def test_what_the_classifier_cannot_read_is_said(tiny_classes_model):
     with pytest.raises(ValueError, match="MNIST"):
         evaluate.evaluate(Sampler(Inference(tiny_classes_model), SCHED, SamplingConfig(num_steps=2)), 10)
 
@@ -216,7 +219,7 @@ def test_the_command_prints_one_json_object(folder, capsys):
     out, err = capsys.readouterr()
     printed = json.loads(out)
     assert err == ""
-    names = {"fid", "fid_floor", "fid_over_floor", "extractor", "reference", "accuracy", "confidence", "class_coverage"}
+    names = {"fid", "fid_real", "fid_over_real", "extractor", "reference", "accuracy", "confidence", "class_coverage"}
     assert (
         names | {"recall", "recall_over_real", "distance_over_real", "images_per_second", "n", "second"}
         <= printed.keys()
@@ -243,7 +246,7 @@ def test_bad_input_is_one_line(folder, capsys, options, words):
     assert (code, out, err.count("\n")) == (2, "", 1) and words in err
 
 
-def test_a_verdict_is_kept_in_the_card_and_the_weights_are_left_alone(folder, capsys):
+def test_a_evaluation_is_kept_in_the_card_and_the_weights_are_left_alone(folder, capsys):
     weights = (folder / "model.safetensors").read_bytes()
     command = ["evaluate", "--checkpoint", str(folder), "--steps", "2", "--n", "20", "--save"]
     assert main(command) == 0 and main(command) == 0 and main([*command, "--seed", "1"]) == 0
@@ -252,12 +255,12 @@ def test_a_verdict_is_kept_in_the_card_and_the_weights_are_left_alone(folder, ca
     kept = load_checkpoint(folder).info["metrics"]
     assert [v["seed"] for v in kept] == [0, 1], "the same command again replaces what it found"
     card = (folder / "README.md").read_text()
-    fid, over_floor, second = kept[1]["fid"], kept[1]["fid_over_floor"], kept[1]["second"]
-    assert f"| [2] | 2 | 20 | {fid:.3f} | {over_floor:.2f} | {second['fid_over_floor']:.2f} |" in card
+    fid, over_real, second = kept[1]["fid"], kept[1]["fid_over_real"], kept[1]["second"]
+    assert f"| [2] | 2 | 20 | {fid:.3f} | {over_real:.2f} | {second['fid_over_real']:.2f} |" in card
     assert kept[1]["extractor"] in card and second["extractor"] in card and str(fid) in printed
 
 
-def test_a_verdict_from_before_an_option_existed_is_kept(folder):
+def test_a_evaluation_from_before_an_option_existed_is_kept(folder):
     """It was drawn with what is now that option's default, so the same samples again still replace it."""
     command = ["evaluate", "--checkpoint", str(folder), "--steps", "2", "--n", "20", "--save"]
     assert main(command) == 0
@@ -279,7 +282,7 @@ def test_a_checkpoint_that_tells_nothing_of_its_making_gets_no_card(folder, caps
     assert (folder / "config.json").read_bytes() == before
 
 
-def test_a_verdict_on_what_is_not_a_folder_here_cannot_be_kept(capsys):
+def test_a_evaluation_on_what_is_not_a_folder_here_cannot_be_kept(capsys):
     assert main(["evaluate", "--checkpoint", "someone/digits", "--save"]) == 2
     assert "--save" in capsys.readouterr().err
 
@@ -306,7 +309,7 @@ def test_the_command_refuses_a_checkpoint_of_letters_or_clothes(folder, capsys, 
     assert out == "" and err.count("\n") == 1 and words in err and "MNIST" in err
 
 
-def test_a_verdict_from_before_there_was_a_second_judge_is_kept(folder):
+def test_a_evaluation_from_before_there_was_a_second_classifier_is_kept(folder):
     command = ["evaluate", "--checkpoint", str(folder), "--steps", "2", "--n", "20", "--save"]
     assert main(command) == 0
     say(folder, lambda info: info["metrics"][0].pop("second"))

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from ddpm import Guided, drop_labels, make_schedule, target, to_x0_eps
-from ddpm.samplers import num_evaluations, timesteps
+from ddpm.generate import num_evaluations
 from ddpm.seeding import seeded
+from ddpm.spacing import timesteps
 
 
 class Asked:

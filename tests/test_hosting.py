@@ -19,7 +19,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from ddpm.ui.server import engine as engine_module
 from ddpm.ui.server import hosting
 from ddpm.ui.server.engine import Engine, once
-from ddpm.ui.tabs.train.registry import Runs
+from ddpm.ui.tabs.train.run_store import Runs
 
 ROOT = Path(__file__).parents[1]
 
@@ -166,8 +166,8 @@ def test_a_server_logs_its_jobs_and_ends_in_order(tmp_path):
     try:
         health = json.loads(wait_for(f"{url}/health", server, tmp_path / "err"))
         assert health["status"] == "ok"
-        how = ["ddim", 2, 2, True, 0, "small", "linspace", True]
-        messages = press(url, "reverse-generate", [2, "all in turn", 0, "mnist", *how])
+        sampling = ["ddim", 2, 2, True, 0, "small", "linspace", True]
+        messages = press(url, "reverse-generate", [2, "all in turn", 0, "mnist", *sampling])
         assert messages[-1]["success"]
         start = time.monotonic()
         server.send_signal(signal.SIGTERM)

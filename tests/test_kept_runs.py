@@ -7,12 +7,12 @@ import time
 
 import pytest
 from test_registry import LONG, started, stop, until
-from training_runs import quick, training_run  # noqa: F401 (quick is a fixture)
+from training_runs import new_run, quick  # noqa: F401 (quick is a fixture)
 
 from ddpm.storage.checkpoint import TRAINING, load_training
 from ddpm.ui.server.engine import Engine
-from ddpm.ui.tabs.train import registry
-from ddpm.ui.tabs.train.registry import Runs
+from ddpm.ui.tabs.train import run_store
+from ddpm.ui.tabs.train.run_store import Runs
 
 
 def crash(runs):
@@ -29,7 +29,7 @@ def numbers(runs, run):
 
 @pytest.fixture
 def at_once(monkeypatch):
-    monkeypatch.setattr(registry, "KEEP_EVERY", 0.0)
+    monkeypatch.setattr(run_store, "KEEP_EVERY", 0.0)
 
 
 def test_a_run_is_written_now_and_then_and_when_it_ends(tmp_path, monkeypatch):
@@ -37,7 +37,7 @@ def test_a_run_is_written_now_and_then_and_when_it_ends(tmp_path, monkeypatch):
     run = started(runs)
     runs.keep()
     assert not runs.path_of(run.id).exists()  # too early
-    run.began -= registry.KEEP_EVERY
+    run.began -= run_store.KEEP_EVERY
     runs.keep()
     first = numbers(runs, run)
     assert first["numbers"]["step"] > 2 and not first["halt"]
@@ -76,7 +76,7 @@ def test_two_servers_do_not_touch_each_others_runs(tmp_path, at_once, monkeypatc
     first.keep()
     assert second.get(run.id) is None  # it is alive elsewhere
     second.drop(run.id)
-    monkeypatch.setattr(registry, "DROP_AFTER", 0.0)
+    monkeypatch.setattr(run_store, "DROP_AFTER", 0.0)
     second.sweep_folder()
     time.sleep(0.01)
     second.sweep_folder()
@@ -96,7 +96,7 @@ def test_a_full_disk_costs_no_run_and_is_tried_again(tmp_path, at_once, monkeypa
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as m:
-        m.setattr(registry, "save_training", full)
+        m.setattr(run_store, "save_training", full)
         runs.keep()
     assert [r.getMessage() for r in caplog.records] == [
         "A training run could not be saved, and would not outlive this server: [Errno 28] No space left on device"
@@ -106,7 +106,7 @@ def test_a_full_disk_costs_no_run_and_is_tried_again(tmp_path, at_once, monkeypa
     assert numbers(runs, run)["numbers"]["step"] > 2
     stop(runs, run)
     with monkeypatch.context() as m:
-        m.setattr(registry, "save_training", full)
+        m.setattr(run_store, "save_training", full)
         runs.keep()
     assert not numbers(runs, run)["halt"]
     runs.keep()
@@ -123,7 +123,7 @@ def test_a_clock_that_jumps_drops_nothing_and_shortens_no_training(tmp_path, at_
 
     real = time.time
     runs = Runs(Engine(), tmp_path)
-    run = training_run(kind="seconds", budget=600.0)
+    run = new_run(kind="seconds", budget=600.0)
     runs.start(run)
     until(lambda: run.state is not None and run.state.step > 2)
     runs.keep()
@@ -136,7 +136,7 @@ def test_a_clock_that_jumps_drops_nothing_and_shortens_no_training(tmp_path, at_
     runs.keep()
     runs.sweep()
     assert runs.path_of(left.id).is_dir() and runs.path_of(run.id).is_dir()
-    assert run.active and not run.asleep and run.state.seconds - before < 60
+    assert run.active and not run.idle and run.state.seconds - before < 60
     assert runs.get(left.id).state.step >= 3
     for each in (run, runs.get(left.id)):
         stop(runs, each)
@@ -147,9 +147,9 @@ def test_a_paused_run_is_paused_after_a_crash_too(tmp_path, at_once):
     run = started(runs, budget=LONG)
     runs.hold(run, True)
     until(lambda: run.job in runs.engine._parked)
-    run.held = False  # as it was when this step was written
+    run.paused_by_hand = False  # as it was when this step was written
     runs.keep()
-    run.held = True
+    run.paused_by_hand = True
     runs.keep()
     crash(runs)
     second = Runs(Engine(), tmp_path)

@@ -11,7 +11,7 @@ from ddpm.evaluation.losses import loss_by_level, times_in_levels
 from ddpm.objective import losses, target
 from ddpm.seeding import seeded
 from ddpm.training.loop import build_model
-from ddpm.ui.tabs.train.levels import EXAMPLES, LEVELS, Levels, about
+from ddpm.ui.tabs.train.loss_levels import EXAMPLES, LEVELS, Levels, about
 
 SCHED = make_schedule(kind="cosine")
 

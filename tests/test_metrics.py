@@ -1,4 +1,4 @@
-"""The judges: their distances by closed form, and that what is wrong with samples costs them what it should."""
+"""The classifiers: their distances by closed form, and that what is wrong with samples costs them what it should."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from ddpm import load_dataset
-from ddpm.evaluation import judges, metrics
-from ddpm.evaluation.judges import FIRST, SECOND, load_judge, load_reference, read
-from ddpm.evaluation.metrics import balanced, floor, frechet_distance, gaussian, recall
+from ddpm.evaluation import classifiers, metrics
+from ddpm.evaluation.classifiers import FIRST, SECOND, load_classifier, load_reference, read
+from ddpm.evaluation.metrics import balanced, frechet_distance, gaussian, real_data_scores, recall
 from ddpm.system.steps import result_of
 
 
-def verdict(*args):
-    return result_of(metrics.judge(*args))
+def evaluation(*args):
+    return result_of(metrics.evaluation(*args))
 
 
 N = 1000
-BOTH = pytest.mark.parametrize("judge", [FIRST, SECOND])
+BOTH = pytest.mark.parametrize("classifier", [FIRST, SECOND])
 SIZES = {FIRST: 128, SECOND: 96}
 
 
@@ -31,12 +31,15 @@ def digits():
 
 @pytest.fixture(scope="module")
 def real(digits):
-    return {judge: result_of(floor(read(digits.images, judge), digits.labels, N)) for judge in (FIRST, SECOND)}
+    return {
+        classifier: result_of(real_data_scores(read(digits.images, classifier), digits.labels, N))
+        for classifier in (FIRST, SECOND)
+    }
 
 
 @pytest.fixture(scope="module")
 def others(digits):
-    """N real digits, class-balanced, that are not those of the floor."""
+    """N real digits, class-balanced, that are not those of the real-data FID."""
     index = balanced(digits.labels, 2 * N)[N:]
     return digits.images[index], digits.labels[index]
 
@@ -110,40 +113,55 @@ def test_balanced_takes_the_classes_in_turn():
 
 
 @BOTH
-def test_the_reference_belongs_to_the_judge_that_ships(judge):
-    reference = load_reference(judge)
-    _, extractor = load_judge(judge)
-    assert extractor == hashlib.sha256(judges.FILES[judge].read_bytes()).hexdigest()[:12] == reference.extractor
-    assert extractor in judges.reference_path(judge).name and "mnist" in judges.reference_path(judge).name
+def test_the_reference_belongs_to_the_classifier_that_ships(classifier):
+    reference = load_reference(classifier)
+    _, extractor = load_classifier(classifier)
+    assert (
+        extractor == hashlib.sha256(classifiers.FILES[classifier].read_bytes()).hexdigest()[:12] == reference.extractor
+    )
+    assert (
+        extractor in classifiers.reference_path(classifier).name
+        and "mnist" in classifiers.reference_path(classifier).name
+    )
     assert (reference.n, len(reference.features)) == (10_000, 2000)
     assert reference.labels.bincount().tolist() == [200] * 10
-    assert judges.FILES[judge].stat().st_size < 600_000 and judges.reference_path(judge).stat().st_size < 600_000
+    assert (
+        classifiers.FILES[classifier].stat().st_size < 600_000
+        and classifiers.reference_path(classifier).stat().st_size < 600_000
+    )
 
 
 def test_the_first_is_the_one_that_every_earlier_figure_names():
-    assert load_judge()[1] == "b3a15ef629c9"
+    assert load_classifier()[1] == "b3a15ef629c9"
 
 
 @BOTH
-def test_the_judges_read_real_digits(digits, judge):
+def test_the_classifiers_read_real_digits(digits, classifier):
     index = balanced(digits.labels, N)
-    seen = read(digits.images[index], judge)
+    seen = read(digits.images[index], classifier)
     assert (seen.digits == digits.labels[index]).double().mean() > 0.99
-    assert seen.features.shape == (N, SIZES[judge]) and seen.features.dtype == torch.float64 and seen.judge == judge
+    assert (
+        seen.features.shape == (N, SIZES[classifier])
+        and seen.features.dtype == torch.float64
+        and seen.classifier == classifier
+    )
 
 
 def test_the_features_of_the_first_are_not_negative(digits):
     assert (read(digits.images[:100]).features >= 0).all()
 
 
-def test_the_judges_do_not_share_their_mistakes(digits):
+def test_the_classifiers_do_not_share_their_mistakes(digits):
     """Digits changed so that the first misreads them, along its gradient, are mostly read right by the second."""
-    first, _ = load_judge()
+    first, _ = load_classifier()
     images, labels = digits.images[:500:5].float() / 127.5 - 1, digits.labels[:500:5]
     x = images.clone().requires_grad_()
     torch.nn.functional.cross_entropy(first(x), labels).backward()
     fooling = images + 0.3 * x.grad.sign()
-    right = {judge: (read(fooling, judge).digits == labels).double().mean().item() for judge in (FIRST, SECOND)}
+    right = {
+        classifier: (read(fooling, classifier).digits == labels).double().mean().item()
+        for classifier in (FIRST, SECOND)
+    }
     assert right[SECOND] > right[FIRST] + 0.2
 
 
@@ -160,28 +178,28 @@ def test_only_digits_of_its_size_are_read():
 
 
 @pytest.mark.slow
-def test_other_real_digits_score_about_the_floor(others, real):
-    v = verdict(*others, real)
-    assert 0.7 < v["fid_over_floor"] < 1.4
+def test_other_real_digits_score_about_the_real_data_fid(others, real):
+    v = evaluation(*others, real)
+    assert 0.7 < v["fid_over_real"] < 1.4
     assert v["accuracy"] > 0.99 and v["class_coverage"] == 1 and v["confidence"] > 0.98
     assert 0.97 < v["recall_over_real"] < 1.03 and 0.97 < v["distance_over_real"] < 1.03
-    assert (v["n"], v["extractor"]) == (N, load_judge()[1]) and v["reference"] == "mnist test, 32x32, 10000"
+    assert (v["n"], v["extractor"]) == (N, load_classifier()[1]) and v["reference"] == "mnist test, 32x32, 10000"
     second = v["second"]
-    assert 0.7 < second["fid_over_floor"] < 1.4 and second["accuracy"] > 0.99
+    assert 0.7 < second["fid_over_real"] < 1.4 and second["accuracy"] > 0.99
     assert 0.97 < second["recall_over_real"] < 1.03 and 0.97 < second["distance_over_real"] < 1.03
     json.dumps(v, allow_nan=False)
 
 
 @pytest.mark.slow
 def test_the_second_speaks_for_itself(others, real):
-    """What stands under "second" is by its own features, reference and floor; the rest is the first's, as ever."""
-    v, by_second = verdict(*others, real), metrics.verdict(read(others[0], SECOND), others[1], real[SECOND])
+    """What stands under "second" is by its own features, reference and real digits; the rest is the first's."""
+    v, by_second = evaluation(*others, real), metrics.evaluation(read(others[0], SECOND), others[1], real[SECOND])
     assert v["second"] == {name: by_second[name] for name in metrics.SECOND_SAYS}
     reference, seen = load_reference(SECOND), read(others[0], SECOND).features
     by_hand = frechet_distance(*gaussian(seen), reference.mean, reference.cov)
-    assert v["second"]["fid"] == pytest.approx(by_hand) and v["second"]["extractor"] == load_judge(SECOND)[1]
-    assert v["second"]["fid_over_floor"] == pytest.approx(by_hand / real[SECOND]["fid"])
-    first = metrics.verdict(read(others[0]), others[1], real[FIRST])
+    assert v["second"]["fid"] == pytest.approx(by_hand) and v["second"]["extractor"] == load_classifier(SECOND)[1]
+    assert v["second"]["fid_over_real"] == pytest.approx(by_hand / real[SECOND]["fid"])
+    first = metrics.evaluation(read(others[0]), others[1], real[FIRST])
     assert {name: value for name, value in v.items() if name != "second"} == first
     assert v["second"]["extractor"] != v["extractor"] and v["second"]["fid"] != v["fid"]
 
@@ -189,9 +207,9 @@ def test_the_second_speaks_for_itself(others, real):
 @pytest.mark.slow
 def test_noise_scores_terribly(others, real):
     noise = torch.randn(N, 1, 32, 32, generator=torch.Generator().manual_seed(0))
-    v = verdict(noise, others[1], real)
+    v = evaluation(noise, others[1], real)
     for said in (v, v["second"]):
-        assert said["fid_over_floor"] > 100 and said["accuracy"] < 0.2 and said["recall_over_real"] < 0.1
+        assert said["fid_over_real"] > 100 and said["accuracy"] < 0.2 and said["recall_over_real"] < 0.1
 
 
 @pytest.mark.slow
@@ -199,19 +217,19 @@ def test_a_dropped_class_is_punished(others, real):
     images, labels = others
     keep = labels != 4
     again = torch.cat([images[keep], images[keep][: N - int(keep.sum())]])
-    v = verdict(again, None, real)
+    v = evaluation(again, None, real)
     assert v["class_coverage"] == 0.9
     for said in (v, v["second"]):
-        assert said["fid_over_floor"] > 2 and said["recall_over_real"] < 0.97
+        assert said["fid_over_real"] > 2 and said["recall_over_real"] < 0.97
 
 
 @pytest.mark.slow
 def test_ten_perfect_digits_repeated_are_punished(others, real):
     images, labels = others
-    v = verdict(images[:10].repeat(N // 10, 1, 1, 1), labels[:10].repeat(N // 10), real)
+    v = evaluation(images[:10].repeat(N // 10, 1, 1, 1), labels[:10].repeat(N // 10), real)
     assert v["accuracy"] == 1 and v["class_coverage"] == 1, "each of them is perfect"
     for said in (v, v["second"]):
-        assert said["fid_over_floor"] > 5 and said["recall_over_real"] < 0.1 and said["distance_over_real"] < 1e-6
+        assert said["fid_over_real"] > 5 and said["recall_over_real"] < 0.1 and said["distance_over_real"] < 1e-6
 
 
 @pytest.mark.slow
@@ -219,7 +237,7 @@ def test_wrong_labels_cost_accuracy_and_nothing_else(others, real):
     images, labels = others
     wrong = labels.clone()
     wrong[:100] = (wrong[:100] + 1) % 10
-    right, v = verdict(images, labels, real), verdict(images, wrong, real)
+    right, v = evaluation(images, labels, real), evaluation(images, wrong, real)
     for said, without in ((v, right), (v["second"], right["second"])):
         assert said["accuracy"] == pytest.approx(without["accuracy"] - 0.1, abs=0.005)
         assert said["fid"] == without["fid"]
@@ -227,14 +245,14 @@ def test_wrong_labels_cost_accuracy_and_nothing_else(others, real):
 
 @pytest.mark.slow
 def test_without_labels_there_is_no_accuracy(others, real):
-    v = verdict(others[0], None, real)
+    v = evaluation(others[0], None, real)
     assert v["accuracy"] is None and v["second"]["accuracy"] is None and 0.97 < v["distance_over_real"] < 1.03
 
 
 @pytest.mark.slow
-def test_a_verdict_on_too_few_is_refused(others, real):
+def test_a_evaluation_on_too_few_is_refused(others, real):
     with pytest.raises(ValueError, match="at least 20"):
-        verdict(others[0][:19], None, real)
+        evaluation(others[0][:19], None, real)
 
 
 def test_the_error_of_a_distance_is_its_spread_over_draws():

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from ddpm import ddim_step, ddpm_step, dpmpp_step, heun_step, make_schedule, to_x0_eps
-from ddpm.samplers import timesteps
+from ddpm.spacing import timesteps
 
 T, M, S = 16_384, 0.7, 0.4
 STEPS = (128, 256, 512, 1024)

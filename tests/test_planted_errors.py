@@ -1,12 +1,14 @@
 """Errors planted in the noising and in the samplers, one at a time, each of which a test must see.
 
-An error is planted by giving the function, wherever it was imported, the code of its altered source, and taken out
-again afterwards.
+An error is planted by giving the function, wherever it was imported, the code with one expression exchanged, and
+taken out again afterwards.
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +19,7 @@ import test_order as order
 import test_samplers as steps
 import torch
 
-from ddpm import guidance, inversion, make_schedule, samplers, solvers
+from ddpm import generate, guidance, inversion, make_schedule, samplers, solvers, spacing
 from ddpm.diffusion import forward_step, posterior
 
 LINEAR = make_schedule(60, 1e-3, 0.15, dtype=torch.float64)
@@ -37,61 +39,65 @@ class Planted:
     args: tuple = ()
 
 
+MEAN = "ab_s.sqrt() * beta_ts / (1 - ab_t) * x0 {} alpha_ts.sqrt() * (1 - ab_s) / (1 - ab_t) * x_t"
+SECOND_ORDER = ("linear", "dpmpp", "log_snr", order.FEW, 2)
 ERRORS = [
-    Planted("forward: alpha for its root", forward_step, "(1 - beta).sqrt()", "(1 - beta)",
+    Planted("forward: alpha for its root", forward_step, "(1 - beta).sqrt()", "1 - beta",
             test_diffusion.test_many_small_steps_agree_with_one_jump_in_mean_and_variance, (LINEAR,)),
-    Planted("forward: beta for its root", forward_step, "+ beta.sqrt()", "+ beta",
+    Planted("forward: beta for its root", forward_step, "beta.sqrt()", "beta",
             test_diffusion.test_many_small_steps_agree_with_one_jump_in_mean_and_variance, (LINEAR,)),
-    Planted("ddpm: sign of the noise's scale", samplers.ddpm_step, "mean + sigma", "mean - sigma",
-            steps.test_the_ddpm_step_is_a_draw_from_the_posterior, (LINEAR,)),
+    Planted("ddpm: sign of the noise's scale", samplers.ddpm_step, "mean + sigma_squared.sqrt() * z",
+            "mean - sigma_squared.sqrt() * z", steps.test_the_ddpm_step_is_a_draw_from_the_posterior, (LINEAR,)),
     Planted("ddpm: variance for its root", samplers.ddpm_step, "sigma_squared.sqrt()", "sigma_squared",
             steps.test_ddim_with_eta_1_is_the_ddpm_step_at_every_t, (LINEAR,)),
-    Planted("ddpm: noise on clean data", samplers.ddpm_step, " * (s >= 0).reshape(-1, 1, 1, 1)", "",
+    Planted("ddpm: noise on clean data", samplers.ddpm_step, "beta_ts * (s >= 0).reshape(-1, 1, 1, 1)", "beta_ts",
             steps.test_the_large_variance_is_beta_and_nothing_at_the_end, (LINEAR,)),
-    Planted("posterior: alphas_bar of t for that of s", posterior, "mean = ab_s.sqrt()", "mean = ab_t.sqrt()",
+    Planted("posterior: alphas_bar of t for that of s", posterior, "ab_s.sqrt()", "ab_t.sqrt()",
             order.test_the_mean_is_exact, ("linear", "ddpm", 1.0)),
-    Planted("posterior: sign in the mean", posterior, "* x0 + alpha_ts", "* x0 - alpha_ts",
+    Planted("posterior: sign in the mean", posterior, MEAN.format("+"), MEAN.format("-"),
             order.test_the_variance_is_first_order, ("cosine", "ddpm", 1.0)),
     Planted("ddim: noise that nothing makes room for", samplers.ddim_step, "1 - ab_s - sigma**2", "1 - ab_s",
             steps.test_ddim_keeps_the_forward_marginal_for_every_eta, (LINEAR, 1.0)),
     Planted("ddim: alpha for alphas_bar", samplers.ddim_step, "gather(sched.alphas_bar_prev, s + 1)",
             "gather(sched.alphas, s)", steps.test_a_step_along_the_exact_eps_stays_on_the_forward_ray, (LINEAR,)),
-    Planted("ddim: s counted from 1", samplers.ddim_step, "alphas_bar_prev, s + 1", "alphas_bar_prev, s",
+    Planted("ddim: s counted from 1", samplers.ddim_step, "s + 1", "s",
             steps.test_a_step_along_the_exact_eps_stays_on_the_forward_ray, (LINEAR,)),
-    Planted("dpmpp: r upside down", solvers.dpmpp_step, "/ (2 * r)", "* r / 2",
-            steps.test_dpmpp_looks_half_a_step_ahead_along_lambda, (LINEAR,)),
-    Planted("dpmpp: without the 2", solvers.dpmpp_step, "(2 * r)", "r", OF_ORDER,
-            ("linear", "dpmpp", "log_snr", order.FEW, 2)),
-    Planted("dpmpp: sign of the extrapolation", solvers.dpmpp_step, "x0_hat + (", "x0_hat - (",
+    Planted("dpmpp: r upside down", solvers.dpmpp_step, "(x0_hat - x0_hat_before) / (2 * r)",
+            "(x0_hat - x0_hat_before) * r / 2", steps.test_dpmpp_looks_half_a_step_ahead_along_lambda, (LINEAR,)),
+    Planted("dpmpp: without the 2", solvers.dpmpp_step, "2 * r", "r", OF_ORDER, SECOND_ORDER),
+    Planted("dpmpp: sign of the extrapolation", solvers.dpmpp_step, "x0_hat - x0_hat_before", "x0_hat_before - x0_hat",
             steps.test_dpmpp_looks_half_a_step_ahead_along_lambda, (LINEAR,)),
     Planted("dpmpp: second order to clean data", solvers.dpmpp_step, "bool((s >= 0).all())", "True",
             steps.test_dpmpp_at_first_order_is_ddim, (LINEAR,)),
-    Planted("heun: without the 2", solvers.heun_step, "* (eps_hat_s - eps_hat) / 2", "* (eps_hat_s - eps_hat)",
-            OF_ORDER,
+    Planted("heun: without the 2", solvers.heun_step, "scale_s * (sigma_s - sigma_t) * (eps_hat_s - eps_hat) / 2",
+            "scale_s * (sigma_s - sigma_t) * (eps_hat_s - eps_hat)", OF_ORDER,
             ("linear", "heun", "log_snr", order.FEW, 2)),
-    Planted("heun: not scaled back", solvers.heun_step, "x_s + scale_s * ", "x_s + ",
+    Planted("heun: not scaled back", solvers.heun_step, "scale_s * (sigma_s - sigma_t)", "sigma_s - sigma_t",
             steps.test_heun_is_exact_where_eps_is_linear_in_sigma, (LINEAR,)),
-    Planted("heun: second question at the time of the first", samplers.reverse_process, "ask(model, x_t, s, y",
-            "ask(model, x_t, t, y", steps.test_the_loop_takes_second_order_steps, ("heun", True)),
-    Planted("dpmpp: forgets the step before", samplers.reverse_process, ", (x0_hat, t)", ", ()",
+    Planted("heun: second question at the time of the first", samplers._heun, "h.predict(x_s, h.s)",
+            "h.predict(x_s, h.t)", steps.test_the_loop_takes_second_order_steps, ("heun", True)),
+    Planted("dpmpp: forgets the step before", samplers.reverse_process, "(x0_hat, t)", "None",
             steps.test_the_loop_takes_second_order_steps, ("dpmpp", False)),
-    Planted("ddim: eta forgotten", samplers.reverse_process, "eta, noise() if eta > 0 else None", "0.0, None",
+    Planted("ddim: eta forgotten", samplers.reverse_process,
+            "Here(x_t, t, s, x0_hat, eps_hat, sched, eta, variance, noise, ask, before)",
+            "Here(x_t, t, s, x0_hat, eps_hat, sched, 0.0, variance, noise, ask, before)",
             steps.test_ddim_with_eta_1_on_all_steps_walks_the_ddpm_path),
-    Planted("clip: eps_hat not recomputed", samplers.ask, 'to_x0_eps(x0_hat.clamp(-1, 1), x_t, t, sched, "x0")',
+    Planted("clip: eps_hat not recomputed", samplers.predict, 'to_x0_eps(x0_hat.clamp(-1, 1), x_t, t, sched, "x0")',
             "(x0_hat.clamp(-1, 1), eps_hat)", steps.test_the_loop_takes_the_steps_it_should_with_the_noise_it_should,
             ("ddim", True)),
-    Planted("log_snr: collisions left in", samplers.timesteps, "max(min(nearest, last - 1), num_steps - 1 - i)",
+    Planted("log_snr: collisions left in", spacing.log_snr, "max(min(nearest, last - 1), num_steps - 1 - i)",
             "nearest", steps.test_other_spacings, ("cosine",)),
-    Planted("trailing: as linspace", samplers.timesteps, "T - i * T / num_steps", "T - i * T / (num_steps + 1)",
+    Planted("trailing: as linspace", spacing.trailing, "i * sched.T / num_steps", "i * sched.T / (num_steps + 1)",
             steps.test_other_spacings, ("linear",)),
-    Planted("invert: signal and noise exchanged", inversion.invert, "q_sample(x0_hat, s, eps_hat",
-            "q_sample(eps_hat, s, x0_hat",
+    Planted("invert: signal and noise exchanged", inversion.invert, "q_sample(x0_hat, s, eps_hat, sched)",
+            "q_sample(eps_hat, s, x0_hat, sched)",
             steps.test_inverted_and_generated_again_a_picture_comes_back_the_closer_the_more_steps, ("linear",)),
-    Planted("evaluations: Heun's second not counted", samplers.asked_at, 'if sampler == "heun"', "if False",
+    Planted("evaluations: Heun's second not counted", generate.evaluation_times, "method(sampler).evaluations - 1", "0",
             EVERY_SAMPLER_COUNTS, ("heun", 6)),
-    Planted("guidance: w - 1 for w", guidance.Guided.__call__, "uncond + scale", "uncond + (scale - 1)",
+    Planted("guidance: w - 1 for w", guidance.Guided.__call__, "scale * (cond - uncond)",
+            "(scale - 1) * (cond - uncond)",
             test_guidance.test_the_answer_at_w, (2.0,)),
-    Planted("guidance: labels exchanged", guidance.Guided.__call__, "cond, uncond =", "uncond, cond =",
+    Planted("guidance: labels exchanged", guidance.Guided.__call__, "torch.cat([y, null])", "torch.cat([null, y])",
             test_guidance.test_w_2_is_as_far_beyond_the_conditional_as_that_is_from_the_unconditional),
 ]  # fmt: skip
 FIXTURES = ("tiny_classes_model", "question")
@@ -109,13 +115,28 @@ def question():
     return test_guidance.question.__wrapped__()
 
 
+class Exchange(ast.NodeTransformer):
+    """An expression put in the place of another, wherever that stands and however it is laid out."""
+
+    def __init__(self, right: str, wrong: str):
+        self.right, self.wrong = (ast.parse(text, mode="eval").body for text in (right, wrong))
+        self.found = 0
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if ast.dump(node) != ast.dump(self.right):
+            return self.generic_visit(node)
+        self.found += 1
+        return self.wrong
+
+
 def altered(function, right, wrong):
-    """The code object of `function` with `right` replaced by `wrong` in its source."""
-    source = inspect.getsource(function)
-    assert source.count(right) == 1, f"{right!r} has to stand once in {function.__name__}"
-    source = inspect.cleandoc("\n" + source).replace(right, wrong)
+    """The code object of `function` with the expression `right` replaced by `wrong`."""
+    exchange = Exchange(right, wrong)
+    tree = exchange.visit(ast.parse(textwrap.dedent(inspect.getsource(function))))
+    assert exchange.found == 1, f"{right!r} has to stand once in {function.__name__}"
+    tree.body.insert(0, ast.parse("from __future__ import annotations").body[0])
     scope = dict(function.__globals__)
-    exec("from __future__ import annotations\n" + source, scope)
+    exec(compile(ast.fix_missing_locations(tree), "planted", "exec"), scope)
     return inspect.unwrap(scope[function.__name__]).__code__
 
 

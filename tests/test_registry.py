@@ -1,4 +1,4 @@
-"""Training runs over time: asleep when nobody watches, dropped in the end, kept over a restart, ended when hopeless."""
+"""Training runs over time: idle when nobody watches, dropped in the end, kept over a restart, ended when hopeless."""
 
 import gc
 import os
@@ -6,13 +6,13 @@ import time
 import weakref
 
 import pytest
-from training_runs import finish, quick, training_run  # noqa: F401 (quick is a fixture)
+from training_runs import finish, new_run, quick  # noqa: F401 (quick is a fixture)
 
 from ddpm.training import loop
 from ddpm.ui.server import limits
 from ddpm.ui.server.engine import Busy, Engine
-from ddpm.ui.tabs.train import registry
-from ddpm.ui.tabs.train.registry import Runs
+from ddpm.ui.tabs.train import run_store
+from ddpm.ui.tabs.train.run_store import Runs
 
 LONG = 20_000  # steps
 
@@ -25,7 +25,7 @@ def until(condition, seconds=60):
 
 
 def started(runs, budget=LONG, **options):
-    run = training_run(budget=budget, **options)
+    run = new_run(budget=budget, **options)
     runs.start(run)
     until(lambda: run.state is not None and run.state.step > 2)
     return run
@@ -39,45 +39,45 @@ def stop(runs, run):
 
 @pytest.mark.slow
 def test_a_run_that_nobody_watches_sleeps_and_wakes_when_somebody_does(monkeypatch):
-    monkeypatch.setattr(registry, "SWEEP_EVERY", 0.05)
+    monkeypatch.setattr(run_store, "SWEEP_EVERY", 0.05)
     runs = Runs(Engine())
     run = started(runs)
-    monkeypatch.setattr(registry, "SLEEP_AFTER", 0.2)
-    until(lambda: run.asleep)
+    monkeypatch.setattr(run_store, "IDLE_AFTER", 0.2)
+    until(lambda: run.idle)
     time.sleep(0.2)
     held = run.state.step
     time.sleep(0.3)
     assert run.state.step == held and run.active and run.packet()["waiting"]
     runs.watched(run)
     until(lambda: run.state.step > held)
-    monkeypatch.setattr(registry, "SLEEP_AFTER", 60.0)
+    monkeypatch.setattr(run_store, "IDLE_AFTER", 60.0)
     runs.watched(run)
     stop(runs, run)
 
 
 def test_a_run_that_somebody_watches_does_not_sleep_and_one_that_was_paused_wakes_paused(monkeypatch):
-    monkeypatch.setattr(registry, "SLEEP_AFTER", 0.3)
+    monkeypatch.setattr(run_store, "IDLE_AFTER", 0.3)
     runs = Runs(Engine())
     run = started(runs)
     runs.watched(run)
     runs.sweep()
-    assert not run.asleep
+    assert not run.idle
     runs.hold(run, True)
     time.sleep(0.4)
     runs.sweep()
-    assert run.asleep
+    assert run.idle
     runs.watched(run)
-    assert not run.asleep and run.paused and run.job.paused  # looking at it is not the same as going on
+    assert not run.idle and run.paused and run.job.paused  # looking at it is not the same as going on
     stop(runs, run)
 
 
 def test_one_run_a_window_whatever_it_says_of_its_runs():
     runs = Runs(Engine())
-    run = training_run(budget=LONG)
+    run = new_run(budget=LONG)
     runs.start(run, "window")
     with pytest.raises(Busy, match="still going"):
-        runs.start(training_run(budget=LONG), "window")
-    other = training_run(budget=LONG)
+        runs.start(new_run(budget=LONG), "window")
+    other = new_run(budget=LONG)
     runs.start(other, "another")
     for each in (run, other):
         stop(runs, each)
@@ -90,8 +90,8 @@ def test_who_left_keeps_nobody_waiting_and_waits_for_room_on_coming_back(monkeyp
     runs = Runs(Engine())
     left = started(runs)
     with pytest.raises(Busy):
-        runs.start(training_run(budget=LONG))
-    left.seen -= 2 * registry.SLEEP_AFTER
+        runs.start(new_run(budget=LONG))
+    left.seen -= 2 * run_store.IDLE_AFTER
     runs.sweep()
     other = started(runs)
     runs.watched(left)
@@ -106,24 +106,24 @@ def test_who_left_keeps_nobody_waiting_and_waits_for_room_on_coming_back(monkeyp
 
 
 def test_runs_asleep_are_not_heaped_up(monkeypatch):
-    monkeypatch.setattr(registry, "KEPT_RUNS", 2)
+    monkeypatch.setattr(run_store, "KEPT_RUNS", 2)
     runs = Runs(Engine())
-    asleep = []
+    idle = []
     for ago in (3, 5, 4):
-        asleep.append(started(runs))
-        asleep[-1].seen -= ago * registry.SLEEP_AFTER
+        idle.append(started(runs))
+        idle[-1].seen -= ago * run_store.IDLE_AFTER
         runs.sweep()
-    assert [runs.get(run.id) is run for run in asleep] == [True, False, True], "the one that was left first goes"
-    for run in asleep:
+    assert [runs.get(run.id) is run for run in idle] == [True, False, True], "the one that was left first goes"
+    for run in idle:
         stop(runs, run)
 
 
 def test_what_has_ended_leaves_the_memory_and_is_found_again(tmp_path):
     runs = Runs(Engine(), tmp_path)
-    run = training_run(budget=5)
+    run = new_run(budget=5)
     runs.start(run)
     run.job.finished.result(timeout=20)
-    run.seen -= 2 * registry.SLEEP_AFTER
+    run.seen -= 2 * run_store.IDLE_AFTER
     runs.sweep()
     assert runs.get(run.id) is run, "it is not on the disk yet"
     runs.keep()
@@ -149,7 +149,7 @@ def test_what_nobody_watches_for_long_is_dropped_with_its_files(monkeypatch, tmp
     others.mkdir()
     os.utime(others, (0, 0))
     assert runs.path_of(run.id).is_dir()
-    monkeypatch.setattr(registry, "DROP_AFTER", -1.0)
+    monkeypatch.setattr(run_store, "DROP_AFTER", -1.0)
     runs.sweep()
     assert runs.get(run.id) is None and not runs.path_of(run.id).exists() and others.is_dir()
     run.job.finished.result(timeout=20)
@@ -163,7 +163,7 @@ def test_the_files_of_a_server_that_never_came_back_are_dropped(monkeypatch, tmp
     other = Runs(Engine(), tmp_path)
     other.sweep()
     assert runs.path_of(run.id).is_dir()
-    monkeypatch.setattr(registry, "DROP_AFTER", 0.1)
+    monkeypatch.setattr(run_store, "DROP_AFTER", 0.1)
     time.sleep(0.2)
     other.sweep()
     assert not runs.path_of(run.id).exists()
@@ -172,9 +172,9 @@ def test_the_files_of_a_server_that_never_came_back_are_dropped(monkeypatch, tmp
 @pytest.mark.slow
 def test_a_run_goes_on_after_the_server_was_shut_down(tmp_path):
     """And comes to where it would have come."""
-    alone = finish(training_run(budget=40))
+    alone = finish(new_run(budget=40))
     first = Runs(Engine(), tmp_path)
-    run = training_run(budget=40)
+    run = new_run(budget=40)
     first.start(run)
     until(lambda: run.state is not None and run.state.step > 5)
     first.engine.close()
@@ -198,7 +198,7 @@ def test_a_run_goes_on_after_the_server_was_shut_down(tmp_path):
 
 def test_a_finished_run_comes_back_finished_with_its_weights(tmp_path):
     runs = Runs(Engine(), tmp_path)
-    run = training_run(budget=3)
+    run = new_run(budget=3)
     runs.start(run)
     run.job.finished.result(timeout=20)
     before = run.weights("").model.model.state_dict()
@@ -236,7 +236,7 @@ def test_a_damaged_file_is_no_run_and_no_error(tmp_path):
 
 
 def test_a_learning_rate_too_high_is_said_and_the_last_good_weights_are_kept(monkeypatch):
-    run = training_run(budget=LONG, lr=1e-3, batch_size=8)
+    run = new_run(budget=LONG, lr=1e-3, batch_size=8)
     runs = Runs(Engine())
     runs.start(run)
     until(lambda: run.good is not None)
@@ -251,7 +251,7 @@ def test_a_learning_rate_too_high_is_said_and_the_last_good_weights_are_kept(mon
 
 
 def test_a_hopeless_run_without_good_weights_says_so():
-    run = finish(training_run(budget=200, lr=1.0, batch_size=4))
+    run = finish(new_run(budget=200, lr=1.0, batch_size=4))
     packet = run.packet()
     assert "learning rate" in packet["error"] and "No weights are left" in packet["error"]
     assert "step" not in packet

@@ -25,10 +25,11 @@ from ddpm import (
     sample_from_ema,
     timesteps,
 )
-from ddpm.config import SAMPLERS, SPACINGS
-from ddpm.config import SCHEDULES as KINDS
 from ddpm.diffusion import to_x0_eps
+from ddpm.samplers import SAMPLERS
+from ddpm.schedule import SCHEDULES as KINDS
 from ddpm.seeding import seeded
+from ddpm.spacing import SPACINGS
 
 SCHEDULES = [make_schedule(60, 1e-3, 0.15, kind, dtype=torch.float64) for kind in KINDS]
 T = 20

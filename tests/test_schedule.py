@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ddpm import gather, make_schedule
-from ddpm.config import SCHEDULES
+from ddpm.schedule import SCHEDULES
 
 TABLES = (
     "betas",

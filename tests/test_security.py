@@ -11,8 +11,8 @@ from reversing import reverse_tab
 
 from ddpm.ui.server import limits
 from ddpm.ui.server.engine import Engine
-from ddpm.ui.tabs.train import asking, registry
-from ddpm.ui.tabs.train.registry import Runs
+from ddpm.ui.tabs.train import request, run_store
+from ddpm.ui.tabs.train.run_store import Runs
 
 ROOT = Path(__file__).parents[1]
 OURS = [ROOT / "app.py", *sorted((ROOT / "ddpm").rglob("*.py"))]
@@ -52,8 +52,8 @@ def test_no_text_becomes_markup():
 @pytest.mark.parametrize(
     "name", ["../mnist", "/etc", "mnist/../mnist", "mnist\0", "", ".", "C:\\", "hf://x/y", "a/b", {}, []]
 )
-def test_no_path_reaches_the_file_system(library, name):
-    for ask in (library.get, Runs(Engine()).get):
+def test_no_path_reaches_the_file_system(registry, name):
+    for ask in (registry.get, Runs(Engine()).get):
         try:
             assert ask(name) is None
         except (ValueError, TypeError) as error:
@@ -62,8 +62,8 @@ def test_no_path_reaches_the_file_system(library, name):
 
 def test_training_has_limits(monkeypatch):
     monkeypatch.setattr(limits, "current", lambda: limits.PROFILES["public"])
-    fast = asking.more_of(asking.PRESETS["fast"])
-    asking.check("fast", "bundled", "seconds", 60, *fast)
+    fast = request.more_of(request.PRESETS["fast"])
+    request.check("fast", "bundled", "seconds", 60, *fast)
     for asked, more, word in (
         (("fast", "bundled", "seconds", 61), fast, "Seconds"),
         (("fast", "bundled", "steps", 2001), fast, "Steps"),
@@ -71,24 +71,24 @@ def test_training_has_limits(monkeypatch):
         (("fast", "bundled", "steps", 5), [*fast[:6], 64, fast[7]], "Width"),
     ):
         with pytest.raises(ValueError, match=word):
-            asking.check(*asked, *more)
-    run = asking.check("fast", "bundled", "seconds", 60, *fast)
+            request.check(*asked, *more)
+    run = request.check("fast", "bundled", "seconds", 60, *fast)
     run.state = type("State", (), {"seconds": 595.0})()
     with pytest.raises(ValueError, match="as long as a run"):
         Runs(Engine()).go_on(run, 60)
 
 
-def test_nobody_can_reach_another_window(library):
+def test_nobody_can_reach_another_window(registry):
     """Stop is by window; all else by ids of 128 random bits."""
     engine = Engine()
-    assert len({asking.check("fast", "bundled", "steps", 5).id for _ in range(20)}) == 20
-    assert len(asking.check("fast", "bundled", "steps", 5).id) >= 22  # 16 bytes in base64
+    assert len({request.check("fast", "bundled", "steps", 5).id for _ in range(20)}) == 20
+    assert len(request.check("fast", "bundled", "steps", 5).id) >= 22  # 16 bytes in base64
     runs = Runs(engine)
-    run = asking.check("fast", "bundled", "steps", 5)
+    run = request.check("fast", "bundled", "steps", 5)
     assert run.id not in str(runs.path_of(run.id))
-    assert registry.Runs(engine).get(run.id[:-1]) is None
+    assert run_store.Runs(engine).get(run.id[:-1]) is None
 
-    demo, *_ = reverse_tab(library)
+    demo, *_ = reverse_tab(registry)
     asked = (1, "all in turn", 0, "mnist", "ddim", 1000, 1, False, 0, "small", "linspace", True)
 
     async def scenario():

@@ -4,12 +4,12 @@ import asyncio
 import json
 
 from ddpm.ui.server import rate_limit
-from ddpm.ui.server.rate_limit import Allowance, Gate
+from ddpm.ui.server.rate_limit import RateLimiter, TokenBucket
 
 
 def test_a_minutes_questions_may_come_at_once_and_then_come_back_steadily():
     clock = [0.0]
-    allowance = Allowance(60, now=lambda: clock[0])
+    allowance = TokenBucket(60, now=lambda: clock[0])
     assert sum(allowance.allows("a") for _ in range(100)) == 60
     assert allowance.allows("b")
     clock[0] += 5
@@ -22,7 +22,7 @@ def test_a_minutes_questions_may_come_at_once_and_then_come_back_steadily():
 
 def test_what_is_remembered_is_bounded(monkeypatch):
     monkeypatch.setattr(rate_limit, "MAX_ADDRESSES", 10)
-    allowance = Allowance(60)
+    allowance = TokenBucket(60)
     for i in range(100):
         allowance.allows(str(i))
     assert len(allowance._left) == 10
@@ -55,7 +55,7 @@ async def app(scope, receive, send):
 
 
 def test_the_gate_counts_questions_not_pages():
-    gate = Gate(app, per_minute=3)
+    gate = RateLimiter(app, per_minute=3)
     assert [ask(gate)[0] for _ in range(5)] == [200, 200, 200, 429, 429]
     assert "Wait a minute" in ask(gate)[1]
     assert ask(gate, method="GET")[0] == 200 and ask(gate, client=("b", 1))[0] == 200
@@ -63,7 +63,7 @@ def test_the_gate_counts_questions_not_pages():
 
 
 def test_a_question_too_large_is_refused_however_its_length_is_told():
-    gate, large = Gate(app, per_minute=100), b"x" * 1_500_000
+    gate, large = RateLimiter(app, per_minute=100), b"x" * 1_500_000
     assert ask(gate, headers=[(b"content-length", b"2000001")])[0] == 413
     assert ask(gate, headers=[(b"content-length", b"-5")])[0] == 413
     assert ask(gate, chunks=[large, large])[0] == 499

@@ -20,7 +20,7 @@ QUICKLY = "from ddpm.ui.tabs.train import registry; registry.KEEP_EVERY, registr
 LOGGED = "import logging; logging.basicConfig(level=logging.INFO)"
 # A sampler that fails for whoever asks for 7 steps.
 PLANTED = """
-from ddpm.ui.generation.sampling import Trajectory
+from ddpm.ui.generation.trajectory import Trajectory
 def steps(self, real=Trajectory.steps):
     if self.num_steps == 7:
         raise RuntimeError("a secret of the server")
@@ -125,9 +125,10 @@ def test_a_browser_that_vanishes_and_an_exception_inside_a_job(serve, tmp_path):
     run, watching = server.train(500)
     watching.close()
 
-    def jobs(how):
+    def jobs(sampling):
         return sum(
-            f'"name": "reverse-view", "how": "{how}"' in text for text in (tmp_path / "log").read_text().splitlines()
+            f'"name": "reverse-view", "how": "{sampling}"' in text
+            for text in (tmp_path / "log").read_text().splitlines()
         )
 
     gone = [server.stream("reverse-generate", digits(16, 1000)) for _ in range(2)]

@@ -91,7 +91,7 @@ def test_torch_is_told(monkeypatch):
 
 
 def test_what_is_read_apart_takes_its_thread_with_it():
-    """With it goes OpenMP's team, beside which the engine's would wait asleep."""
+    """With it goes OpenMP's team, beside which the engine's would wait idle."""
     before = threading.active_count()
     thread = asyncio.run(threads.apart(threading.current_thread))
     thread.join(5)

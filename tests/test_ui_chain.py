@@ -103,14 +103,14 @@ def test_large_pictures_are_drawn_less_often(size, n):
     assert run.n == run.packet([])["draws"] == n and len(picture(next(run.steps())["steps"]["x"])) == 6 * size**2
 
 
-def tab(library):
+def tab(registry):
     with gr.Blocks() as demo:
-        chain.build(Engine(), library, gr.Dropdown(library.shipped, value="mnist"))
+        chain.build(Engine(), registry, gr.Dropdown(registry.shipped, value="mnist"))
     return demo
 
 
-def test_a_run_streams_stops_and_can_be_asked_again(library):
-    demo, x0 = tab(library), protocol.b64(load_dataset("bundled").images[0].numpy())
+def test_a_run_streams_stops_and_can_be_asked_again(registry):
+    demo, x0 = tab(registry), protocol.b64(load_dataset("bundled").images[0].numpy())
     good = {"x0": x0, "seed": 1, "schedule": "linear", "weights": "mnist", "question": 3}
     go = handler(demo, "chain-add")
     view = next(b for b in demo.blocks.values() if getattr(b, "elem_id", None) == "chain-view")

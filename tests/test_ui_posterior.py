@@ -13,7 +13,7 @@ from ddpm import make_schedule, q_sample
 from ddpm import posterior as exact
 from ddpm.data import load_dataset, to_uint8
 from ddpm.seeding import seeded
-from ddpm.ui.generation import film
+from ddpm.ui.generation import recording
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Engine
 from ddpm.ui.tabs.forward import posterior
@@ -86,12 +86,12 @@ def test_clean_data_are_known():
     x0 = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
     shown = posterior.look(x0, torch.zeros_like(x0), 10, -1, "linear", 0, (0, 0))
     assert shown["c"] == [1, 0, 0] and shown["curves"] is None
-    assert shown["mean"] == shown["draw"] == protocol.b64(film.frame(x0))
+    assert shown["mean"] == shown["draw"] == protocol.b64(recording.frame(x0))
 
 
-def test_a_question_from_the_page_is_answered_or_refused_in_words(library):
+def test_a_question_from_the_page_is_answered_or_refused_in_words(registry):
     with gr.Blocks() as demo:
-        posterior.build(Engine(), library, gr.Dropdown(library.shipped, value="mnist"))
+        posterior.build(Engine(), registry, gr.Dropdown(registry.shipped, value="mnist"))
     answer = next(b.posterior_of for b in demo.blocks.values() if getattr(b, "elem_id", None) == "posterior-view")
 
     def ask(question):

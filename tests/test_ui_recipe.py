@@ -1,4 +1,4 @@
-"""A finished run as a picture that holds its recipe, and the recipe opened again."""
+"""A finished run as a picture that holds its generation parameters, and is opened again."""
 
 import io
 import struct
@@ -14,21 +14,21 @@ from PIL.PngImagePlugin import PngInfo
 from reversing import finished, run
 
 import ddpm
-from ddpm.ui.generation import recipe as recipes
-from ddpm.ui.generation import sampling
-from ddpm.ui.generation.settings import Settings
+from ddpm.ui.generation import image_file
+from ddpm.ui.generation.request import Settings
+from ddpm.ui.generation.trajectory import Trajectory
 from ddpm.ui.tabs.reverse import tab as reverse
 
 
 @pytest.mark.parametrize("kind", ["png", "gif"])
-def test_a_saved_picture_holds_its_recipe_and_its_pixels(library, kind):
-    trajectory = finished(library, n=5, steps=6)
-    data, count = recipes.save(trajectory, kind)
-    recipe = recipes.read_recipe(data)
+def test_a_saved_picture_holds_its_recipe_and_its_pixels(registry, kind):
+    trajectory = finished(registry, n=5, steps=6)
+    data, count = image_file.save(trajectory, kind)
+    parameters = image_file.read_parameters(data)
     assert count == 7
     asked = {"n": 5, "class": "all in turn", "sampler": "ddim", "steps": 6, "guidance": 2, "eta": 0, "seed": 3}
     asked |= {"middle": False, "variance": "small", "spacing": "linspace", "clip": True}
-    assert recipe == {"ddpm": ddpm.__version__, "weights": "mnist"} | asked
+    assert parameters == {"ddpm": ddpm.__version__, "weights": "mnist"} | asked
     with Image.open(io.BytesIO(data)) as opened:
         assert opened.size == ((3 * 34 + 2) * 4, (2 * 34 + 2) * 4)
         assert getattr(opened, "n_frames", 1) == (7 if kind == "gif" else 1)
@@ -38,19 +38,19 @@ def test_a_saved_picture_holds_its_recipe_and_its_pixels(library, kind):
     assert np.abs(shown.astype(int) - exact).max() <= (3 if kind == "gif" else 0)
 
 
-def test_a_recipe_makes_the_same_digits_again(library):
-    first = finished(library, n=3, sampler="ddpm", steps=5, guidance=1.5, seed=11, variance="large", clip=False)
-    recipe = first.settings.recipe()
-    recipe |= {"choice": recipe["class"], "weights_id": recipe["weights"]}
-    again = sampling.Trajectory(Settings.check(library, **{name: recipe[name] for name in reverse.FIELDS}))
+def test_a_recipe_makes_the_same_digits_again(registry):
+    first = finished(registry, n=3, sampler="ddpm", steps=5, guidance=1.5, seed=11, variance="large", clip=False)
+    parameters = first.settings.parameters()
+    parameters |= {"choice": parameters["class"], "weights_id": parameters["weights"]}
+    again = Trajectory(Settings.check(registry, **{name: parameters[name] for name in reverse.FIELDS}))
     assert run(again) == first.frames
 
 
-def test_a_film_too_large_to_be_opened_again_is_saved_with_fewer_frames(library, monkeypatch):
-    trajectory = finished(library, n=5, steps=20)
-    most = len(recipes.save(trajectory, "gif")[0]) // 2
-    monkeypatch.setattr(recipes, "MAX_BYTES", most)
-    data, count = recipes.save(trajectory, "gif")
+def test_a_film_too_large_to_be_opened_again_is_saved_with_fewer_frames(registry, monkeypatch):
+    trajectory = finished(registry, n=5, steps=20)
+    most = len(image_file.save(trajectory, "gif")[0]) // 2
+    monkeypatch.setattr(image_file, "MAX_BYTES", most)
+    data, count = image_file.save(trajectory, "gif")
     assert len(data) <= most and 5 < count < 21
     with Image.open(io.BytesIO(data)) as opened:
         assert opened.n_frames == count
@@ -73,33 +73,33 @@ def test_files_without_a_recipe_are_refused_in_words():
         plain.getvalue(),
         evil.getvalue(),
     ):
-        with pytest.raises(ValueError, match="no recipe"):
-            recipes.read_recipe(case)
+        with pytest.raises(ValueError, match="no settings"):
+            image_file.read_parameters(case)
 
 
-def test_an_opened_picture_restores_all_or_nothing(library, opened):
+def test_an_opened_picture_restores_all_or_nothing(registry, opened):
     asked = {"n": 7, "sampler": "ddim", "steps": 9, "guidance": 1, "middle": True, "eta": 0.5, "variance": "large"}
     asked |= {"spacing": "trailing", "clip": False, "seed": 21, "choice": "3"}
-    trajectory = finished(library, **asked)
-    *good, said = opened(recipes.save(trajectory, "png")[0])
+    trajectory = finished(registry, **asked)
+    *good, said = opened(image_file.save(trajectory, "png")[0])
     good = dict(zip(reverse.FIELDS, good, strict=True))
     assert good.pop("choice")["value"] == asked.pop("choice") and "restored" in said["notice"]
     assert good == asked | {"weights_id": "mnist"}
 
-    trajectory.recipe |= {"weights": "trained elsewhere"}
-    answer = opened(recipes.save(trajectory, "gif")[0])
+    trajectory.parameters |= {"weights": "trained elsewhere"}
+    answer = opened(image_file.save(trajectory, "gif")[0])
     assert answer[reverse.FIELDS.index("weights_id")] == "mnist" and "not here" in answer[-1]["notice"]
-    trajectory.recipe |= {"steps": 2000}
-    refused = opened(recipes.save(trajectory, "png")[0])
+    trajectory.parameters |= {"steps": 2000}
+    refused = opened(image_file.save(trajectory, "png")[0])
     assert "Steps" in refused[-1]["error"] and refused[:-1] == [gr.skip()] * len(reverse.FIELDS)
 
 
-def test_a_file_from_before_a_choice_existed_means_what_was_done_then(library, opened):
-    trajectory = finished(library, guidance=2)
-    trajectory.recipe = {k: v for k, v in trajectory.recipe.items() if k not in recipes.BEFORE}
-    *answer, said = opened(recipes.save(trajectory, "png")[0])
+def test_a_file_from_before_a_choice_existed_means_what_was_done_then(registry, opened):
+    trajectory = finished(registry, guidance=2)
+    trajectory.parameters = {k: v for k, v in trajectory.parameters.items() if k not in image_file.BEFORE}
+    *answer, said = opened(image_file.save(trajectory, "png")[0])
     answer = dict(zip(reverse.FIELDS, answer, strict=True))
-    assert {name: answer[name] for name in recipes.BEFORE} == recipes.BEFORE and "restored" in said["notice"]
+    assert {name: answer[name] for name in image_file.BEFORE} == image_file.BEFORE and "restored" in said["notice"]
 
 
 def chunk(kind, body):
@@ -128,37 +128,37 @@ FOREIGN = {
 
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_the_recipe_is_found_wherever_a_png_may_hold_it(library, kind, before):
-    trajectory = finished(library, n=5)
-    data, recipe = recipes.save(trajectory, "png")[0], trajectory.recipe
+def test_the_recipe_is_found_wherever_a_png_may_hold_it(registry, kind, before):
+    trajectory = finished(registry, n=5)
+    data, parameters = image_file.save(trajectory, "png")[0], trajectory.parameters
     history = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b"<x>" * 400_000)  # a picture program's own
     damaged = chunk(b"zTXt", b"more\0\0no zlib")
-    found = again(data, history, damaged, FOREIGN[kind](recipes.json.dumps(recipe).encode()), before=before)
-    assert recipes.read_recipe(found) == recipe
+    found = again(data, history, damaged, FOREIGN[kind](image_file.json.dumps(parameters).encode()), before=before)
+    assert image_file.read_parameters(found) == parameters
 
 
 @pytest.mark.parametrize("where", ["first", "between", "last"])
-def test_the_recipe_is_found_wherever_a_gif_may_hold_it(library, where):
-    trajectory = finished(library, n=5)
+def test_the_recipe_is_found_wherever_a_gif_may_hold_it(registry, where):
+    trajectory = finished(registry, n=5)
     pictures, data = [Image.new("L", (9, 9), k) for k in (10, 200)], io.BytesIO()
     pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=90)
-    data, text = data.getvalue(), recipes.json.dumps(trajectory.recipe).encode()
+    data, text = data.getvalue(), image_file.json.dumps(trajectory.parameters).encode()
     lines = [text[i : i + 255] for i in range(0, len(text), 255)]
     comment = b"!\xfe" + b"".join(bytes([len(line)]) + line for line in lines) + b"\0"
     controls = [i for i in range(len(data)) if data[i : i + 3] == b"!\xf9\x04"]
     at = {"first": controls[0], "between": controls[1], "last": len(data) - 1}[where]
-    assert recipes.read_recipe(data[:at] + comment + data[at:]) == trajectory.recipe
+    assert image_file.read_parameters(data[:at] + comment + data[at:]) == trajectory.parameters
 
 
 def test_a_picture_that_would_take_forever_is_refused_soon():
     bomb = chunk(b"zTXt", b"ddpm\0\0" + zlib.compress(b" " * 50_000_000, 9))
     many = chunk(b"tEXt", b"a\0b")
     for data in (
-        recipes.MAGIC[0] + 200 * bomb,
-        recipes.MAGIC[0] + 700_000 * many,
+        image_file.MAGIC[0] + 200 * bomb,
+        image_file.MAGIC[0] + 700_000 * many,
         b"GIF89a" + b"\0" * 7 + b"!\xfe\1b" * 3_000_000,
     ):
         start = time.process_time()
-        with pytest.raises(ValueError, match="no recipe"):
-            recipes.read_recipe(data)
+        with pytest.raises(ValueError, match="no settings"):
+            image_file.read_parameters(data)
         assert time.process_time() - start < 1

@@ -14,17 +14,17 @@ from ddpm.config import ModelConfig, SamplingConfig
 from ddpm.data import to_uint8
 from ddpm.samplers import reverse_process
 from ddpm.training.loop import build_model
-from ddpm.ui.generation import sampling
-from ddpm.ui.generation.equations import coefficients
-from ddpm.ui.generation.settings import digit_labels
-from ddpm.ui.generation.weights import wrap
+from ddpm.ui.generation.coefficients import coefficients
+from ddpm.ui.generation.models import wrap
+from ddpm.ui.generation.request import digit_labels
+from ddpm.ui.generation.trajectory import Costs, Trajectory
 from ddpm.ui.server import cache
 from ddpm.ui.server.engine import Engine
 
 
-def test_frames_are_those_of_reverse_process(library):
-    s = settings(library, guidance=1)
-    frames = run(sampling.Trajectory(s))
+def test_frames_are_those_of_reverse_process(registry):
+    s = settings(registry, guidance=1)
+    frames = run(Trajectory(s))
     process = reverse_process(s.weights.model, s.weights.sched, 2, y=torch.tensor([0, 1]), num_steps=4, seed=3)
     for frame, step in zip(frames, process, strict=True):
         assert (frame["i"], frame["t"]) == (step.i, step.t)
@@ -50,32 +50,32 @@ def test_frames_are_those_of_reverse_process(library):
         {"sampler": "heun", "spacing": "log_snr"},
     ],
 )
-def test_every_setting_reaches_the_process(library, changes):
-    s = settings(library, guidance=1, **changes)
-    frames = run(sampling.Trajectory(s))
+def test_every_setting_reaches_the_process(registry, changes):
+    s = settings(registry, guidance=1, **changes)
+    frames = run(Trajectory(s))
     options = {"sampler": "ddim", "num_steps": 4, "seed": 3} | changes
     *_, last = reverse_process(s.weights.model, s.weights.sched, 2, y=torch.tensor([0, 1]), **options)
     assert np.array_equal(picture(frames[-1]["x"]), to_uint8(last.x_t).numpy().ravel())
-    assert frames[-1]["x"] != run(sampling.Trajectory(settings(library, guidance=1)))[-1]["x"]
+    assert frames[-1]["x"] != run(Trajectory(settings(registry, guidance=1)))[-1]["x"]
 
 
-def test_same_seed_same_digits_and_another_seed_others(library):
-    first, again = run(sampling.Trajectory(settings(library))), run(sampling.Trajectory(settings(library)))
-    other = run(sampling.Trajectory(settings(library, seed=4)))
+def test_same_seed_same_digits_and_another_seed_others(registry):
+    first, again = run(Trajectory(settings(registry))), run(Trajectory(settings(registry)))
+    other = run(Trajectory(settings(registry, seed=4)))
     assert first == again
     assert first[0]["x"] != other[0]["x"]
 
 
 @pytest.mark.parametrize("steps", [1, 99, 100, 101, 1000])
-def test_at_most_a_hundred_frames_first_and_last_included(library, steps):
-    trajectory = sampling.Trajectory(settings(library, steps=steps))
+def test_at_most_a_hundred_frames_first_and_last_included(registry, steps):
+    trajectory = Trajectory(settings(registry, steps=steps))
     kept = sorted(trajectory.kept)
     assert kept[0] == 0 and kept[-1] == steps
     assert len(kept) == min(steps + 1, 100)
 
 
-def test_the_moment_of_a_stop_is_kept(library):
-    trajectory = sampling.Trajectory(settings(library, steps=1000))
+def test_the_moment_of_a_stop_is_kept(registry):
+    trajectory = Trajectory(settings(registry, steps=1000))
     steps = trajectory.steps()
     for _ in range(8):
         next(steps)
@@ -100,9 +100,9 @@ def test_the_moment_of_a_stop_is_kept(library):
         ({"sampler": "heun", "middle": True}, 9),  # 333, where guidance counts, is asked about twice
     ],
 )
-def test_network_evaluations_are_counted_honestly(library, changes, cost):
-    s = settings(library, **changes)
-    trajectory = sampling.Trajectory(s)
+def test_network_evaluations_are_counted_honestly(registry, changes, cost):
+    s = settings(registry, **changes)
+    trajectory = Trajectory(s)
     calls, inner = [], s.weights.model.model
 
     def count(module, args):
@@ -114,10 +114,10 @@ def test_network_evaluations_are_counted_honestly(library, changes, cost):
     assert sum(calls) == cost == trajectory.packet([])["evaluations"]
 
 
-def test_none_asks_for_no_class_and_a_digit_for_that_digit(library):
-    assert settings(library, choice="none").labels == (-1,)
-    assert settings(library, choice="7").labels == (7,)
-    assert settings(library, choice="all in turn").labels == tuple(range(10))
+def test_none_asks_for_no_class_and_a_digit_for_that_digit(registry):
+    assert settings(registry, choice="none").labels == (-1,)
+    assert settings(registry, choice="7").labels == (7,)
+    assert settings(registry, choice="all in turn").labels == tuple(range(10))
     assert digit_labels([7], 3).tolist() == [7, 7, 7]
     assert digit_labels(list(range(10)), 12).tolist() == [*range(10), 0, 1]
 
@@ -137,15 +137,15 @@ def test_the_numbers_in_the_equation_are_those_of_the_step(sampler, variance):
         "dpmpp": ((x_t, x0, before), ddpm.dpmpp_step(x_t, x0, t, s, sched, before, r)),
         "heun": ((x0, eps, eps_s), ddpm.heun_step(euler, eps, eps_s, t, s, sched)),
     }[sampler]
-    how = SamplingConfig(sampler, 3, eta=0.5, variance=variance)
-    numbers = coefficients(how, times, 1, sched)
+    sampling = SamplingConfig(sampler, 3, eta=0.5, variance=variance)
+    numbers = coefficients(sampling, times, 1, sched)
     by_hand = sum(number * one for number, one in zip(numbers, pictures, strict=True))
     assert torch.allclose(by_hand, exact, atol=1e-3)  # they are shown to four digits
     assert abs(numbers[2]) > 0.05
     if sampler in ("dpmpp", "heun"):
-        assert coefficients(how, times, 2, sched)[2] == 0, "first order to clean data"
+        assert coefficients(sampling, times, 2, sched)[2] == 0, "first order to clean data"
     if sampler == "dpmpp":
-        assert coefficients(how, times, 0, sched)[2] == 0, "and at the start"
+        assert coefficients(sampling, times, 0, sched)[2] == 0, "and at the start"
 
 
 BAD = [
@@ -182,24 +182,24 @@ BAD = [
 
 
 @pytest.mark.parametrize(("changes", "word"), BAD)
-def test_bad_settings_get_one_sentence(library, changes, word):
+def test_bad_settings_get_one_sentence(registry, changes, word):
     with pytest.raises(ValueError, match=word) as error:
-        settings(library, **changes)
+        settings(registry, **changes)
     assert len(str(error.value)) < 120 and "\n" not in str(error.value)
 
 
-def test_an_unconditional_model_is_asked_without_labels(library):
+def test_an_unconditional_model_is_asked_without_labels(registry):
     config = ModelConfig(base=8, mults=(1,), patch_size=4)
-    library.put("secret", wrap(build_model(config), ddpm.make_schedule(), "linear", "mine", "mnist"))
-    s = settings(library, weights_id="secret", choice="none")
+    registry.put("secret", wrap(build_model(config), ddpm.make_schedule(), "linear", "mine", "mnist"))
+    s = settings(registry, weights_id="secret", choice="none")
     assert s.labels == (-1,)
-    assert len(run(sampling.Trajectory(s))) == 5
+    assert len(run(Trajectory(s))) == 5
     with pytest.raises(ValueError, match="Class"):
-        settings(library, weights_id="secret", choice="3")
+        settings(registry, weights_id="secret", choice="3")
 
 
 def test_kept_things_go_when_there_are_too_many():
-    kept = cache.Kept(100)
+    kept = cache.LRUCache(100)
     for i in range(5):
         kept.put(str(i), i, 40)
     assert [kept.get(str(i)) for i in range(5)] == [None, None, None, 3, 4]
@@ -208,8 +208,8 @@ def test_kept_things_go_when_there_are_too_many():
     assert kept.get(["4"]) is None
 
 
-def test_a_closed_tab_and_a_second_generate_end_the_first(library):
-    demo, engine = reverse_tab(library)[:2]
+def test_a_closed_tab_and_a_second_generate_end_the_first(registry):
+    demo, engine = reverse_tab(registry)[:2]
     generate = handler(demo, "reverse-generate")
     asked = (2, "none", 0, "mnist", "ddim", 1000, 1, False, 0, "small", "linspace", True)
 
@@ -232,8 +232,8 @@ def test_a_closed_tab_and_a_second_generate_end_the_first(library):
     assert engine.count() == 0
 
 
-def test_frames_that_the_page_missed_are_sent_again(library):
-    demo, _, named = reverse_tab(library)
+def test_frames_that_the_page_missed_are_sent_again(registry):
+    demo, _, named = reverse_tab(registry)
     view = named["reverse-view"]
 
     async def run_it():
@@ -250,31 +250,31 @@ def test_frames_that_the_page_missed_are_sent_again(library):
         assert view.replay(bad) == {"frames": []}
 
 
-def test_a_picture_of_a_run_that_is_gone_says_what_to_do(library):
-    *_, named = reverse_tab(library)
+def test_a_picture_of_a_run_that_is_gone_says_what_to_do(registry):
+    *_, named = reverse_tab(registry)
     for asked in (None, {}, {"run": "guess", "kind": "png"}, {"run": ["x"], "kind": "gif"}):
         assert "Press Generate" in asyncio.run(named["reverse-view"].file(asked))["error"]
 
 
-def test_stop_when_nothing_runs_says_so(library):
-    demo, *_ = reverse_tab(library)
+def test_stop_when_nothing_runs_says_so(registry):
+    demo, *_ = reverse_tab(registry)
     assert handler(demo, "reverse-stop")(Window("nobody")) == {"notice": "Nothing is running."}
 
 
-def test_what_it_costs_is_measured(library, monkeypatch):
-    costs = sampling.Costs(Engine())
-    s = settings(library, steps=50)
+def test_what_it_costs_is_measured(registry, monkeypatch):
+    costs = Costs(Engine())
+    s = settings(registry, steps=50)
     sentence = asyncio.run(costs.sentence(s))
     assert sentence.startswith("50 steps, guided: 100 network evaluations, about ")
     seconds = costs._seconds["mnist", 4]  # two digits, guided pairs
     assert f"about {seconds * 50:.1f} s here" in sentence and seconds > 0
-    single = asyncio.run(costs.sentence(settings(library, steps=1, guidance=1)))
+    single = asyncio.run(costs.sentence(settings(registry, steps=1, guidance=1)))
     assert single.startswith("1 step: 1 network evaluation,")
-    partly = asyncio.run(costs.sentence(settings(library, steps=15, middle=True)))
+    partly = asyncio.run(costs.sentence(settings(registry, steps=15, middle=True)))
     assert partly.startswith("15 steps, 5 of them guided: 20 network evaluations, about ")
-    twice = asyncio.run(costs.sentence(settings(library, steps=10, sampler="heun", guidance=1)))
+    twice = asyncio.run(costs.sentence(settings(registry, steps=10, sampler="heun", guidance=1)))
     assert twice.startswith("10 steps, all but the last asking twice: 19 network evaluations, about ")
     monkeypatch.setitem(costs._seconds, ("mnist", 2), 1.0)
-    assert "about 19.0 s here" in asyncio.run(costs.sentence(settings(library, steps=10, sampler="heun", guidance=1)))
-    alone = asyncio.run(costs.sentence(settings(library, steps=1, sampler="heun", guidance=1)))
+    assert "about 19.0 s here" in asyncio.run(costs.sentence(settings(registry, steps=10, sampler="heun", guidance=1)))
+    alone = asyncio.run(costs.sentence(settings(registry, steps=1, sampler="heun", guidance=1)))
     assert alone.startswith("1 step: 1 network evaluation,")

@@ -19,8 +19,9 @@ from reversing import finished, run, settings
 import ddpm
 from ddpm.config import ModelConfig
 from ddpm.training.loop import build_model
-from ddpm.ui.generation import recipe, sampling, saved
-from ddpm.ui.generation.weights import wrap
+from ddpm.ui.generation import image_file, trajectory_file
+from ddpm.ui.generation.models import wrap
+from ddpm.ui.generation.trajectory import Trajectory
 from ddpm.ui.tabs.reverse import tab as reverse
 
 
@@ -31,13 +32,13 @@ def parts_of(data):
 
 
 @pytest.fixture
-def good(library):
-    return saved.write(finished(library, n=3, steps=6, eta=0.7, seed=21, choice="3"))[0]
+def good(registry):
+    return trajectory_file.write(finished(registry, n=3, steps=6, eta=0.7, seed=21, choice="3"))[0]
 
 
-def test_what_is_opened_is_what_was_saved(library, opened):
-    trajectory = finished(library, n=3, steps=6, eta=0.7, seed=21, choice="3")
-    data, count = saved.write(trajectory)
+def test_what_is_opened_is_what_was_saved(registry, opened):
+    trajectory = finished(registry, n=3, steps=6, eta=0.7, seed=21, choice="3")
+    data, count = trajectory_file.write(trajectory)
     assert count == 7
     *values, packet = opened(data)
     values = dict(zip(reverse.FIELDS, values, strict=True))
@@ -63,12 +64,12 @@ def branch_of(opened, packet, k, **changes):
     return asyncio.run(press())
 
 
-def test_a_branch_from_an_opened_trajectory_is_that_of_the_original(library, opened):
-    trajectory = finished(library, n=3, steps=6)
-    *_, packet = opened(saved.write(trajectory)[0])
+def test_a_branch_from_an_opened_trajectory_is_that_of_the_original(registry, opened):
+    trajectory = finished(registry, n=3, steps=6)
+    *_, packet = opened(trajectory_file.write(trajectory)[0])
     packets = branch_of(opened, packet, 2)
     frames = [frame for p in packets for frame in p["frames"]]
-    original = run(sampling.Trajectory.branch(trajectory, 2, settings(library, choice="7", seed=4, guidance=1)))
+    original = run(Trajectory.branch(trajectory, 2, settings(registry, choice="7", seed=4, guidance=1)))
     assert packets[-1]["done"] and packets[-1]["parent"] == packet["run"] and packets[-1]["from"] == 2
     assert [f["t"] for f in frames] == [f["t"] for f in original] and len(frames) == 5
     for ours, theirs in zip(frames, original, strict=True):
@@ -76,13 +77,13 @@ def test_a_branch_from_an_opened_trajectory_is_that_of_the_original(library, ope
     assert np.abs(picture(frames[-1]["x"]).astype(int) - picture(packet["frames"][-1]["x"])).max() > 20
 
 
-def test_a_stopped_run_goes_on_to_the_end_from_its_file(library, opened):
-    trajectory = sampling.Trajectory(settings(library, steps=200))
+def test_a_stopped_run_goes_on_to_the_end_from_its_file(registry, opened):
+    trajectory = Trajectory(settings(registry, steps=200))
     steps = trajectory.steps()
     for _ in range(90):
         next(steps)
     trajectory.end()
-    *_, packet = opened(saved.write(trajectory)[0])
+    *_, packet = opened(trajectory_file.write(trajectory)[0])
     assert packet["total"] == len(packet["frames"]) == len(trajectory.frames)
     assert packet["frames"][-1]["i"] == 89 and packet["frames"][-1]["eps"]
     packets = branch_of(opened, packet, 3)
@@ -91,9 +92,9 @@ def test_a_stopped_run_goes_on_to_the_end_from_its_file(library, opened):
 
 
 @pytest.mark.slow
-def test_a_large_one_keeps_as_many_frames_as_fit(library, opened):
-    trajectory = finished(library, n=64, steps=120, guidance=1)
-    data, count = saved.write(trajectory)
+def test_a_large_one_keeps_as_many_frames_as_fit(registry, opened):
+    trajectory = finished(registry, n=64, steps=120, guidance=1)
+    data, count = trajectory_file.write(trajectory)
     assert len(trajectory.frames) == 100 and count == 38 and 9_500_000 < len(data) < 10_000_000
     *_, packet = opened(data)
     assert [packet["frames"][k]["i"] for k in (0, -1)] == [0, 120] and len(packet["frames"]) == 38
@@ -103,32 +104,32 @@ def test_a_large_one_keeps_as_many_frames_as_fit(library, opened):
     assert set(gaps) == {2, 3}
 
 
-def test_pictures_too_large_for_any_file_are_refused(library, monkeypatch):
-    monkeypatch.setattr(saved, "MAX_BYTES", 40_000)
+def test_pictures_too_large_for_any_file_are_refused(registry, monkeypatch):
+    monkeypatch.setattr(trajectory_file, "MAX_BYTES", 40_000)
     with pytest.raises(ValueError, match="too large"):
-        saved.write(finished(library, n=3))
+        trajectory_file.write(finished(registry, n=3))
 
 
-def test_the_page_is_told_when_frames_were_left_out(library, opened, monkeypatch):
+def test_the_page_is_told_when_frames_were_left_out(registry, opened, monkeypatch):
     named = opened.tab[1]
-    *_, packet = opened(saved.write(finished(library, n=3, steps=6))[0])
+    *_, packet = opened(trajectory_file.write(finished(registry, n=3, steps=6))[0])
     ask = named["reverse-view"].file
     whole = asyncio.run(ask({"run": packet["run"], "kind": "trajectory"}))
     assert whole["name"] == "digits-ddim-6-seed3.safetensors" and whole["note"] == ""
-    monkeypatch.setattr(saved, "MAX_BYTES", 80_000)
+    monkeypatch.setattr(trajectory_file, "MAX_BYTES", 80_000)
     part = asyncio.run(ask({"run": packet["run"], "kind": "trajectory"}))
     assert "Saved 4 of its 7 moments" in part["note"] and len(base64.b64decode(part["data"])) < 80_000
-    monkeypatch.setattr(saved, "MAX_BYTES", 40_000)
+    monkeypatch.setattr(trajectory_file, "MAX_BYTES", 40_000)
     assert "too large" in asyncio.run(ask({"run": packet["run"], "kind": "trajectory"}))["error"]
 
 
-def test_without_its_weights_it_is_shown_and_branch_says_why(library, opened):
+def test_without_its_weights_it_is_shown_and_branch_says_why(registry, opened):
     config = ModelConfig(base=8, mults=(1,), num_classes=3, patch_size=4)
     model = wrap(
         build_model(config), ddpm.make_schedule(), "linear", "trained elsewhere", "mnist", ("cat", "dog", "owl")
     )
-    library.put("secret", model)
-    data = saved.write(finished(library, weights_id="secret", choice="owl"))[0]
+    registry.put("secret", model)
+    data = trajectory_file.write(finished(registry, weights_id="secret", choice="owl"))[0]
     *values, packet = opened(data)
     assert values == [gr.skip()] * len(reverse.FIELDS), "the weights that are chosen know no owl"
     assert packet["done"] and len(packet["frames"]) == 5 and "(trained elsewhere) are not here" in packet["opened"]
@@ -142,8 +143,8 @@ def test_without_its_weights_it_is_shown_and_branch_says_why(library, opened):
     assert len(packet["frames"]) == 5 and "not here" in packet["opened"]
 
 
-def test_frames_that_these_weights_cannot_have_made_are_not_branched_from(library, opened):
-    metadata, tensors = parts_of(saved.write(finished(library, n=3, steps=6, eta=0.7))[0])
+def test_frames_that_these_weights_cannot_have_made_are_not_branched_from(registry, opened):
+    metadata, tensors = parts_of(trajectory_file.write(finished(registry, n=3, steps=6, eta=0.7))[0])
     tensors["t"][1:3] += 1
     *_, packet = opened(safetensors.torch.save(tensors, metadata))
     assert packet["done"] and "not here" in packet["opened"]
@@ -160,7 +161,7 @@ def say(**more):
     return lambda metadata, tensors: metadata.update(more)
 
 
-def recipe_with(**more):
+def parameters_with(**more):
     return lambda metadata, tensors: metadata.update(recipe=json.dumps(json.loads(metadata["recipe"]) | more))
 
 
@@ -195,7 +196,7 @@ HOSTILE = [
     (change("x_t", lambda x: x.reshape(7, 3, 4, 16, 16)), "4 channels"),
     (change("x_t", lambda x: x[:, :, :, :0, :0].contiguous()), "0 pixels"),
     (change("x_t", lambda x: x[:0].contiguous()), "0 frames"),
-    (change("x_t", lambda x: x.reshape(7, 48, 1, 8, 8)), "not as many as its recipe"),
+    (change("x_t", lambda x: x.reshape(7, 48, 1, 8, 8)), "not as many as its settings"),
     (change("x_t", lambda x: x.reshape(7, 192, 1, 4, 4)), "192 digits"),
     (change("x0_hat", lambda x: x[:, :2].contiguous()), "x0_hat has not the shape"),
     (change("eps_hat", lambda x: x[:5].contiguous()), "eps_hat has not the shape"),
@@ -220,21 +221,21 @@ HOSTILE = [
     (say(version="2"), "another version"),
     (say(recipe="[" * 5000), "neither"),
     (say(recipe="1" * 10_000), "neither"),
-    (say(recipe="[]"), "no recipe"),
-    (say(recipe="null"), "no recipe"),
+    (say(recipe="[]"), "no settings"),
+    (say(recipe="null"), "no settings"),
     (say(more="x" * 10_000_000), "larger than 10 MB|neither"),
     (say(more="x" * 100_000), "neither"),
-    (recipe_with(sampler="euler"), "Sampler"),
-    (recipe_with(sampler=["ddim"]), "Sampler"),
-    (recipe_with(steps=10**9), "Steps"),
-    (recipe_with(steps=float("nan")), "Steps"),
-    (recipe_with(steps=8), "steps are not in order"),
-    (recipe_with(n=True), "Digits"),
-    (recipe_with(n=2**70), "Digits"),
-    (recipe_with(seed=-1), "Seed"),
-    (recipe_with(weights=["mnist"]), "no recipe"),
-    (recipe_with(weights="m" * 1000), "no recipe"),
-    (recipe_with(**{"class": {"a": 1}}), "no recipe"),
+    (parameters_with(sampler="euler"), "Sampler"),
+    (parameters_with(sampler=["ddim"]), "Sampler"),
+    (parameters_with(steps=10**9), "Steps"),
+    (parameters_with(steps=float("nan")), "Steps"),
+    (parameters_with(steps=8), "steps are not in order"),
+    (parameters_with(n=True), "Digits"),
+    (parameters_with(n=2**70), "Digits"),
+    (parameters_with(seed=-1), "Seed"),
+    (parameters_with(weights=["mnist"]), "no settings"),
+    (parameters_with(weights="m" * 1000), "no settings"),
+    (parameters_with(**{"class": {"a": 1}}), "no settings"),
 ]
 
 
@@ -269,18 +270,18 @@ def test_files_that_are_no_trajectory_at_all(good, opened):
     for data in cases:
         refuse(opened, data, "neither a picture nor a trajectory")
     refuse(opened, good + b"\0" * 10_000_000, "larger than 10 MB")
-    for data in (b"GIF89a", recipe.MAGIC[0] + good):
-        refuse(opened, data, "no recipe")
+    for data in (b"GIF89a", image_file.MAGIC[0] + good):
+        refuse(opened, data, "no settings")
 
 
-def test_a_file_that_is_not_there(library, opened):
+def test_a_file_that_is_not_there(registry, opened):
     open_file = next(f.fn for f in opened.tab[0].fns.values() if f.name == "open_file")
     for path in (None, "/nowhere", 7):
         *_, packet = asyncio.run(open_file(Window("a"), path, "mnist"))
         assert "did not arrive" in packet["error"]
 
 
-def test_what_was_running_in_that_window_is_stopped_by_a_film_and_by_nothing_else(good, library, opened, tmp_path):
+def test_what_was_running_in_that_window_is_stopped_by_a_film_and_by_nothing_else(good, registry, opened, tmp_path):
     demo, _ = opened.tab
     open_file = next(f.fn for f in demo.fns.values() if f.name == "open_file")
     asked = (2, "none", 0, "mnist", "ddim", 1000, 1, False, 0, "small", "linspace", True)
@@ -302,4 +303,4 @@ def test_what_was_running_in_that_window_is_stopped_by_a_film_and_by_nothing_els
 def test_extra_words_in_a_recipe_are_not_kept(good):
     metadata, tensors = parts_of(good)
     metadata["recipe"] = json.dumps(json.loads(metadata["recipe"]) | {"evil": "x" * 1000})
-    assert "evil" not in saved.read_film(safetensors.torch.save(tensors, metadata)).recipe
+    assert "evil" not in trajectory_file.read_recording(safetensors.torch.save(tensors, metadata)).parameters

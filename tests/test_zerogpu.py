@@ -65,14 +65,14 @@ from gradio.context import LocalContext
 from ddpm.device import pick_device
 from ddpm.ui.tabs.train import registry, training, zerogpu
 from ddpm.ui.server.engine import Engine, once
-from training_runs import training_run
-training.JUDGED = 0
+from training_runs import new_run
+training.EVALUATED = 0
 engine = Engine()
 runs = registry.Runs(engine)
 
 def train(lent, **options):
-    run = training_run(**options)
-    run.lent = lent
+    run = new_run(**options)
+    run.remote = lent
     LocalContext.request.set("a visitor")
     runs.start(run)
     LocalContext.request.set(None)

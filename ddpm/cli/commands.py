@@ -15,11 +15,12 @@ import torch
 from tqdm import tqdm
 
 from .. import data
-from ..config import Config, SamplingConfig, for_dataset, from_dict, suited_spacing
+from ..config import Config, SamplingConfig, for_dataset, from_dict
 from ..device import Inference, pick_device
-from ..evaluation.evaluate import evaluate as judged
+from ..evaluation.evaluate import evaluate as evaluation_of
 from ..generate import Sampler, class_labels
 from ..presets import PRESETS
+from ..samplers import SAMPLERS
 from ..storage.atomic import check_writable, readable, write_atomic
 from ..storage.checkpoint import CARD, CONFIG, Checkpoint, load_checkpoint, load_training, save_info
 from ..storage.model_card import model_card
@@ -35,10 +36,12 @@ DEFAULTS = {"preset": "fast", "dataset": "bundled", "data_dir": "data", "seed": 
 def train(args: argparse.Namespace) -> None:
     config, run, snapshot = resumed(args) if args.resume else begun(args)
     name, folder, size = run["dataset"], Path(run["data_dir"]), config.model.img_size
-    if name in data.TORCHVISION and not (folder.is_dir() or (folder.parent.is_dir() and not folder.exists())):
+    source = data.DATASETS.get(name)
+    if source and source.megabytes and not (folder.is_dir() or (folder.parent.is_dir() and not folder.exists())):
         raise ValueError(f"--data-dir: {folder} is not a folder, nor can it become one in {folder.parent}")
     dataset = data.load_dataset(name, str(folder), img_size=size)
-    held_out = data.load_dataset(name, str(folder), train=False, img_size=size) if name in data.TORCHVISION else None
+    has_test = source is not None and source.has_test
+    held_out = data.load_dataset(name, str(folder), train=False, img_size=size) if has_test else None
     if snapshot is None:
         config = for_dataset(config, dataset.images.shape[1], dataset.num_classes, config.train.seed)
     else:
@@ -90,9 +93,9 @@ def command_line() -> str:
 def load_sampler(args: argparse.Namespace, precision: str = "float32") -> tuple[Checkpoint, Sampler]:
     """The checkpoint asked for and what draws from it.  Raises ValueError for options that would do nothing."""
     low, high = args.guide_between
-    if args.eta and args.sampler != "ddim":
+    if args.eta and SAMPLERS[args.sampler].knob != "eta":
         raise ValueError(f"--eta {args.eta}: of ddim alone, and {args.sampler} has none")
-    if args.variance != "small" and args.sampler != "ddpm":
+    if args.variance != "small" and SAMPLERS[args.sampler].knob != "variance":
         raise ValueError(f"--variance {args.variance}: of ddpm alone, and {args.sampler} has none")
     if low > high:
         raise ValueError(f"--guide-between {low} {high}: the lower share of T first")
@@ -101,9 +104,9 @@ def load_sampler(args: argparse.Namespace, precision: str = "float32") -> tuple[
     loaded = load_checkpoint(args.checkpoint, pick_device())
     if not loaded.class_names and args.guidance not in (0, 1):
         raise ValueError(f"--guidance {args.guidance}: {args.checkpoint} has no classes to guide to; leave it out")
-    rest = {"variance": args.variance, "spacing": vars(args).get("spacing", suited_spacing(args.sampler))}
-    how = SamplingConfig(args.sampler, args.steps, args.eta, args.guidance, low, high, **rest)
-    return loaded, Sampler(Inference(loaded.model, precision), loaded.sched, how)
+    rest = {"variance": args.variance, "spacing": vars(args).get("spacing", SAMPLERS[args.sampler].spacing)}
+    sampling = SamplingConfig(args.sampler, args.steps, args.eta, args.guidance, low, high, **rest)
+    return loaded, Sampler(Inference(loaded.model, precision), loaded.sched, sampling)
 
 
 def class_asked(args: argparse.Namespace, names: tuple[str, ...]) -> int | None:
@@ -149,36 +152,36 @@ def evaluate(args: argparse.Namespace) -> None:
         raise ValueError(f"--save: {folder} is not a folder on this computer")
     loaded, sampler = load_sampler(args, "auto")
     if args.save:
-        with_verdicts(folder, loaded, [])
+        with_metrics(folder, loaded, [])
         for name in (CARD, CONFIG):
             check_writable(folder / name, "--save: ")
     with drawing(args.n, args.steps) as bar:
-        verdict = judged(sampler, args.n, args.seed, dataset=loaded.info.get("dataset"), progress=bar.update)
-    result = readable({"checkpoint": args.checkpoint} | dataclasses.asdict(sampler.how) | verdict)
+        evaluation = evaluation_of(sampler, args.n, args.seed, dataset=loaded.info.get("dataset"), progress=bar.update)
+    result = readable({"checkpoint": args.checkpoint} | dataclasses.asdict(sampler.sampling) | evaluation)
     if args.save:
-        save_verdict(folder, result)
+        save_metrics(folder, result)
     print(json.dumps(result, indent=2))
 
 
-def with_verdicts(folder: Path, loaded: Checkpoint, verdicts: list[dict[str, Any]]) -> tuple[dict[str, Any], str]:
-    """(info, model card) of a checkpoint with these verdicts.  Raises ValueError if it says too little for a card."""
-    info = loaded.info | {"metrics": verdicts}
+def with_metrics(folder: Path, loaded: Checkpoint, evaluations: list[dict[str, Any]]) -> tuple[dict[str, Any], str]:
+    """(info, model card) of a checkpoint with these evaluations.  Raises ValueError if it lacks what a card says."""
+    info = loaded.info | {"metrics": evaluations}
     try:
         return info, model_card(folder.name, loaded.config, info, {path.name for path in folder.glob("*.png")})
     except KeyError as missing:
         raise ValueError(f"--save: {folder} does not say how it was made: {missing} is missing") from None
 
 
-def save_verdict(folder: Path, result: dict[str, Any]) -> None:
-    """Into config.json and README.md, in place of an earlier verdict on the same samples."""
+def save_metrics(folder: Path, result: dict[str, Any]) -> None:
+    """Into config.json and README.md, in place of an earlier evaluation on the same samples."""
     loaded = load_checkpoint(folder)
     result = result | {"command": command_line()}
-    unsaid = {"fid_error": None, "second": None}  # by older verdicts
+    unsaid = {"fid_error": None, "second": None}  # by older evaluations
     defaults = dataclasses.asdict(SamplingConfig()) | unsaid
-    before = [defaults | verdict for verdict in loaded.info.get("metrics", [])]
+    before = [defaults | evaluation for evaluation in loaded.info.get("metrics", [])]
     same = ("n", "seed", *vars(SamplingConfig()))
     others = [v for v in before if v.keys() == result.keys() and any(v[k] != result[k] for k in same)]
-    save_info(folder, *with_verdicts(folder, loaded, [*others, result]))
+    save_info(folder, *with_metrics(folder, loaded, [*others, result]))
 
 
 def bench(args: argparse.Namespace) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import data
-from ..config import PRECISIONS, SAMPLERS, SPACINGS, VARIANCES
+from ..config import PRECISIONS
 from ..presets import PRESETS
+from ..samplers import SAMPLERS, VARIANCES
+from ..spacing import SPACINGS
 
 NONE = argparse.SUPPRESS  # as a default: an option that was not given is not among the arguments
 
@@ -48,7 +50,7 @@ def _number(kind: type, low: float, high: float, what: str) -> Callable[[str], A
 
 
 def parser() -> Parser:
-    top = Parser(prog="python -m ddpm", description="Train a diffusion model, draw pictures from one, judge them.")
+    top = Parser(prog="python -m ddpm", description="Train a diffusion model, draw pictures from one, evaluate it.")
     commands = top.add_subparsers(dest="command", required=True, metavar="train | sample | evaluate | bench")
     options: dict[str, Any] = {"formatter_class": argparse.ArgumentDefaultsHelpFormatter}
 
@@ -63,7 +65,7 @@ def parser() -> Parser:
     )
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint folder to write, a new one")
     p.add_argument("--preset", choices=PRESETS, default=NONE, help="what to train (default: fast)")
-    names = ", ".join(data.NAMES)
+    names = ", ".join(data.names())
     p.add_argument("--dataset", default=NONE, metavar="NAME", help=f"what to train on: {names} (default: bundled)")
     p.add_argument(
         "--data-dir", type=Path, default=NONE, metavar="DIR", help="where data sets are, or go (default: data)"
@@ -104,14 +106,14 @@ def parser() -> Parser:
 
     p = commands.add_parser(
         "evaluate",
-        help="let the judge read a model's digits",
-        description="Draw digits, the classes in turn, and print as JSON what the judge says of them: Frechet distance "
+        help="let a classifier say how good a model's digits are",
+        description="Draw digits, the classes in turn, and print as JSON how a classifier finds them: Frechet distance "
         "(FID) beside that of real digits, accuracy, coverage of the classes, variety. For models of MNIST.",
         epilog="example: python -m ddpm evaluate --checkpoint checkpoints/mnist --steps 20 --n 1000",
         **options,
     )
     add_sampling(p, n=2000)
-    p.add_argument("--save", action="store_true", help="also write the verdict into the checkpoint's model card")
+    p.add_argument("--save", action="store_true", help="also write the evaluation into the checkpoint's model card")
 
     p = commands.add_parser(
         "bench",

@@ -15,12 +15,11 @@ import torch.nn as nn
 from tqdm import tqdm
 
 from .. import data
-from ..config import Config, to_dict
+from ..config import Config, build_schedule, to_dict
 from ..data import Dataset
 from ..device import pick_device, resolve_precision
 from ..ema import EMA
 from ..evaluation.losses import held_out_loss
-from ..schedule import build_schedule
 from ..storage import model_card
 from ..storage.atomic import remove_unfinished, write_atomic
 from ..storage.checkpoint import TRAINING, save_checkpoint, save_training

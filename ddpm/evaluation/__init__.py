@@ -1,1 +1,1 @@
-"""How good a model is: its losses, what the judges say of its pictures, and what both take on this machine."""
+"""How good a model is: its losses, what the classifiers say of its pictures, and what both take on this machine."""

@@ -22,12 +22,12 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ..config import SamplingConfig, suited_spacing
+from ..config import SamplingConfig, build_schedule
 from ..data import Loader, load_dataset
 from ..device import Inference, bfloat16_is_faster, pick_device
 from ..generate import Sampler
 from ..presets import PAGE_SAMPLING, PRESETS, training_sampling
-from ..schedule import build_schedule
+from ..samplers import SAMPLERS
 from ..storage.checkpoint import Checkpoint, load_checkpoint
 from ..system.threads import Threads
 from ..training.loop import build_model, fit, warm_up
@@ -44,13 +44,6 @@ BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"  #
 # What makes a better processor compute as one with AVX2 and nothing more.  Caches and clock stay its own.
 PLAIN = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 CURVE_EVALUATIONS = (5, 10, 20, 50, 100, 250)  # at most so many a picture, of whichever sampler
-CURVE_WAYS = {
-    "ddpm": {"sampler": "ddpm"},
-    "ddim": {"sampler": "ddim"},
-    f"ddim, eta {PAGE_SAMPLING.eta}": {"sampler": "ddim", "eta": PAGE_SAMPLING.eta},
-    "dpmpp": {"sampler": "dpmpp", "spacing": suited_spacing("dpmpp")},
-    "heun": {"sampler": "heun", "spacing": suited_spacing("heun")},
-}
 Row = dict[str, Any]
 Task = tuple[Row, Callable[..., Row], tuple]  # a row's name and such, what measures the rest, and its arguments
 Tell = Callable[[Row], None]  # what is done with each row as it is known
@@ -100,8 +93,8 @@ def speed_of_ours(preset: str, precision: str, seconds: float) -> Row:
     data, sched = load_dataset("bundled"), build_schedule(config.schedule, pick_device())
     model = build_model(config.model).to(pick_device())
     labels = data.labels if model.num_classes else None
-    how = PAGE_SAMPLING if model.num_classes else SamplingConfig("ddpm", sched.T)
-    sampler = Sampler(Inference(model, precision), sched, how)
+    sampling = PAGE_SAMPLING if model.num_classes else SamplingConfig("ddpm", sched.T)
+    sampler = Sampler(Inference(model, precision), sched, sampling)
     with Threads() as threads:  # as the page and the command line
         steps = (threads.follow() for _ in fit(model, data.images, labels, sched=sched, config=recipe, steps=10**6))
         training = timed(steps, seconds)
@@ -134,7 +127,7 @@ def speed_beside_a_neighbour(seconds: float) -> Row:
 
 
 def quality(seconds: float, seed: int, n: int) -> Row:
-    """The fast preset trained from nothing on the bundled digits, loading them included; n digits, judged."""
+    """The fast preset trained from nothing on the bundled digits, loading them included; n digits, evaluated."""
     config = PRESETS["fast"]
     warm_up(config.train, pick_device())  # as the page does when it starts
     start = time.perf_counter()
@@ -145,23 +138,25 @@ def quality(seconds: float, seed: int, n: int) -> Row:
     left = seconds - (time.perf_counter() - start)
     *_, state = fit(model, data.images, data.labels, sched=sched, config=recipe, seconds=left)
     took = time.perf_counter() - start
-    how = training_sampling(state.images_seen, sched.T)
-    sampler = Sampler(Inference(state.ema_model(), "auto"), sched, how)
-    spent = {"seconds": seconds, "took": took, "images_seen": state.images_seen, "sampler": how.sampler}
+    sampling = training_sampling(state.images_seen, sched.T)
+    sampler = Sampler(Inference(state.ema_model(), "auto"), sched, sampling)
+    spent = {"seconds": seconds, "took": took, "images_seen": state.images_seen, "sampler": sampling.sampler}
     return spent | evaluate(sampler, n, seed)
 
 
-def most_steps(checkpoint: Checkpoint, how: SamplingConfig, evaluations: int) -> int:
+def most_steps(checkpoint: Checkpoint, sampling: SamplingConfig, evaluations: int) -> int:
     """The largest number of steps that costs at most so many network evaluations."""
     model = Inference(checkpoint.model, "float32")
-    asked = (dataclasses.replace(how, num_steps=n) for n in range(min(evaluations, checkpoint.sched.T), 0, -1))
+    asked = (dataclasses.replace(sampling, num_steps=n) for n in range(min(evaluations, checkpoint.sched.T), 0, -1))
     return next(h.num_steps for h in asked if Sampler(model, checkpoint.sched, h).evaluations <= evaluations)
 
 
-def curve_point(checkpoint: str, how: SamplingConfig, n: int) -> Row:
+def curve_point(checkpoint: str, sampling: SamplingConfig, n: int) -> Row:
     """One sampler at one number of steps with the weights of a checkpoint."""
     loaded = load_checkpoint(checkpoint)
-    return evaluate(Sampler(Inference(loaded.model, "auto"), loaded.sched, how), n, dataset=loaded.info.get("dataset"))
+    return evaluate(
+        Sampler(Inference(loaded.model, "auto"), loaded.sched, sampling), n, dataset=loaded.info.get("dataset")
+    )
 
 
 def _measured(function: Callable[..., Row], args: tuple) -> Row:
@@ -271,29 +266,33 @@ def bench(quick: bool = False, plain: bool = False, tell: Tell = lambda row: Non
 
 
 def curve(checkpoint: str, quick: bool = False, tell: Tell = lambda row: None) -> dict[str, Any]:
-    """FID over floor and accuracy of a checkpoint against network evaluations, for each sampler, guided as on the page.
+    """A checkpoint's quality against network evaluations, for each sampler, guided as on the page.
 
     n is 2,000 up to 100 steps and 500 above.
     """
     tasks, page, loaded = [], dataclasses.replace(PAGE_SAMPLING, eta=0.0), load_checkpoint(checkpoint)
-    for name, way in CURVE_WAYS.items():
+    ways = {name: {"sampler": name, "spacing": each.spacing} for name, each in SAMPLERS.items()}
+    ways[f"ddim, eta {PAGE_SAMPLING.eta}"] = {"sampler": "ddim", "eta": PAGE_SAMPLING.eta}
+    for name, way in ways.items():
         for evaluations in CURVE_EVALUATIONS[:3] if quick else CURVE_EVALUATIONS:
-            how = dataclasses.replace(page, **way)
-            how = dataclasses.replace(how, num_steps=most_steps(loaded, how, evaluations))
-            n = 200 if quick else 2000 if how.num_steps <= 100 else 500
-            tasks.append(({"sampler": name, "steps": how.num_steps}, curve_point, (checkpoint, how, n)))
+            sampling = dataclasses.replace(page, **way)
+            sampling = dataclasses.replace(sampling, num_steps=most_steps(loaded, sampling, evaluations))
+            n = 200 if quick else 2000 if sampling.num_steps <= 100 else 500
+            tasks.append(({"sampler": name, "steps": sampling.num_steps}, curve_point, (checkpoint, sampling, n)))
     sampling = dataclasses.asdict(PAGE_SAMPLING)
     return {"checkpoint": checkpoint, "machine": machine(), "sampling": sampling, "points": run(tasks, tell)}
 
 
 def curve_table(result: dict[str, Any]) -> str:
     """The result of `curve` as text."""
-    lines = [f"{'sampler':16}{'steps':>6}{'evals':>7}{'n':>7}{'FID/floor':>11}{'read':>8}{'recall':>8}{'spread':>8}"]
+    lines = [
+        f"{'sampler':16}{'steps':>6}{'evals':>7}{'n':>7}{'FID/real':>11}{'accuracy':>10}{'recall':>8}{'distance':>10}"
+    ]
     for p in result["points"]:
         read = "" if p["accuracy"] is None else f"{p['accuracy']:.1%}"  # without classes nothing was asked for
         lines.append(
-            f"{p['sampler']:16}{p['steps']:>6}{p['evaluations']:>7}{p['n']:>7}{p['fid_over_floor']:>11.2f}"
-            f"{read:>8}{p['recall_over_real']:>8.2f}{p['distance_over_real']:>8.2f}"
+            f"{p['sampler']:16}{p['steps']:>6}{p['evaluations']:>7}{p['n']:>7}{p['fid_over_real']:>11.2f}"
+            f"{read:>10}{p['recall_over_real']:>8.2f}{p['distance_over_real']:>10.2f}"
         )
     return "\n".join(lines)
 
@@ -312,8 +311,8 @@ def line(row: Row) -> str:
         if "training_share" in row:
             said += f": {row['training_share']:.0%} and {row['sampling_share']:.0%} of the speed alone"
         return f"{name:46} {said}"
-    read = "" if row["accuracy"] is None else f", {row['accuracy']:.1%} read"
-    return f"{name:46} {row['fid_over_floor']:.2f} times real digits' FID{read}"
+    read = "" if row["accuracy"] is None else f", {row['accuracy']:.1%} classified as asked"
+    return f"{name:46} {row['fid_over_real']:.2f} times the real-data FID{read}"
 
 
 def table(result: dict[str, Any]) -> str:
@@ -331,14 +330,14 @@ def table(result: dict[str, Any]) -> str:
         return "\n".join(lines)
     first = ended[0]
     lines += [f"preset fast from nothing; {first['n']} digits of {first['evaluations']} evaluations; medians:", ""]
-    heads = f"{'trained':>8}{'images':>9}{'FID/floor':>11}{'read':>8}{'by the second':>15}"
-    lines.append(f"{heads}{'recall':>8}{'spread':>8}{'MB':>7}")
+    heads = f"{'trained':>8}{'images':>9}{'FID/real':>11}{'accuracy':>10}{'by the second':>15}"
+    lines.append(f"{heads}{'recall':>8}{'distance':>10}{'MB':>7}")
     for row in ended:
-        second = f"{row['second']['fid_over_floor']:.2f}, {row['second']['accuracy']:.1%}"
+        second = f"{row['second']['fid_over_real']:.2f}, {row['second']['accuracy']:.1%}"
         lines.append(
-            f"{row['seconds']:>6} s{row['images_seen']:>9.0f}{row['fid_over_floor']:>11.2f}{row['accuracy']:>8.1%}"
-            f"{second:>15}{row['recall_over_real']:>8.2f}{row['distance_over_real']:>8.2f}{row['peak_mb'] or 0:>7.0f}"
+            f"{row['seconds']:>6} s{row['images_seen']:>9.0f}{row['fid_over_real']:>11.2f}{row['accuracy']:>10.1%}"
+            f"{second:>15}{row['recall_over_real']:>8.2f}{row['distance_over_real']:>10.2f}{row['peak_mb'] or 0:>7.0f}"
         )
-    lines += ["", "by the second judge: FID and read, by which nothing was tuned"]
-    lines += ["recall and spread (mean distance within a class) are relative to real digits'"]
+    lines += ["", "by the second classifier: FID and accuracy, by which nothing was tuned"]
+    lines += ["recall and distance (intra-class, mean) are relative to real digits'"]
     return "\n".join(lines)

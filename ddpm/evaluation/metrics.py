@@ -1,6 +1,6 @@
-"""A verdict on digits: how close samples are to real ones, whether they are what was asked, and how varied they are.
+"""Digits evaluated: how close samples are to real ones, whether they are what was asked, and how varied they are.
 
-Distances are taken in the features of a judge.  Two give their verdicts; by the second nothing here was ever chosen.
+Distances are taken in the features of a classifier.  There are two; by the second nothing here was ever chosen.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .judges import FIRST, SECOND, Readings, Reference, load_reference, reading
+from .classifiers import FIRST, SECOND, Readings, Reference, load_reference, reading
 
 NEIGHBOURS = 3  # Kynkaanniemi et al. 2019, section 3
 COVERED = 0.1  # a class is covered if it is read at least this often, of an even share
-FLOOR_DRAWS = 5
+REAL_DRAWS = 5
 JACKKNIFE_GROUPS = 10
 MIN_SAMPLES = 20  # two of each class: fewer have no distance within a class and no error
 SECOND_SAYS = (
     "extractor",
     "fid",
     "fid_error",
-    "fid_floor",
-    "fid_over_floor",
+    "fid_real",
+    "fid_over_real",
     "accuracy",
     "recall_over_real",
     "distance_over_real",
@@ -83,14 +83,14 @@ def balanced(labels: Tensor, n: int, seed: int = 0) -> Tensor:
     return torch.stack([c[:rounds] for c in by_class], dim=1).flatten()[:n]
 
 
-def floor(seen: Readings, labels: Tensor, n: int) -> Generator[None, None, dict[str, float]]:
-    """What real digits score where samples are judged: n of them, class-balanced.  The best that a model can expect.
+def real_data_scores(seen: Readings, labels: Tensor, n: int) -> Generator[None, None, dict[str, float]]:
+    """What real digits score where samples are evaluated: n of them, class-balanced.  The best that a model can expect.
 
-    seen, labels: a judge's readings of N training digits, and which they are, (N,) int64.
+    seen, labels: a classifier's readings of N training digits, and which they are, (N,) int64.
     Yields after each of five draws, and returns their mean.
     """
     scores = []
-    for seed in range(FLOOR_DRAWS):
+    for seed in range(REAL_DRAWS):
         i = balanced(labels, n, seed)
         scores.append(_scores(seen.at(i), labels[i]))
         yield
@@ -117,14 +117,14 @@ def share_interval(k: int, n: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, (middle - spread) / (n + z**2)), min(1.0, (middle + spread) / (n + z**2))
 
 
-def _scores(readings: Readings, asked: Tensor | None) -> dict[str, float]:
-    reference = load_reference(readings.judge)
+def _scores(readings: Readings, labels: Tensor | None) -> dict[str, float]:
+    reference = load_reference(readings.classifier)
     features, n = readings.features, len(readings.features)
-    by_class = readings.digits if asked is None else asked
+    by_class = readings.digits if labels is None else labels
     share = torch.bincount(readings.digits, minlength=10) / n
     return {
         "fid": frechet_distance(*gaussian(features), reference.mean, reference.cov),
-        "accuracy": None if asked is None else (readings.digits == asked).double().mean().item(),
+        "accuracy": None if labels is None else (readings.digits == labels).double().mean().item(),
         "confidence": readings.confidence.double().mean().item(),
         "class_coverage": (share >= COVERED / 10).double().mean().item(),
         "recall": recall(reference.features, features),
@@ -132,42 +132,42 @@ def _scores(readings: Readings, asked: Tensor | None) -> dict[str, float]:
     }
 
 
-def verdict(readings: Readings, asked: Tensor | None, real: dict[str, float]) -> dict[str, Any]:
-    """What one judge says of N samples, as plain JSON.
+def one_evaluation(readings: Readings, labels: Tensor | None, real: dict[str, float]) -> dict[str, Any]:
+    """N samples evaluated by one classifier, as plain JSON.
 
     asked: (N,) int64, the digits that were asked for, or None.
-    real: what `floor` gives for as many real digits.  Frechet distances depend on n: compare like with like.
+    real: what `real_data_scores` gives for as many real digits.  Frechet distances depend on n: compare like with like.
     fid_error is the standard error of fid, if the classes come in turn.
     Raises ValueError for fewer than 20 samples.
     """
-    reference, n = load_reference(readings.judge), len(readings.digits)
+    reference, n = load_reference(readings.classifier), len(readings.digits)
     if n < MIN_SAMPLES:
-        raise ValueError(f"too few samples to judge: at least {MIN_SAMPLES}, two of each digit")
-    scores = _scores(readings, asked)
+        raise ValueError(f"too few samples to evaluate: at least {MIN_SAMPLES}, two of each digit")
+    scores = _scores(readings, labels)
     return {
         "n": n,
         "extractor": reference.extractor,
         "reference": f"{reference.name}, {reference.n}",
         **scores,
         "fid_error": fid_error(readings.features, reference),
-        "fid_floor": real["fid"],
-        "fid_over_floor": scores["fid"] / real["fid"],
+        "fid_real": real["fid"],
+        "fid_over_real": scores["fid"] / real["fid"],
         "recall_over_real": scores["recall"] / real["recall"],
         "distance_over_real": scores["within_class_distance"] / real["within_class_distance"],
     }
 
 
-def judge(
-    images: Tensor, asked: Tensor | None, real: dict[str, dict[str, float]]
+def evaluation(
+    images: Tensor, labels: Tensor | None, real: dict[str, dict[str, float]]
 ) -> Generator[None, None, dict[str, Any]]:
-    """Both judges' verdicts on N samples: the first's, and of the second's what compares, under "second".
+    """N samples evaluated by both classifiers, see `one_evaluation`; what compares of the second's is "second".
 
-    images: (N, 1, 32, 32), float in [-1, 1] or uint8.  asked: as for `verdict`.  real: its `real` for each judge.
-    Yields between its parts, and returns the verdict.
+    images: (N, 1, 32, 32), float in [-1, 1] or uint8.  asked, and real for each classifier: as there.
+    Yields between its parts, and returns the evaluation.
     """
-    verdicts = {}
+    evaluations = {}
     for name in (FIRST, SECOND):
         readings = yield from reading(images, name)
-        verdicts[name] = verdict(readings, asked, real[name])
+        evaluations[name] = one_evaluation(readings, labels, real[name])
         yield
-    return verdicts[FIRST] | {"second": {name: verdicts[SECOND][name] for name in SECOND_SAYS}}
+    return evaluations[FIRST] | {"second": {name: evaluations[SECOND][name] for name in SECOND_SAYS}}

@@ -22,13 +22,20 @@ import torch.nn as nn
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ..config import Config, from_dict, to_dict
-from ..schedule import Schedule, build_schedule
+from ..config import Config, build_schedule, from_dict, to_dict
+from ..schedule import Schedule
 from ..unet import UNet
 from .atomic import lock, readable, remove_unfinished, write_atomic, write_together
 
 VERSION = 1
 CONFIG, WEIGHTS, CARD, TRAINING = "config.json", "model.safetensors", "README.md", "training.safetensors"
+OLD_NAMES = {  # that files written before 2026-12 have for a field, and what it is called since
+    "fid_over_floor": "fid_over_real",
+    "fid_floor": "fid_real",
+    "verdict": "evaluation",
+    "held": "paused_by_hand",
+    "lent": "remote",
+}
 MAX_CONFIG_BYTES = 1_000_000
 MAX_WEIGHT_BYTES = 1_000_000_000
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -143,11 +150,16 @@ def _download(hub_id: str) -> Path:
         ) from error
 
 
+def renamed(fields: dict[str, Any]) -> dict[str, Any]:
+    """An object of a JSON file, in today's names."""
+    return {OLD_NAMES.get(name, name): value for name, value in fields.items()}
+
+
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise CheckpointError(f"{path} is too large to be a checkpoint's description")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"), object_hook=renamed)
     except FileNotFoundError:
         raise CheckpointError(f"{path.parent} is not a checkpoint: it has no {path.name}") from None
     except CheckpointError:
@@ -202,6 +214,6 @@ def load_training(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
     try:
         raw = path.read_bytes()  # safe_open takes no path that is not UTF-8
         header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
-        return safetensors.torch.load(raw), json.loads(header["__metadata__"]["numbers"])
+        return safetensors.torch.load(raw), json.loads(header["__metadata__"]["numbers"], object_hook=renamed)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({error})") from error

@@ -26,7 +26,7 @@ def sample_grid(model: nn.Module, sched: Schedule) -> Image.Image:
     config, inference = model.config, Inference(model)
     scales, each = ((1.0, 2.0), 50) if config.num_classes else ((1.0,), 100)
     ways = [SamplingConfig(num_steps=min(GRID_STEPS, sched.T), guidance=scale) for scale in scales]
-    parts = [to_uint8(Sampler(inference, sched, how).draw(each, seed=GRID_SEED)) for how in ways]
+    parts = [to_uint8(Sampler(inference, sched, sampling).draw(each, seed=GRID_SEED)) for sampling in ways]
     return grid(torch.cat(parts)[:, : 1 if config.in_ch == 1 else 3], columns=10)
 
 
@@ -69,23 +69,24 @@ def loss_curve(rows: list[dict[str, Any]], width: int = 640, height: int = 260) 
     return "\n".join(parts) + "\n"
 
 
-def verdicts(metrics: list[dict[str, Any]]) -> list[str]:
+def evaluations_table(metrics: list[dict[str, Any]]) -> list[str]:
     """What `evaluate --save` found, as lines of a model card."""
     if not metrics:
         return []
     lines = [
-        "## What the judges say",
+        "## Evaluation",
         "",
-        "| drawn with | evaluations | n | FID | over real digits' | by the second | read | by the second | recall "
-        "| spread |",
+        "| drawn with | network evaluations | n | FID | over the real-data FID | by the second | class accuracy "
+        "| by the second | recall "
+        "| intra-class distance |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for i, v in enumerate(metrics, 1):
-        other = v.get("second") or {"fid_over_floor": None, "accuracy": None}  # older verdicts have but the first's
-        over_floor = "" if other["fid_over_floor"] is None else f"{other['fid_over_floor']:.2f}"
+        other = v.get("second") or {"fid_over_real": None, "accuracy": None}  # older evaluations have but the first's
+        over_real = "" if other["fid_over_real"] is None else f"{other['fid_over_real']:.2f}"
         read, also_read = ("" if share is None else f"{share:.1%}" for share in (v["accuracy"], other["accuracy"]))
         lines.append(
-            f"| [{i}] | {v['evaluations']} | {v['n']:,} | {v['fid']:.3f} | {v['fid_over_floor']:.2f} | {over_floor} "
+            f"| [{i}] | {v['evaluations']} | {v['n']:,} | {v['fid']:.3f} | {v['fid_over_real']:.2f} | {over_real} "
             f"| {read} | {also_read} | {v['recall_over_real']:.2f} | {v['distance_over_real']:.2f} |"
         )
     last = metrics[-1]
@@ -93,8 +94,8 @@ def verdicts(metrics: list[dict[str, Any]]) -> list[str]:
     lines += [
         "",
         f"FID: Frechet distance on the features of the digit classifier {last['extractor']}, against "
-        f"{last['reference']} digits; beside it, how many times that of as many real training digits. Read: as what "
-        "was asked for. Recall (Kynkaanniemi et al. 2019, k = 3) and spread (mean distance within a class) are "
+        f"{last['reference']} digits; beside it, how many times that of as many real training digits. Class accuracy: "
+        "classified as asked. Recall (Kynkaanniemi et al. 2019, k = 3) and intra-class distance (mean) are "
         "relative to real digits'.",
         "",
     ]
@@ -116,7 +117,7 @@ def model_card(name: str, config: Config, info: dict[str, Any], pictures: Contai
     """README.md of a checkpoint folder.  info: what the run recorded.  pictures: the files that lie beside it."""
     m, t = config.model, config.train
     classes = f"class-conditional ({m.num_classes} classes, labels dropped with probability {t.label_dropout})"
-    how = "five rows at guidance 1, then the same noise at guidance 2" if m.num_classes else "unconditional"
+    sampling = "five rows at guidance 1, then the same noise at guidance 2" if m.num_classes else "unconditional"
     held_out = info.get("held_out_loss")
     lines = [
         f"# {name}",
@@ -141,10 +142,10 @@ def model_card(name: str, config: Config, info: dict[str, Any], pictures: Contai
         "",
         f"![samples]({SAMPLES})",
         "",
-        f"DDIM, {GRID_STEPS} steps, seed {GRID_SEED}, none selected; {how}.",
+        f"DDIM, {GRID_STEPS} steps, seed {GRID_SEED}, none selected; {sampling}.",
         "",
     ]
-    lines += verdicts(info.get("metrics", []))
+    lines += evaluations_table(info.get("metrics", []))
     if SAMPLES not in pictures:
         return "\n".join(lines)
     if LITERAL_EMA in pictures:

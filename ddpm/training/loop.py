@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from torch import Tensor
 from .. import objective
 from ..config import Config, ModelConfig, TrainConfig
 from ..data import Loader, check_pictures, load_dataset
-from ..device import pick_device, resolve_precision
+from ..device import autocast, pick_device, resolve_precision
 from ..ema import EMA
-from ..objective import Loss, TrainingDiverged, updating
+from ..objective import Loss, Optimizer, TrainingDiverged, descend, draw_batch
 from ..schedule import Schedule, make_schedule
 from ..seeding import seeded
 from ..unet import UNet
@@ -37,6 +37,37 @@ def warm_up(config: TrainConfig, device: torch.device | str) -> None:
     """
     resolve_precision("auto", device)
     build_optimizer(nn.Conv2d(8, 8, 1).to(device, memory_format=torch.channels_last), config)
+
+
+def in_parts(
+    model: nn.Module,
+    x0: Tensor,
+    y: Tensor | None,
+    sched: Schedule,
+    optimizer: Optimizer,
+    config: TrainConfig,
+    dtype: torch.dtype,
+    generator: torch.Generator,
+    loss: Loss,
+    size: int | None,
+) -> Generator[None, None, tuple[float, float]]:
+    """`objective.train_step`, so many pictures at a time, whose gradients add up to the batch's.  None: all at once.
+
+    Yields between two parts, for whoever computes other things meanwhile.  Returns the loss and the gradient's norm.
+    """
+    t, noise, y = draw_batch(x0, y, sched, config, generator)
+    optimizer.zero_grad(set_to_none=True)
+    total, n, size = 0.0, len(x0), size or len(x0)
+    for first in range(0, n, size):
+        part = slice(first, first + size)
+        with autocast(x0.device, dtype):
+            value = loss(model, x0[part], t[part], noise[part], sched, None if y is None else y[part])
+        share = len(t[part]) / n
+        (value * share).backward()
+        total += value.item() * share
+        if first + size < n:
+            yield
+    return total, descend(model, optimizer, total, config.grad_clip)
 
 
 def fit(
@@ -111,7 +142,7 @@ def fit(
             group["lr"] = factor * peak
         x0, y = loader.batch(step)
         size = part_size and part_size()
-        parts = updating(model, x0, sched, optimizer, y, config, dtype, seeded(config.seed, step), loss, size)
+        parts = in_parts(model, x0, y, sched, optimizer, config, dtype, seeded(config.seed, step), loss, size)
         took = 0.0
         while True:
             try:

@@ -15,15 +15,15 @@ from ..device import pick_device
 from ..presets import PRESETS
 from ..training.loop import warm_up
 from .components import pictures
-from .generation.weights import Library
+from .generation.models import ModelRegistry
 from .server import hosting, limits
 from .server.engine import Engine, once
-from .server.rate_limit import Gate
+from .server.rate_limit import RateLimiter
 from .tabs.compare import tab as compare
 from .tabs.forward import tab as forward
 from .tabs.reverse import tab as reverse
 from .tabs.train import tab as train
-from .tabs.train.registry import Runs
+from .tabs.train.run_store import Runs
 
 HERE = Path(__file__).parent
 SHARED = ("stage", "connection", "plot", "timeline", "ink", "pad", "mixing")  # by the tabs, which come after them
@@ -40,25 +40,25 @@ def settings() -> str:
 
 
 def build() -> gr.Blocks:
-    """The interface: its tabs around one engine and one library of weights.  Raises ValueError for a bad setting."""
+    """The interface: its tabs around one engine and one registry of weights.  Raises ValueError for a bad setting."""
     engine = Engine()
-    library = engine.call(Library)
+    registry = engine.call(ModelRegistry)
     engine.submit(once(warm_up, PRESETS["fast"].train, pick_device()))  # so that the first Start starts at once
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as demo:
         # Outside the tabs: what is inside one exists only once it has been opened, too late for the page's load event.
         mine = gr.BrowserState([], storage_key="ddpm-training-runs", secret="ddpm")
         with gr.Row(elem_id="top"):
             gr.HTML(HEADER, elem_id="header", apply_default_css=False)
-            weights = gr.Dropdown(library.shipped, value=library.default, label="Weights", elem_id="weights")
+            weights = gr.Dropdown(registry.shipped, value=registry.default, label="Weights", elem_id="weights")
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Forward", id="forward"):
-                forward.build(engine, library, weights)
+                forward.build(engine, registry, weights)
             with gr.Tab("Reverse", id="reverse"):
-                reverse.build(engine, library, demo, weights)
+                reverse.build(engine, registry, demo, weights)
             with gr.Tab("Train", id="train"):
-                runs = train.build(engine, library, demo, mine, weights, tabs)
+                runs = train.build(engine, registry, demo, mine, weights, tabs)
             with gr.Tab("Compare", id="compare"):
-                compare.build(engine, library, weights)
+                compare.build(engine, registry, weights)
     demo.health = hosting.Health(engine, runs)
     atexit.register(shut_down, engine, runs)
     return demo.queue(max_size=64, api_open=False)
@@ -78,7 +78,7 @@ def launch_options() -> dict[str, Any]:
     scripts += f"\nDDPM.SCHEDULES.signal = {json.dumps(pictures.signal())};"
     system = ["system-ui", "sans-serif"]
     mono = ["ui-monospace", "monospace"]
-    gate = Middleware(Gate, per_minute, Path(get_upload_folder()), 1_000_000 * upload_mb)
+    gate = Middleware(RateLimiter, per_minute, Path(get_upload_folder()), 1_000_000 * upload_mb)
     theme = gr.themes.Default(
         primary_hue="cyan", neutral_hue="slate", font=system, font_mono=mono, radius_size="md", spacing_size="sm"
     ).set(

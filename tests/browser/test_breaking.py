@@ -1,4 +1,4 @@
-"""Break it in a real Chromium, at a laptop's and a phone's size."""
+"""Common mistakes in a real Chromium, at a laptop's and a phone's size."""
 
 import re
 
@@ -19,59 +19,59 @@ LANES = ("right", "broken")
 
 def open_breaking(open_page, size=(1280, 800), steps=STEPS):
     page = open_page(*size)
-    tab(page, "Break it")
+    tab(page, "Common mistakes")
     page.set_default_timeout(240_000)  # a run takes what it takes where other work goes on
-    page.wait_for_selector("#breaking-view canvas")
-    page.locator("#breaking-more button").first.click()
-    set_number(page, "breaking-steps", steps)
+    page.wait_for_selector("#mistakes-view canvas")
+    page.locator("#mistakes-more button").first.click()
+    set_number(page, "mistakes-steps", steps)
     return page
 
 
 def choose(page, *names):
-    switches = page.locator("#breaking-switches")
+    switches = page.locator("#mistakes-switches")
     for name, title in TITLES.items():
         switches.get_by_label(title).set_checked(name in names)
 
 
 def break_it(page):
-    before = page.locator("#breaking-view .view").get_attribute("data-run")
-    page.click("#breaking-break")
+    before = page.locator("#mistakes-view .view").get_attribute("data-run")
+    page.click("#mistakes-train")
     page.wait_for_function(
-        "b => document.querySelector('#breaking-view .view').dataset.run !== (b || undefined)", arg=before
+        "b => document.querySelector('#mistakes-view .view').dataset.run !== (b || undefined)", arg=before
     )
-    wait_for_status(page, "breaking", "^Done")
+    wait_for_status(page, "mistakes", "^Done")
 
 
 def number(page, key):
-    return float(live(page, "breaking", key).replace("−", "-"))
+    return float(live(page, "mistakes", key).replace("−", "-"))
 
 
 def shown(page):
-    return [pixels(page, "breaking", lane) for lane in LANES]
+    return [pixels(page, "mistakes", lane) for lane in LANES]
 
 
 def margin(page):
-    return page.locator("#breaking-margin details.break:visible")
+    return page.locator("#mistakes-margin details.break:visible")
 
 
 @pytest.mark.parametrize(("name", "size"), [*((name, SIZES[0]) for name in TITLES), (next(iter(TITLES)), SIZES[1])])
 def test_each_break_is_seen_told_and_measured(open_page, name, size):
     page = open_breaking(open_page, size)
-    assert "press Break it" in page.locator("#breaking-view .empty").inner_text()
+    assert "press Train both" in page.locator("#mistakes-view .empty").inner_text()
     choose(page, name)
     assert margin(page).count() == 1 and margin(page).get_attribute("data-break") == name
     lines = margin(page).locator("pre").all_inner_texts()
     assert len(lines) == 2 and lines[0] != lines[1]
-    page.wait_for_function("/about \\d+ s here/.test(document.querySelector('#breaking-cost').textContent)")
+    page.wait_for_function("/about \\d+ s here/.test(document.querySelector('#mistakes-cost').textContent)")
     break_it(page)
     right, wrong = shown(page)
     assert right != wrong
-    captions = page.locator("#breaking-view figcaption").all_inner_texts()
-    assert re.match(r"As it should be: \d+ of 10 read as asked", captions[0])
-    assert re.match(r"Broken: \d+ of 10 read as asked", captions[1])
+    captions = page.locator("#mistakes-view figcaption").all_inner_texts()
+    assert re.match(r"As it should be: \d+ of 10 classified as asked", captions[0])
+    assert re.match(r"Broken: \d+ of 10 classified as asked", captions[1])
     trained_apart = name in ("pixels", "broadcast")
-    assert (live(page, "breaking", "loss-0") != live(page, "breaking", "loss-1")) == trained_apart
-    keys = page.locator("#breaking-view .legend .key").all_inner_texts()
+    assert (live(page, "mistakes", "loss-0") != live(page, "mistakes", "loss-1")) == trained_apart
+    keys = page.locator("#mistakes-view .legend .key").all_inner_texts()
     assert keys == (["loss, right", "broken"] if trained_apart else ["loss of both"])
     if name == "pixels":
         assert abs(number(page, "edge-1")) < 0.5 < abs(number(page, "edge-0"))
@@ -79,10 +79,10 @@ def test_each_break_is_seen_told_and_measured(open_page, name, size):
         assert number(page, "std-0") < 3 and number(page, "std-1") > 1000
         assert margin(page).locator(".stds canvas").is_visible()
     page.context.set_offline(True)
-    playhead(page, "breaking").press("Home")
+    playhead(page, "mistakes").press("Home")
     first = shown(page)
     assert (first[0] == first[1]) == (name != "sign"), "the same weights and noise"
-    playhead(page, "breaking").press("End")
+    playhead(page, "mistakes").press("End")
     assert shown(page) == [right, wrong]
     page.context.set_offline(False)
 
@@ -116,54 +116,54 @@ def test_the_columns_are_to_be_seen_in_what_the_network_is_given(open_page):
 def test_several_at_once_none_and_another_without_training_again(open_page):
     page = open_breaking(open_page, steps=24)
     choose(page)
-    page.click("#breaking-break")
-    wait_for_status(page, "breaking", "^There is nothing to break")
+    page.click("#mistakes-train")
+    wait_for_status(page, "mistakes", "^There is nothing to break")
     choose(page, "pixels", "sign")
     assert margin(page).count() == 2
     break_it(page)
     right = shown(page)[0]
     choose(page, "pixels", "sign", "live")
-    assert page.locator("#breaking-margin details.break[open]").get_attribute("data-break") == "live"
-    page.wait_for_function("document.querySelector('#breaking-cost').textContent.includes('already')")
+    assert page.locator("#mistakes-margin details.break[open]").get_attribute("data-break") == "live"
+    page.wait_for_function("document.querySelector('#mistakes-cost').textContent.includes('already')")
     break_it(page)
     assert shown(page)[0] == right
 
 
 def test_stop_and_save(open_page):
     page = open_breaking(open_page, steps=1000)
-    saving = page.locator("#breaking-view").get_by_role("button", name="Save PNG")
+    saving = page.locator("#mistakes-view").get_by_role("button", name="Save PNG")
     assert saving.is_disabled()
-    page.click("#breaking-break")
-    wait_for_status(page, "breaking", "^Step [1-9]")
-    page.wait_for_function("document.querySelector('#breaking-view .readout').textContent === 'step 0'")  # drawn
-    page.click("#breaking-stop")
-    wait_for_status(page, "breaking", r"^Stopped at step \d")
+    page.click("#mistakes-train")
+    wait_for_status(page, "mistakes", "^Step [1-9]")
+    page.wait_for_function("document.querySelector('#mistakes-view .readout').textContent === 'step 0'")  # drawn
+    page.click("#mistakes-stop")
+    wait_for_status(page, "mistakes", r"^Stopped at step \d")
     with page.expect_download() as download:
         saving.click()
     assert download.value.suggested_filename == "broken-pixels.png"
     assert download.value.path().read_bytes().startswith(b"\x89PNG")
-    page.click("#breaking-stop")
-    wait_for_status(page, "breaking", "^Nothing is running")
+    page.click("#mistakes-stop")
+    wait_for_status(page, "mistakes", "^Nothing is running")
 
 
 def test_by_keyboard_alone(open_page):
     page = open_breaking(open_page, steps=8)
-    page.locator("#breaking-switches").get_by_label(TITLES["pixels"]).focus()
+    page.locator("#mistakes-switches").get_by_label(TITLES["pixels"]).focus()
     page.keyboard.press("Space")
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
     assert margin(page).get_attribute("data-break") == "live"
-    page.locator("#breaking-break").focus()
+    page.locator("#mistakes-train").focus()
     page.keyboard.press("Enter")
-    wait_for_status(page, "breaking", "^Done")
-    playhead(page, "breaking").focus()
+    wait_for_status(page, "mistakes", "^Done")
+    playhead(page, "mistakes").focus()
     page.keyboard.press("Home")
-    assert page.locator("#breaking-view .readout").inner_text() == "step 0"
+    assert page.locator("#mistakes-view .readout").inner_text() == "step 0"
     page.keyboard.press("ArrowRight")
-    assert page.locator("#breaking-view .readout").inner_text() == "step 1"
+    assert page.locator("#mistakes-view .readout").inner_text() == "step 1"
     page.keyboard.press("Space")
-    page.wait_for_function("document.querySelector('#breaking-view .readout').textContent === 'step 8'")
-    assert status(page, "breaking").inner_text().startswith("Done")
+    page.wait_for_function("document.querySelector('#mistakes-view .readout').textContent === 'step 8'")
+    assert status(page, "mistakes").inner_text().startswith("Done")
 
 
 @pytest.mark.parametrize("width", [390, 768, 1920])
@@ -177,7 +177,7 @@ def test_it_fits_the_window(open_page, width):
 @pytest.mark.parametrize("name", TITLES)
 def test_it_fits_a_laptop_without_scrolling(open_page, name):
     page = open_breaking(open_page, steps=8)
-    page.locator("#breaking-more button").first.click()
+    page.locator("#mistakes-more button").first.click()
     choose(page, name)
     break_it(page)
     assert page.evaluate("document.documentElement.scrollHeight") <= 800

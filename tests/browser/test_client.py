@@ -13,7 +13,7 @@ LANES = [{"sampler": "ddpm", "steps": 2, "eta": 0, "guidance": 1, "spacing": "li
 GOOD = {
     "reverse-generate": [2, "all in turn", 0, "mnist", *HOW],
     "race-race": [LANES, 2, "all in turn", 0, "mnist"],
-    "knob-turn": ["eta", 2, "all in turn", 0, "mnist", *HOW],
+    "knob-vary": ["eta", 2, "all in turn", 0, "mnist", *HOW],
     "quality-measure": [200, 0, "mnist", *HOW],
 }
 WRONG = [None, "x", -1, 1e308, [], {}, True, "'; DROP TABLE", "${alert(1)}", "{{7*7}}", 2**70]

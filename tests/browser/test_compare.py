@@ -26,7 +26,7 @@ def feet(page, name="race"):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_race_from_the_same_noise_to_the_judges_reading_and_the_distance(open_page, size):
+def test_a_race_from_the_same_noise_to_the_classifiers_reading_and_the_distance(open_page, size):
     page = open_compare(open_page, "Race", size)
     assert "Press Race" in page.locator("#race-view .empty").inner_text()
     lane(page, "A", "steps").fill("30")
@@ -36,7 +36,7 @@ def test_a_race_from_the_same_noise_to_the_judges_reading_and_the_distance(open_
     wait_for_status(page, "race", "DDIM, step")  # the reference is on its way, and the lanes can be looked at
     wait_for_status(page, "race", "^All finished")
     said = feet(page)
-    assert len(said) == 3 and all(re.search(r"\d of 6 read as asked", text) for text in said)
+    assert len(said) == 3 and all(re.search(r"\d of 6 classified as asked", text) for text in said)
     assert "stochastic" in said[0] and all(re.search(r"d = 0\.\d{3}", text) for text in said[1:])
     assert [re.match(r"(\d+) of \1 evaluations", text) is not None for text in said] == [True] * 3
     finished = [pixels(page, "race", f"lane{i}") for i in range(3)]
@@ -116,12 +116,12 @@ def test_one_knob_at_six_values(open_page, knob, size):
     page = open_compare(open_page, "One knob", size)
     page.locator("#knob-knob").get_by_label(knob).check()
     set_number(page, "knob-n", 2)
-    page.click("#knob-turn")
+    page.click("#knob-vary")
     wait_for_status(page, "knob", "^All finished")
     captions = page.locator("#knob-view .pane:visible figcaption").all_inner_texts()
     assert len(captions) == 6 and len(set(captions)) == 6
     assert len({pixels(page, "knob", f"lane{i}") for i in range(6)}) >= 5
-    assert all(re.search(r"\d+ evals\s+\d/2 read", text) for text in feet(page, "knob"))
+    assert all(re.search(r"\d+ evals\s+\d/2 right", text) for text in feet(page, "knob"))
     playhead(page, "knob").press("Home")
     assert (len({pixels(page, "knob", f"lane{i}") for i in range(6)}) == 1) == (knob != "seed"), "the same noise"
 
@@ -131,7 +131,7 @@ def test_a_knob_that_does_nothing_says_so(open_page):
     page.locator("#knob-knob").get_by_label("guidance").check()
     page.locator("#knob-class input").click()
     page.get_by_role("option", name="none", exact=True).click()
-    page.click("#knob-turn")
+    page.click("#knob-vary")
     wait_for_status(page, "knob", "nothing to be guided by")
 
 

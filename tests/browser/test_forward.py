@@ -119,11 +119,11 @@ def to_noise_level(page, t):
 
 def test_the_filmstrip_shows_and_sets_t(open_page):
     page = open_page()
-    film = page.locator("#forward-view .film button")
-    assert film.count() == 10
-    shown = film.locator("canvas").evaluate_all("all => all.map((c) => c.toDataURL())")
+    recording = page.locator("#forward-view .recording button")
+    assert recording.count() == 10
+    shown = recording.locator("canvas").evaluate_all("all => all.map((c) => c.toDataURL())")
     assert len(set(shown)) == 10
-    film.nth(7).click()
+    recording.nth(7).click()
     assert live(page, "forward", "t") == "777"
 
 

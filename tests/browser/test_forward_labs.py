@@ -19,7 +19,7 @@ from steps import (
 
 pytestmark = pytest.mark.browser
 SIZES = [(1280, 800), (390, 844)]
-LABS = {"chain": "Step by step", "posterior": "Posterior", "back": "Back again"}
+LABS = {"chain": "Step by step", "posterior": "Posterior", "denoising": "Denoise"}
 
 
 def open_lab(open_page, name, size=(1280, 800)):
@@ -46,7 +46,7 @@ def wait_for_live(page, name, key, before):
 
 def feet(page):
     return dict(
-        page.locator("#back-view .pane").evaluate_all(
+        page.locator("#denoising-view .pane").evaluate_all(
             "panes => panes.map(p => [p.className.split('pane-')[1], p.querySelector('.foot').textContent])"
         )
     )
@@ -89,9 +89,9 @@ def test_weights_that_were_chosen_before_a_tab_is_opened_are_asked_there(open_pa
     wait_for_status(page, "chain", "small steps of 1000")
     tab(page, LABS["posterior"])
     page.wait_for_function("document.querySelector('#posterior-margin [data-live=c0]')?.textContent === '0.652'")
-    tab(page, LABS["back"])
-    page.wait_for_function("document.querySelector('#back-margin [data-live=a]')?.textContent > 0")
-    assert number(page, "back", "a") == pytest.approx(0.0259, abs=1e-3), "the linear schedule, at t = 849"
+    tab(page, LABS["denoising"])
+    page.wait_for_function("document.querySelector('#denoising-margin [data-live=a]')?.textContent > 0")
+    assert number(page, "denoising", "a") == pytest.approx(0.0259, abs=1e-3), "the linear schedule, at t = 849"
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -196,56 +196,66 @@ def test_the_posterior_by_keyboard_alone(open_page):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_three_ways_back_from_the_same_x_t(open_page, size):
-    page = open_lab(open_page, "back", size)
-    wait_for_status(page, "back", "Press All the steps")
-    page.wait_for_function("document.querySelector('#back-view .pane-guess .foot').textContent.includes('read as')")
+    page = open_lab(open_page, "denoising", size)
+    wait_for_status(page, "denoising", "Press Denoise fully")
+    page.wait_for_function(
+        "document.querySelector('#denoising-view .pane-x0_hat .foot').textContent.includes('classified as')"
+    )
     said = feet(page)
     assert said["x0"].startswith("d = 0.00") and said["f0"] == said["mean"] == ""
-    page.click("#back-all")
-    wait_for_status(page, "back", "^34 network evaluations")
+    page.click("#denoising-denoise")
+    wait_for_status(page, "denoising", "^34 network evaluations")
     said = feet(page)
     d = {key: float(re.match(r"d = ([\d.]+)", text)[1]) for key, text in said.items() if key != "xt"}
     assert all(re.search(r"grey \d+ %\nread as \d, \d+ %$", said[key]) for key in d)
-    assert 0 < d["guess"] < d["blur"] and abs(d["mean"] - d["guess"]) < 0.05
-    assert d["guess"] < (d["f0"] + d["f1"] + d["f2"]) / 3
-    ends = {key: pixels(page, "back", key) for key in ("f0", "f1", "f2", "mean")}
+    assert 0 < d["x0_hat"] < d["blur"] and abs(d["mean"] - d["x0_hat"]) < 0.05
+    assert d["x0_hat"] < (d["f0"] + d["f1"] + d["f2"]) / 3
+    ends = {key: pixels(page, "denoising", key) for key in ("f0", "f1", "f2", "mean")}
     assert len(set(ends.values())) == 4
     page.context.set_offline(True)
-    playhead(page, "back").press("Home")
-    assert {pixels(page, "back", key) for key in ends} == {pixels(page, "back", "xt")}, "all begin at this x_t"
-    assert "read as" not in feet(page)["f0"]
-    playhead(page, "back").press("End")
-    assert {key: pixels(page, "back", key) for key in ends} == ends
+    playhead(page, "denoising").press("Home")
+    assert {pixels(page, "denoising", key) for key in ends} == {pixels(page, "denoising", "xt")}, (
+        "all begin at this x_t"
+    )
+    assert "classified as" not in feet(page)["f0"]
+    playhead(page, "denoising").press("End")
+    assert {key: pixels(page, "denoising", key) for key in ends} == ends
     page.context.set_offline(False)
 
 
 def test_another_x_t_has_other_futures(open_page):
-    page = open_lab(open_page, "back")
-    page.wait_for_function("document.querySelector('#back-view .pane-guess .foot').textContent.includes('read as')")
-    page.click("#back-all")
-    wait_for_status(page, "back", "network evaluations")
-    x_t, guess = pixels(page, "back", "xt"), pixels(page, "back", "guess")
-    slider = page.locator("#back-t input[type=range]")
+    page = open_lab(open_page, "denoising")
+    page.wait_for_function(
+        "document.querySelector('#denoising-view .pane-x0_hat .foot').textContent.includes('classified as')"
+    )
+    page.click("#denoising-denoise")
+    wait_for_status(page, "denoising", "network evaluations")
+    x_t, x0_hat = pixels(page, "denoising", "xt"), pixels(page, "denoising", "x0_hat")
+    slider = page.locator("#denoising-t input[type=range]")
     for _ in range(20):
         slider.press("ArrowLeft")
-    wait_for_status(page, "back", "Press All the steps")
-    page.wait_for_function("document.querySelector('#back-view .pane-xt figcaption').textContent.includes('t = 349')")
-    assert pixels(page, "back", "xt") != x_t and pixels(page, "back", "guess") != guess
-    assert feet(page)["f0"] == "" and page.locator("#back-view .play").is_disabled()
-    page.click("#back-all")
-    wait_for_status(page, "back", "^14 network evaluations")
-    page.click("#back-noise")
-    wait_for_status(page, "back", "Press All the steps")
+    wait_for_status(page, "denoising", "Press Denoise fully")
+    page.wait_for_function(
+        "document.querySelector('#denoising-view .pane-xt figcaption').textContent.includes('t = 349')"
+    )
+    assert pixels(page, "denoising", "xt") != x_t and pixels(page, "denoising", "x0_hat") != x0_hat
+    assert feet(page)["f0"] == "" and page.locator("#denoising-view .play").is_disabled()
+    page.click("#denoising-denoise")
+    wait_for_status(page, "denoising", "^14 network evaluations")
+    page.click("#denoising-noise")
+    wait_for_status(page, "denoising", "Press Denoise fully")
     assert feet(page)["f0"] == ""
 
 
 def test_stop_stops_the_way_back(open_page):
-    page = open_lab(open_page, "back")
-    slider = page.locator("#back-t input[type=range]")
+    page = open_lab(open_page, "denoising")
+    slider = page.locator("#denoising-t input[type=range]")
     slider.press("End")
-    page.wait_for_function("document.querySelector('#back-view .pane-xt figcaption').textContent.includes('t = 999')")
-    page.click("#back-all")
-    wait_for_status(page, "back", r"^Step \d+ of 40")
-    page.click("#back-stop")
-    wait_for_status(page, "back", "^Stopped")
-    assert "read as" not in feet(page)["f0"]
+    page.wait_for_function(
+        "document.querySelector('#denoising-view .pane-xt figcaption').textContent.includes('t = 999')"
+    )
+    page.click("#denoising-denoise")
+    wait_for_status(page, "denoising", r"^Step \d+ of 40")
+    page.click("#denoising-stop")
+    wait_for_status(page, "denoising", "^Stopped")
+    assert "classified as" not in feet(page)["f0"]

@@ -16,7 +16,7 @@ from steps import generate, playhead, set_number, start_training, tab, wait_for_
 pytestmark = pytest.mark.browser
 
 INNER = {
-    "Forward": ("Noise", "Step by step", "Posterior", "Back again", "Break it"),
+    "Forward": ("Noise", "Step by step", "Posterior", "Denoise", "Common mistakes"),
     "Compare": ("Race", "One knob", "Quality", "Schedules"),
 }
 SIOCSIFFLAGS, UP_AND_RUNNING = 0x8914, 0x41

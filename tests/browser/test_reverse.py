@@ -276,23 +276,23 @@ def test_stop_stops_a_branch(open_page):
     wait_for_status(page, "reverse", "^Branch stopped")
 
 
-def test_one_digits_life_with_the_judges_reading(open_page):
+def test_one_digits_life_with_the_classifiers_reading(open_page):
     page = open_page()
     tab(page, "Reverse")
     generate(page, steps=12, n=4)
     wait_for_status(page, "reverse", "^12 steps")
     page.locator("#reverse-view .pane-x canvas").click(position={"x": 20, "y": 20})
     dialog = page.locator(".ddpm-dialog[open]")
-    page.wait_for_function("document.querySelector('.ddpm-dialog[open] .hint').textContent.match(/read as \\d/i)")
-    film = dialog.locator(".film button")
-    assert film.count() == 10
-    assert all(re.fullmatch(r"\d \d+\u202f%", text) for text in dialog.locator(".film span").all_inner_texts())
-    film.nth(3).click()
+    page.wait_for_function("document.querySelector('.ddpm-dialog[open] .hint').textContent.match(/classified as \\d/i)")
+    recording = dialog.locator(".recording button")
+    assert recording.count() == 10
+    assert all(re.fullmatch(r"\d \d+\u202f%", text) for text in dialog.locator(".recording span").all_inner_texts())
+    recording.nth(3).click()
     assert playhead(page, "reverse").input_value() == "4"
-    assert dialog.locator(".film button.now").count() == 1 and "now" in film.nth(3).get_attribute("class")
-    first = dialog.locator(".film canvas").last.evaluate("c => c.toDataURL()")
+    assert dialog.locator(".recording button.now").count() == 1 and "now" in recording.nth(3).get_attribute("class")
+    first = dialog.locator(".recording canvas").last.evaluate("c => c.toDataURL()")
     page.keyboard.press("ArrowRight")
-    assert dialog.locator(".film canvas").last.evaluate("c => c.toDataURL()") != first
+    assert dialog.locator(".recording canvas").last.evaluate("c => c.toDataURL()") != first
 
 
 def back_to(page, position, of):

@@ -14,7 +14,7 @@ def eps(page):
     return page.get_by_role("button", name="Show ε̂")
 
 
-def test_the_guessed_noise_is_a_third_pane_in_lockstep(open_page):
+def test_the_predicted_noise_is_a_third_pane_in_lockstep(open_page):
     page = open_page()
     tab(page, "Reverse")
     pane, panes = page.locator("#reverse-view .pane-eps"), page.locator("#reverse-view .pane:visible")
@@ -51,7 +51,7 @@ def test_one_digit_enlarged_has_all_three_and_its_branch_too(open_page, size):
         playhead(page, "reverse").press("ArrowLeft")
     page.locator("#reverse-view .pane-x canvas").click(position={"x": 20, "y": 20})
     dialog = page.locator(".ddpm-dialog[open]")
-    assert dialog.locator(".pane:visible").count() == 3 and dialog.locator(".film").count() == 1
+    assert dialog.locator(".pane:visible").count() == 3 and dialog.locator(".recording").count() == 1
     shown = dialog.locator(".pane-eps canvas")
     colours = "c => new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size"
     assert shown.evaluate(colours) > 50
@@ -60,12 +60,13 @@ def test_one_digit_enlarged_has_all_three_and_its_branch_too(open_page, size):
     page.click("#reverse-branch")
     wait_for_status(page, "reverse", "^Two futures")
     page.locator("#reverse-view .pane-b canvas").click(position={"x": 20, "y": 20})
-    assert dialog.locator(".pane:visible").count() == 6 and dialog.locator(".film").count() == 2
+    assert dialog.locator(".pane:visible").count() == 6 and dialog.locator(".recording").count() == 2
     page.wait_for_function(
-        "[...document.querySelectorAll('.ddpm-dialog[open] .hint')].every((p) => /read as \\d/.test(p.textContent))"
+        "[...document.querySelectorAll('.ddpm-dialog[open] .hint')].every((p) => /classified as \\d/.test("
+        "p.textContent))"
     )
     hints = dialog.locator(".hint").all_inner_texts()
-    assert hints[0].startswith("Its guess") and hints[1].startswith("The branch's guess")
+    assert hints[0].startswith("Its x̂₀") and hints[1].startswith("The branch's x̂₀")
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
 
 
@@ -196,7 +197,7 @@ def test_what_is_no_file_of_this_page_changes_nothing(open_page):
     generate(page, steps=2)
     wait_for_status(page, "reverse", "^2 steps")
     before = pixels(page, "reverse", "x")
-    cases = [("x.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, "no recipe"), ("x.gif", b"hello", "neither a picture nor")]
+    cases = [("x.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, "no settings"), ("x.gif", b"hello", "neither a picture nor")]
     cases += [("x.safetensors", b"PK\x03\x04" + b"\0" * 99, "neither"), ("notes.txt", b"hello", "neither")]
     for name, data, words in cases:
         drop(page, data, name)

@@ -55,7 +55,7 @@ def test_live_weights_beside_the_average_and_the_film_afterwards(open_page):
 
     last, bars = seen(), page.locator(BARS).first.get_attribute("aria-label")
     assert last[0] != last[1]
-    assert "/20 read" in page.locator("#train-view figcaption").first.inner_text()
+    assert "/20 classified as asked" in page.locator("#train-view figcaption").first.inner_text()
     playhead(page, "train").press("Home")
     first = seen()
     assert first[0] != last[0] and first[1] != last[1]

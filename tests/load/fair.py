@@ -39,7 +39,7 @@ async def scenario(classmate: Any, trainer: Any, seconds: float) -> bool:
 
     async def train() -> None:
         async for line in trainer.stream("train-start", _3=seconds):
-            if '"drawn"' in line or '"judging", "n"' in line:
+            if '"drawn"' in line or '"evaluating", "n"' in line:
                 phase[0] = "evaluation"
 
     run = asyncio.ensure_future(train())

@@ -41,7 +41,7 @@ class Figures:
 
     first: list[float] = field(default_factory=list)  # from the click to the first frame
     last: list[float] = field(default_factory=list)
-    guess: list[float] = field(default_factory=list)  # from a move of t to the network's guess
+    guess: list[float] = field(default_factory=list)  # from a move of t to predicted x₀
     errors: list[str] = field(default_factory=list)
     training: int = 0  # packets of training runs
 
@@ -108,7 +108,7 @@ class Student:
             self.figures.errors.append(f"generate: {error!r}"[:200])
 
     async def move(self) -> None:
-        """Ask for the network's guess at another t, as the slider of Forward does."""
+        """Ask for predicted x₀ at another t, as the slider of Forward does."""
         view = self.page.component("forward-view")
         asked = {"x0": self.page.components[view]["value"]["x0"], "seed": 0, "t": self.random.randrange(1000)}
         asked |= {"schedules": ["cosine"], "weights": "mnist"}

@@ -9,12 +9,12 @@ from typing import Any
 
 import gradio as gr
 
-from ddpm.config import SAMPLERS, VARIANCES, suited_spacing
 from ddpm.presets import PAGE_SAMPLING
+from ddpm.samplers import SAMPLERS, VARIANCES
+from ddpm.spacing import LABELS
 
-from ..generation.equations import NAMES, SPACING_NAMES
-from ..generation.settings import NONE, choices
-from ..generation.weights import Library
+from ..generation.models import ModelRegistry
+from ..generation.request import NONE, choices
 from ..server import limits, protocol
 from ..server.engine import Engine
 from ..server.sessions import Run, Sessions
@@ -24,16 +24,16 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False}
 STREAM: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 64, "trigger_mode": "multiple"}
 
 
-def named(how: Sequence[Any]) -> dict[str, Any]:
-    return dict(zip(HOW, how, strict=True))
+def named(sampling: Sequence[Any]) -> dict[str, Any]:
+    return dict(zip(HOW, sampling, strict=True))
 
 
-def digits_and_class(name: str, library: Library, weights: gr.Dropdown, n: int) -> tuple[gr.Number, gr.Dropdown]:
+def digits_and_class(name: str, registry: ModelRegistry, weights: gr.Dropdown, n: int) -> tuple[gr.Number, gr.Dropdown]:
     """How many, and which: whatever the chosen weights know."""
 
     def known(weights_id) -> tuple[str, ...]:
         try:
-            return choices(library.get(weights_id))
+            return choices(registry.get(weights_id))
         except ValueError:
             return ()
 
@@ -43,7 +43,7 @@ def digits_and_class(name: str, library: Library, weights: gr.Dropdown, n: int) 
 
     with gr.Row(elem_classes="pair"):
         digits = gr.Number(n, label="Digits", precision=0, elem_id=f"{name}-n")
-        offered = known(library.default) or (NONE,)
+        offered = known(registry.default) or (NONE,)
         choice = gr.Dropdown(offered, value=offered[0], label="Class", elem_id=f"{name}-class")
     weights.change(follow, [weights, choice], choice, **QUIET)
     return digits, choice
@@ -78,9 +78,9 @@ def runs(
     What make raises as ValueError is said there instead.  done(run): when it has ended, before the last packet.
     """
 
-    async def begin(request: gr.Request, *asked) -> AsyncIterator[dict[str, Any]]:
+    async def begin(request: gr.Request, *question) -> AsyncIterator[dict[str, Any]]:
         try:
-            run = make(*asked)
+            run = make(*question)
             async with aclosing(sessions.stream(request.session_hash, run, address_of(request))) as packets:
                 async for packet in packets:
                     if packet.get("done"):
@@ -108,11 +108,11 @@ def stoppable(engine: Engine, halt: gr.Button, view: gr.HTML) -> Sessions:
     return sessions
 
 
-def how(name: str) -> list[Any]:
+def sampling(name: str) -> list[Any]:
     """Sampler, steps and guidance."""
     page = PAGE_SAMPLING
     sampler = gr.Dropdown(
-        [(NAMES[each], each) for each in SAMPLERS],
+        [(method.label, name) for name, method in SAMPLERS.items()],
         value=page.sampler,
         label="Sampler",
         filterable=False,
@@ -135,13 +135,13 @@ def more(name: str, sampler: gr.Dropdown) -> list[Any]:
             list(VARIANCES), value=page.variance, label=label, visible=False, elem_id=f"{name}-variance"
         )
         spacing = gr.Dropdown(
-            [(label, each) for each, label in SPACING_NAMES.items()],
+            [(label, each) for each, label in LABELS.items()],
             value=page.spacing,
             label="Spacing of the steps",
             filterable=False,
             elem_id=f"{name}-spacing",
         )
-        clip = gr.Checkbox(page.clip, label="Clip the guess to [−1, 1]", elem_id=f"{name}-clip")
+        clip = gr.Checkbox(page.clip, label="Clip x̂₀ to [−1, 1]", elem_id=f"{name}-clip")
         middle = gr.Checkbox(
             True,
             label="Guide at medium noise only",
@@ -150,10 +150,11 @@ def more(name: str, sampler: gr.Dropdown) -> list[Any]:
         )
 
     def offer(chosen) -> list[Any]:
-        return [gr.update(visible=chosen == "ddim"), gr.update(visible=chosen == "ddpm")]
+        knob = SAMPLERS[chosen].knob if chosen in SAMPLERS else None
+        return [gr.update(visible=knob == "eta"), gr.update(visible=knob == "variance")]
 
     sampler.change(offer, sampler, [eta, variance], **QUIET)
-    suited = json.dumps({each: suited_spacing(each) for each in SAMPLERS})
+    suited = json.dumps({name: method.spacing for name, method in SAMPLERS.items()})
     # Of a person's choice only: a restored file brings its own spacing.
     sampler.input(None, sampler, spacing, js=f"(sampler) => ({suited})[sampler]")
     return [middle, eta, variance, spacing, clip]

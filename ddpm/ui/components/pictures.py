@@ -13,13 +13,12 @@ import gradio as gr
 import numpy as np
 import torch
 
-from ddpm.config import SCHEDULES
 from ddpm.data import from_uint8
-from ddpm.schedule import Schedule, make_schedule
+from ddpm.schedule import SCHEDULES, Schedule, make_schedule
 from ddpm.seeding import seeded
 
-from ..generation.settings import ANY, named
-from ..generation.weights import Library, Weights, pictures_of
+from ..generation.models import Model, ModelRegistry, pictures_of
+from ..generation.request import ANY, named
 from ..server import protocol
 from . import controls
 
@@ -42,19 +41,19 @@ def noise(seed: int, channels: int, size: int) -> torch.Tensor:
     return torch.randn(channels, size, size, generator=seeded(seed)).half()
 
 
-def picture_packet(weights: Weights, index: int) -> dict[str, Any]:
+def picture_packet(weights: Model, index: int) -> dict[str, Any]:
     data = pictures_of(weights)
     x0 = protocol.b64(data.images[index].permute(1, 2, 0).numpy())
     shape = {"size": weights.img_size, "channels": weights.channels}
     return {"x0": x0, "label": data.class_names[data.labels[index]] if data.labels is not None else ""} | shape
 
 
-def noise_packet(weights: Weights, seed: int) -> dict[str, Any]:
+def noise_packet(weights: Model, seed: int) -> dict[str, Any]:
     eps = noise(seed, weights.channels, weights.img_size).permute(1, 2, 0)
     return {"seed": seed, "eps": protocol.b64(eps.numpy())}
 
 
-def another_picture(weights: Weights, choice: Any) -> dict[str, Any]:
+def another_picture(weights: Model, choice: Any) -> dict[str, Any]:
     """A random picture of the chosen class: ANY, or how one is chosen."""
     data = pictures_of(weights)
     names = named(data.class_names)
@@ -65,18 +64,18 @@ def another_picture(weights: Weights, choice: Any) -> dict[str, Any]:
     return picture_packet(weights, int(random.choice(members)))
 
 
-def opening(library: Library) -> tuple[dict[str, Any], tuple[str, ...]]:
+def opening(registry: ModelRegistry) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What a tab opens with, and how its classes are chosen."""
-    start: dict[str, Any] = {"weights": library.default}
+    start: dict[str, Any] = {"weights": registry.default}
     try:
-        first = library.get(library.default)
+        first = registry.get(registry.default)
         start |= picture_packet(first, FIRST_DIGIT) | noise_packet(first, 0)
         return start, named(pictures_of(first).class_names)
     except ValueError as error:  # the page opens all the same, and says what is wrong
         return start | {"error": str(error)}, ()
 
 
-def read_picture(text: Any, weights: Weights) -> torch.Tensor:
+def read_picture(text: Any, weights: Model) -> torch.Tensor:
     """The x0 that a page sends: base64 of (S, S, C) uint8.  Returns (1, C, S, S) in [-1, 1].  Raises ValueError."""
     shape = (weights.img_size, weights.img_size, weights.channels)
     try:
@@ -87,14 +86,14 @@ def read_picture(text: Any, weights: Weights) -> torch.Tensor:
     return from_uint8(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
 
 
-def asked_about(library: Library, asked: dict[str, Any]) -> tuple[Weights, torch.Tensor, int]:
+def asked_about(registry: ModelRegistry, question: dict[str, Any]) -> tuple[Model, torch.Tensor, int]:
     """What a page asks about, {x0, seed, weights}: the weights, x0, and the seed of its noise.  Raises ValueError."""
-    weights = library.get(asked.get("weights"))
-    x0 = read_picture(asked.get("x0"), weights)
-    return weights, x0, protocol.whole_number(asked.get("seed"), "Noise", 0, protocol.MAX_SEED)
+    weights = registry.get(question.get("weights"))
+    x0 = read_picture(question.get("x0"), weights)
+    return weights, x0, protocol.whole_number(question.get("seed"), "Noise", 0, protocol.MAX_SEED)
 
 
-def noise_of(weights: Weights, seed: int) -> torch.Tensor:
+def noise_of(weights: Model, seed: int) -> torch.Tensor:
     """The eps of a seed as it is computed with: (1, C, S, S) float32."""
     return noise(seed, weights.channels, weights.img_size).float()[None]
 
@@ -117,7 +116,12 @@ def which_schedule(name: str) -> gr.Radio:
 
 
 def follow(
-    library: Library, weights: gr.Dropdown, view: gr.HTML, choice: gr.Dropdown, another: gr.Button, again: gr.Button
+    registry: ModelRegistry,
+    weights: gr.Dropdown,
+    view: gr.HTML,
+    choice: gr.Dropdown,
+    another: gr.Button,
+    again: gr.Button,
 ) -> None:
     """Another digit, another noise and other weights reach the view."""
 
@@ -130,19 +134,19 @@ def follow(
 
     def change_weights(weights_id):
         def make():
-            model = library.get(weights_id)
+            model = registry.get(weights_id)
             shown = {"weights": weights_id}
             return shown | noise_packet(model, 0) | another_picture(model, ANY)
 
         packet = told(make)
-        names = () if "error" in packet else named(pictures_of(library.get(weights_id)).class_names)
+        names = () if "error" in packet else named(pictures_of(registry.get(weights_id)).class_names)
         return packet, gr.update(choices=[ANY, *names], value=ANY)
 
     def change_picture(chosen, weights_id):
-        return told(lambda: another_picture(library.get(weights_id), chosen))
+        return told(lambda: another_picture(registry.get(weights_id), chosen))
 
     def change_noise(weights_id):
-        return told(lambda: noise_packet(library.get(weights_id), random.randrange(protocol.MAX_SEED)))
+        return told(lambda: noise_packet(registry.get(weights_id), random.randrange(protocol.MAX_SEED)))
 
     for event in (choice.input, another.click):
         event(change_picture, [choice, weights], view, **controls.QUIET)

@@ -49,8 +49,8 @@ DDPM.thumbnail = (canvas, bytes, size, channels) => {
 };
 
 // A small picture that can be pressed, in a row of them; a line of text may stand under it.
-DDPM.filmFrame = (film, title, act) => {
-  const button = DDPM.el("button", "", film);
+DDPM.frameButton = (recording, title, act) => {
+  const button = DDPM.el("button", "", recording);
   button.type = "button";
   button.title = title;
   button.setAttribute("aria-label", title);
@@ -110,7 +110,7 @@ DDPM.Stage = class {
   }
 
   // marks: [{text, wrong}], one in the corner of each picture, or null.  as: what a screen reader hears before them.
-  mark(key, marks, as = "read as ") {
+  mark(key, marks, as = "classified as ") {
     const pane = this.panes.get(key);
     if (JSON.stringify(marks) === JSON.stringify(pane.marks)) return;
     pane.marks = marks;

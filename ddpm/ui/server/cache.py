@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import Any
 
 
-class Kept:
+class LRUCache:
     """The latest things worth keeping, by id, within a number of bytes: the oldest go first."""
 
     def __init__(self, max_bytes: int):

@@ -16,9 +16,9 @@ def in_words(answer: Callable) -> Callable:
     """What answers a page's question, saying as {error} what it raises as ValueError."""
 
     @functools.wraps(answer)
-    async def said(asked: Any) -> dict[str, Any]:
+    async def said(question: Any) -> dict[str, Any]:
         try:
-            return await answer(asked)
+            return await answer(question)
         except ValueError as error:
             return {"error": str(error)}
 
@@ -49,18 +49,18 @@ def one_of(value: Any, name: str, choices) -> Any:
     return value
 
 
-def fields(asked: Any) -> dict[str, Any]:
+def fields(question: Any) -> dict[str, Any]:
     """What a page has sent as an object; empty for whatever else a client may send."""
-    return asked if isinstance(asked, dict) else {}
+    return question if isinstance(question, dict) else {}
 
 
-def missed(asked: Any, kept: Any, items: Callable[[Any], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def missed(question: Any, kept: Any, items: Callable[[Any], list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Of a run, what a page has not got, because packets were dropped or it was reloaded.
 
     asked: {run, have: [k, ...]}, or {run} for all.  kept: whose get(id) has the run.  items(run): each with its k.
     """
-    asked = fields(asked)
-    run, have = kept.get(asked.get("run")), asked.get("have")
+    question = fields(question)
+    run, have = kept.get(question.get("run")), question.get("have")
     if run is None:
         return []
     return [each for each in items(run) if not isinstance(have, list) or each["k"] not in have]

@@ -16,7 +16,7 @@ MAX_BODY = 2_000_000  # bytes of a question; files come by another way, with a l
 MAX_ADDRESSES = 10_000  # that are remembered
 
 
-class Allowance:
+class TokenBucket:
     """So many questions a minute from one address, spread over it as it likes: a bucket that fills again steadily."""
 
     def __init__(self, per_minute: int, now: Callable[[], float] = time.monotonic):
@@ -35,12 +35,12 @@ class Allowance:
         return allowed
 
 
-class Gate:
+class RateLimiter:
     """ASGI middleware: 429 to who asks too often, 413 to questions too large, 507 to files without room for them."""
 
     def __init__(self, app, per_minute: int, uploads: Path | None = None, largest: int = 0):
         """uploads: the folder for files, of `largest` bytes at most."""
-        self.app, self.allowance = app, Allowance(per_minute)
+        self.app, self.allowance = app, TokenBucket(per_minute)
         self.uploads, self.largest = uploads, largest
 
     async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send) -> None:

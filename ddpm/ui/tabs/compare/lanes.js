@@ -35,7 +35,7 @@ DDPM.LaneView = class {
     } else if (!reached) this.status.say(packet.ahead > 0 ? DDPM.waiting(packet) : "Starting from pure noise…");
     else if (running) this.status.say(`${reached} network evaluations a lane; ${running} still running`);
     else if (packet.reference) this.status.say(`Where does the ODE lead? DDIM, step ${packet.reference[0]} of ${packet.reference[1]}`);
-    else this.status.say("The judge reads the digits…");
+    else this.status.say("Classifying the digits…");
   }
 
   begin(packet) {
@@ -43,7 +43,7 @@ DDPM.LaneView = class {
     this.timeline.pause();
     this.timeline.position = 0;
     this.saving.disabled = true;
-    this.run = { id: packet.run, lanes: about.map(() => []), about, asked: packet.asked, total: Math.max(...about.map((lane) => lane.total)) };
+    this.run = { id: packet.run, lanes: about.map(() => []), about, labels: packet.labels, total: Math.max(...about.map((lane) => lane.total)) };
     this.stage.root.parentElement.dataset.run = packet.run;
     this.stage.shape(packet.n, packet.size, packet.channels);
     this.stage.arrange(this.keys.slice(0, about.length));
@@ -66,10 +66,10 @@ DDPM.LaneView = class {
 
   // Under a lane: what it has cost, and at the end how it did.
   describe(i, { evaluations, seconds, finished, digits, distance }) {
-    const { about, asked } = this.run, how = [];
-    const right = digits && asked && asked[0] >= 0 ? digits.filter((d, k) => d === asked[k]).length : null;
-    if (!this.race) return this.stage.say(this.keys[i], [`${evaluations} evals`, right === null ? "" : `${right}/${digits.length} read`]);
-    if (right !== null) how.push(`${right} of ${digits.length} read as asked`);
+    const { about, labels } = this.run, how = [];
+    const right = digits && labels && labels[0] >= 0 ? digits.filter((d, k) => d === labels[k]).length : null;
+    if (!this.race) return this.stage.say(this.keys[i], [`${evaluations} evals`, right === null ? "" : `${right}/${digits.length} right`]);
+    if (right !== null) how.push(`${right} of ${digits.length} classified as asked`);
     if (distance !== undefined) how.push(`d = ${distance.toFixed(3)}`);
     else if (finished && !about[i].deterministic) how.push("stochastic");
     this.stage.say(this.keys[i], [`${evaluations} of ${about[i].total} evaluations, ${seconds.toFixed(1)} s`, how.join(", ")]);
@@ -97,13 +97,13 @@ DDPM.LaneView = class {
 
   // The latest frame that each lane had after so many evaluations.
   show(evaluations) {
-    const { lanes, packet, asked } = this.run;
+    const { lanes, packet, labels } = this.run;
     lanes.forEach((frames, i) => {
       const there = frames.filter(Boolean), frame = there.findLast((one) => one.e <= evaluations) || there[0];
       if (!frame) return;
       this.stage.show(this.keys[i], frame.x);
       const digits = frame.t < 0 && packet ? packet.lanes[i].digits : null;
-      const marks = digits ? digits.map((d, k) => ({ text: String(d), wrong: Boolean(asked) && asked[k] >= 0 && asked[k] !== d })) : null;
+      const marks = digits ? digits.map((d, k) => ({ text: String(d), wrong: Boolean(labels) && labels[k] >= 0 && labels[k] !== d })) : null;
       this.stage.mark(this.keys[i], marks);
     });
     this.timeline.say(`${evaluations} evaluation${evaluations === 1 ? "" : "s"}`);
@@ -123,14 +123,14 @@ DDPM.race = (element, props, watch, server) => {
 DDPM.knob = (element, props, watch, server) => {
   const view = new DDPM.LaneView(element.querySelector(".view"), server, {
     count: 6, race: false, stage: { n: 5, columns: 1, foot: 40, captionWidth: 60, tall: 2.5 }, idle: "Nothing turned yet.",
-    empty: "Choose a knob and press Turn it: the same noise, with the knob at six values.",
+    empty: "Choose a knob and press Vary: the same noise, with the knob at six values.",
     file: () => `knob-${view.run.id.slice(0, 6)}.png`,
   });
   watch("value", () => view.receive(props.value));
 };
 
 // The lanes of a race, each with its own controls.
-DDPM.laneEditor = (root, { samplers, spacings, suited, lanes: start, fewest }) => {
+DDPM.laneEditor = (root, { samplers, spacings, suited, with_eta, lanes: start, fewest }) => {
   const lanes = [];
 
   function choice(parent, options, value, label) {
@@ -158,8 +158,9 @@ DDPM.laneEditor = (root, { samplers, spacings, suited, lanes: start, fewest }) =
     const eta = number(second, "eta", lane.eta, 0.1, `Lane ${letter}: eta`);
     const spacing = choice(second, spacings, lane.spacing, `Lane ${letter}: spacing`);
     const say = () => {
-      eta.parentElement.hidden = sampler.value !== "ddim";
-      const noise = sampler.value === "ddim" ? `, η ${eta.value}` : "";
+      const has = with_eta.includes(sampler.value);
+      eta.parentElement.hidden = !has;
+      const noise = has ? `, η ${eta.value}` : "";
       summary.textContent = `guidance ${guidance.value}${noise}, ${spacings[spacing.value]}`;
     };
     sampler.addEventListener("change", () => { spacing.value = suited[sampler.value]; });

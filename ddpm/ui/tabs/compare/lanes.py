@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddpm.evaluation import judges
-from ddpm.generate import Sampler
-from ddpm.samplers import SampleStep, num_evaluations
-from ddpm.ui.generation import film
-from ddpm.ui.generation.equations import NAMES
-from ddpm.ui.generation.sampling import Trajectory
-from ddpm.ui.generation.settings import MAX_STEPS, Settings, deterministic
+from ddpm.evaluation import classifiers
+from ddpm.generate import Sampler, num_evaluations
+from ddpm.samplers import SAMPLERS, SampleStep
+from ddpm.ui.generation import recording
+from ddpm.ui.generation.request import MAX_STEPS, Settings, deterministic
+from ddpm.ui.generation.trajectory import Trajectory
 from ddpm.ui.server import cache, protocol
 
 MAX_FRAMES = 50  # of each lane
@@ -31,7 +30,7 @@ class Lane(Trajectory):
 
     def keep(self, moment: SampleStep) -> dict[str, Any]:
         frame = {"k": len(self.frames), "i": moment.i, "t": moment.t, "e": self.evaluations}
-        self.frames.append(frame | {"x": protocol.b64(film.frame(moment.x_t))})
+        self.frames.append(frame | {"x": protocol.b64(recording.frame(moment.x_t))})
         return self.frames[-1]
 
 
@@ -39,17 +38,17 @@ class References:
     """Where the ODE ends from a given noise: DDIM's finished samples of MAX_STEPS steps, the latest kept."""
 
     def __init__(self):
-        self._kept = cache.Kept(REFERENCE_BYTES)
+        self._kept = cache.LRUCache(REFERENCE_BYTES)
 
     def find(self, s: Settings) -> Iterator[tuple[int, int] | Tensor]:
         """Yields (steps done, all steps) now and then, and at last the samples, (n, C, S, S)."""
         ode = {"sampler": "ddim", "num_steps": min(MAX_STEPS, s.weights.sched.T), "eta": 0.0, "spacing": "linspace"}
-        how = dataclasses.replace(s.how, **ode)
-        key = repr((s.weights_id, s.n, s.labels, s.seed, how))
+        sampling = dataclasses.replace(s.sampling, **ode)
+        key = repr((s.weights_id, s.n, s.labels, s.seed, sampling))
         weights, known = self._kept.get(key) or (None, None)
         if weights is not s.weights:  # none yet, or a training run has other weights by now
-            for moment in dataclasses.replace(s, how=how).sampler().steps(s.n, s.asked(), s.seed):
-                yield moment.i, how.num_steps
+            for moment in dataclasses.replace(s, sampling=sampling).sampler().steps(s.n, s.y(), s.seed):
+                yield moment.i, sampling.num_steps
             known = moment.x_t.cpu()
             self._kept.put(key, (s.weights, known), known.numel() * 4)
         yield known
@@ -69,12 +68,12 @@ class Race:
         self.first = self.lanes[0].settings
         self.results: list[dict[str, Any]] = [{} for _ in self.lanes]
         self.reference: tuple[int, int] | None = None
-        asked, w = self.first.asked(), self.first.weights
+        labels, w = self.first.y(), self.first.weights
         self.shape = {"n": self.first.n, "size": w.img_size, "channels": w.channels}
-        self.shape |= {"asked": None if asked is None else asked.tolist(), "about": self.about()}
+        self.shape |= {"labels": None if labels is None else labels.tolist(), "about": self.about()}
 
     def steps(self) -> Iterator[dict[str, Any]]:
-        """The engine's job: the lanes, then what the judge reads, then the distances."""
+        """The engine's job: the lanes, then what the classifier reads, then the distances."""
         running = {i: lane.steps() for i, lane in enumerate(self.lanes)}
         while running:
             i = min(running, key=lambda i: self.lanes[i].evaluations)
@@ -82,9 +81,9 @@ class Race:
                 yield self.of_lane(i, next(running[i]))
             except StopIteration:
                 del running[i]
-        if self.first.weights.judged:
+        if self.first.weights.classifiable:
             for lane, result in zip(self.lanes, self.results, strict=True):
-                readings = judges.read(lane.moment.x_t)
+                readings = classifiers.read(lane.moment.x_t)
                 result["digits"] = readings.digits.tolist()
                 yield {}
         if self.references is not None:
@@ -118,11 +117,11 @@ class Race:
         """What the lanes are, and the noise level along each, sqrt(1 - alphas_bar), against network evaluations."""
         noise, lanes = self.first.weights.sched.sqrt_one_minus_alphas_bar.tolist(), []
         for name, lane in zip(self.names, self.lanes, strict=True):
-            along = curve(lane.sampler)
+            along, sampler = curve(lane.sampler), SAMPLERS[lane.settings.sampling.sampler].label
             lanes.append(
                 {
                     "name": name,
-                    "how": f"{NAMES[lane.settings.how.sampler]}, {lane.num_steps} step{'s' * (lane.num_steps > 1)}",
+                    "how": f"{sampler}, {lane.num_steps} step{'s' * (lane.num_steps > 1)}",
                     "total": lane.sampler.evaluations,
                     "at": [e for e, _ in along],
                     "noise": [round(noise[t], 4) if t >= 0 else 0.0 for _, t in along],
@@ -149,6 +148,6 @@ class Race:
 
 def curve(sampler: Sampler) -> list[tuple[int, int]]:
     """(network evaluations used, t reached) along a lane, at some of its moments."""
-    times, asked, name = sampler.times, sampler.asked, sampler.how.sampler
+    times, model, name = sampler.times, sampler.model, sampler.sampling.sampler
     shown = torch.linspace(0, len(times) - 1, min(len(times), CURVE_POINTS)).round().long().tolist()
-    return [(num_evaluations(asked, times[: i + 1], name), times[i]) for i in shown]
+    return [(num_evaluations(model, times[: i + 1], name), times[i]) for i in shown]

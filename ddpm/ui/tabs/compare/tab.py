@@ -7,12 +7,12 @@ from typing import Any
 
 import gradio as gr
 
-from ddpm.config import SAMPLERS, suited_spacing
 from ddpm.presets import PAGE_SAMPLING
-from ddpm.ui.components import controls, parts, pictures
-from ddpm.ui.generation.equations import NAMES, SPACING_NAMES
-from ddpm.ui.generation.settings import ALL, NONE, Settings
-from ddpm.ui.generation.weights import Library
+from ddpm.samplers import SAMPLERS
+from ddpm.spacing import LABELS as SPACING_LABELS
+from ddpm.ui.components import controls, layout, pictures
+from ddpm.ui.generation.models import ModelRegistry
+from ddpm.ui.generation.request import ALL, NONE, Settings
 from ddpm.ui.server import cache, protocol
 from ddpm.ui.server.engine import Engine
 
@@ -21,7 +21,7 @@ from .quality import SIZES, Measurement, load_curve
 
 MIN_LANES, MAX_LANES = 2, 4
 FIRST_LANES = [
-    {"sampler": name, "steps": steps, "eta": 0, "guidance": PAGE_SAMPLING.guidance, "spacing": suited_spacing(name)}
+    {"sampler": name, "steps": steps, "eta": 0, "guidance": PAGE_SAMPLING.guidance, "spacing": SAMPLERS[name].spacing}
     for name, steps in (("ddpm", 50), ("ddim", 20), ("dpmpp", 10), ("heun", 10))
 ]
 KEPT_BYTES = 128_000_000
@@ -67,7 +67,7 @@ between the ends of the linear one.</p>
 """
 
 
-def race_lanes(library: Library, lanes: Any, n, choice, seed, weights_id) -> dict[str, Settings]:
+def race_lanes(registry: ModelRegistry, lanes: Any, n, choice, seed, weights_id) -> dict[str, Settings]:
     """The lanes of a race as the page sends them, [{sampler, steps, eta, guidance, spacing}, ...], checked.
 
     Raises ValueError with one clear sentence.
@@ -77,20 +77,20 @@ def race_lanes(library: Library, lanes: Any, n, choice, seed, weights_id) -> dic
     checked = {}
     for letter, lane in zip("ABCD", lanes, strict=False):
         lane = lane if isinstance(lane, dict) else {}
-        how = {name: lane.get(name) for name in ("sampler", "steps", "eta", "guidance", "spacing")}
+        sampling = {name: lane.get(name) for name in ("sampler", "steps", "eta", "guidance", "spacing")}
         try:
-            checked[letter] = Settings.check(library, n, choice, seed, weights_id, middle=True, **how)
+            checked[letter] = Settings.check(registry, n, choice, seed, weights_id, middle=True, **sampling)
         except ValueError as error:
             raise ValueError(f"Lane {letter}. {error}") from None
     return checked
 
 
-def knob_lanes(library: Library, knob, n, choice, seed, weights_id, **how) -> dict[str, Settings]:
+def knob_lanes(registry: ModelRegistry, knob, n, choice, seed, weights_id, **sampling) -> dict[str, Settings]:
     """The same settings with one of them at several values.  Raises ValueError with one clear sentence."""
-    base = Settings.check(library, n, choice, seed, weights_id, **how)
+    base = Settings.check(registry, n, choice, seed, weights_id, **sampling)
     knob = protocol.one_of(knob, "Knob", KNOBS)
     values = KNOBS[knob]
-    if knob == "eta" and base.how.sampler != "ddim":
+    if knob == "eta" and SAMPLERS[base.sampling.sampler].knob != "eta":
         raise ValueError("Eta is DDIM's knob, and no other sampler's. Choose DDIM under All else.")
     if knob == "guidance" and (base.choice == NONE or not base.weights.num_classes):
         raise ValueError("Without a class there is nothing to be guided by. Choose a class, or other weights.")
@@ -103,51 +103,52 @@ def knob_lanes(library: Library, knob, n, choice, seed, weights_id, **how) -> di
             value = lane.seed
         else:
             field = "num_steps" if knob == "steps" else knob
-            lane = dataclasses.replace(base, how=dataclasses.replace(base.how, **{field: value}))
+            lane = dataclasses.replace(base, sampling=dataclasses.replace(base.sampling, **{field: value}))
         lanes[LABELS[knob].format(value)] = lane
     return lanes
 
 
-def measurement(library: Library, n, seed, weights_id, **how) -> Measurement:
+def measurement(registry: ModelRegistry, n, seed, weights_id, **sampling) -> Measurement:
     """A point for the chart: n samples, all classes alike.  Raises ValueError with one clear sentence."""
-    choice = ALL if library.get(weights_id).num_classes else NONE
-    settings = Settings.check(library, 1, choice, seed, weights_id, **how)
+    choice = ALL if registry.get(weights_id).num_classes else NONE
+    settings = Settings.check(registry, 1, choice, seed, weights_id, **sampling)
     return Measurement(dataclasses.replace(settings, n=protocol.one_of(n, "Samples", SIZES)))
 
 
-def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
+def build(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown) -> None:
     """The tab.  weights: whose samples are compared."""
-    kept = cache.Kept(KEPT_BYTES)
+    kept = cache.LRUCache(KEPT_BYTES)
 
     def keep(run: Race) -> None:
         kept.put(run.id, run, sum(lane.size for lane in run.lanes))
 
-    def replay(asked: Any) -> dict[str, Any]:
+    def replay(question: Any) -> dict[str, Any]:
         """All frames of a run, for a page that has missed some: {run} -> {frames}."""
-        return {"frames": protocol.missed(asked, kept, lambda run: run.frames())}
+        return {"frames": protocol.missed(question, kept, lambda run: run.frames())}
 
     with gr.Tabs(elem_classes="inner-tabs", overflow_behavior="wrap"):
         with gr.Tab("Race", id="race"):
-            race(engine, library, weights, keep, replay)
+            race(engine, registry, weights, keep, replay)
         with gr.Tab("One knob", id="knob"):
-            one_knob(engine, library, weights, keep, replay)
+            one_knob(engine, registry, weights, keep, replay)
         with gr.Tab("Quality", id="quality"):
-            quality(engine, library, weights)
+            quality(engine, registry, weights)
         with gr.Tab("Schedules", id="schedules"):
-            schedules(library, weights)
+            schedules(registry, weights)
 
 
-def race(engine: Engine, library: Library, weights: gr.Dropdown, keep, replay) -> None:
+def race(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown, keep, replay) -> None:
     references = References()
 
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
-            n, choice = controls.digits_and_class("race", library, weights, 6)
+            n, choice = controls.digits_and_class("race", registry, weights, 6)
             gr.HTML(
                 value={
-                    "samplers": NAMES,
-                    "spacings": SPACING_NAMES,
-                    "suited": {sampler: suited_spacing(sampler) for sampler in SAMPLERS},
+                    "samplers": {name: each.label for name, each in SAMPLERS.items()},
+                    "spacings": SPACING_LABELS,
+                    "suited": {name: each.spacing for name, each in SAMPLERS.items()},
+                    "with_eta": [name for name, each in SAMPLERS.items() if each.knob == "eta"],
                     "lanes": FIRST_LANES,
                     "fewest": MIN_LANES,
                 },
@@ -159,7 +160,7 @@ def race(engine: Engine, library: Library, weights: gr.Dropdown, keep, replay) -
             lanes = gr.JSON(visible=False)  # what the page's own controls say, filled in as Race is pressed
             seed = controls.seed_and_dice("race")
             go, halt = controls.go_and_stop("race", "Race")
-        view = parts.stage_and_margin(
+        view = layout.stage_and_margin(
             "race",
             None,
             [replay],
@@ -168,25 +169,25 @@ def race(engine: Engine, library: Library, weights: gr.Dropdown, keep, replay) -
             "that the others come to? Fresh noise (DDPM, or eta above 0) leads elsewhere.",
         )
 
-    def make(*asked) -> Race:
-        return Race(race_lanes(library, *asked), references)
+    def make(*question) -> Race:
+        return Race(race_lanes(registry, *question), references)
 
     read = "(lanes, ...others) => [DDPM.tabs.race.lanes(), ...others]"
     sessions = controls.stoppable(engine, halt, view)
     controls.runs(sessions, make, go.click, [lanes, n, choice, seed, weights], view, keep, js=read)
 
 
-def one_knob(engine: Engine, library: Library, weights: gr.Dropdown, keep, replay) -> None:
+def one_knob(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown, keep, replay) -> None:
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             knob = gr.Radio(list(KNOBS), value="steps", label="Knob", elem_id="knob-knob")
-            n, choice = controls.digits_and_class("knob", library, weights, 5)
+            n, choice = controls.digits_and_class("knob", registry, weights, 5)
             seed = controls.seed_and_dice("knob")
-            go, halt = controls.go_and_stop("knob", "Turn it")
+            go, halt = controls.go_and_stop("knob", "Vary")
             with gr.Accordion("All else", open=False, elem_id="knob-else"):
-                how = controls.how("knob")
-                how += controls.more("knob", how[0])
-        view = parts.stage_and_margin(
+                sampling = controls.sampling("knob")
+                sampling += controls.more("knob", sampling[0])
+        view = layout.stage_and_margin(
             "knob",
             None,
             [replay],
@@ -195,45 +196,45 @@ def one_knob(engine: Engine, library: Library, weights: gr.Dropdown, keep, repla
             "them wander from what their noise began as; another seed is another digit altogether.",
         )
 
-    def make(knob, n, choice, seed, weights_id, *how) -> Race:
-        return Race(knob_lanes(library, knob, n, choice, seed, weights_id, **controls.named(how)))
+    def make(knob, n, choice, seed, weights_id, *sampling) -> Race:
+        return Race(knob_lanes(registry, knob, n, choice, seed, weights_id, **controls.named(sampling)))
 
     sessions = controls.stoppable(engine, halt, view)
-    controls.runs(sessions, make, go.click, [knob, n, choice, seed, weights, *how], view, keep)
+    controls.runs(sessions, make, go.click, [knob, n, choice, seed, weights, *sampling], view, keep)
 
 
-def quality(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
+def quality(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown) -> None:
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
-            how = controls.how("quality")
+            sampling = controls.sampling("quality")
             n = gr.Radio(list(SIZES), value=SIZES[1], label="Samples", elem_id="quality-n")
             seed = controls.seed_and_dice("quality")
             go, halt = controls.go_and_stop("quality", "Measure this")
-            how += controls.more("quality", how[0])
-        view = parts.stage_and_margin(
+            sampling += controls.more("quality", sampling[0])
+        view = layout.stage_and_margin(
             "quality",
-            load_curve(library, library.default),
+            load_curve(registry, registry.default),
             [],
             QUALITY_MARGIN,
-            "Twenty evaluations are as good as a thousand, if the sampler is right; and a digit can be read as "
+            "Twenty evaluations are as good as a thousand, if the sampler is right; and a digit can be classified as "
             "asked long before its stroke is as real digits' are.",
         )
 
-    def make(n, seed, weights_id, *how) -> Measurement:
-        return measurement(library, n, seed, weights_id, **controls.named(how))
+    def make(n, seed, weights_id, *sampling) -> Measurement:
+        return measurement(registry, n, seed, weights_id, **controls.named(sampling))
 
     sessions = controls.stoppable(engine, halt, view)
-    controls.runs(sessions, make, go.click, [n, seed, weights, *how], view)
-    weights.change(lambda chosen: load_curve(library, chosen), weights, view, **controls.QUIET)
+    controls.runs(sessions, make, go.click, [n, seed, weights, *sampling], view)
+    weights.change(lambda chosen: load_curve(registry, chosen), weights, view, **controls.QUIET)
 
 
-def schedules(library: Library, weights: gr.Dropdown) -> None:
-    start, names = pictures.opening(library)
+def schedules(registry: ModelRegistry, weights: gr.Dropdown) -> None:
+    start, names = pictures.opening(registry)
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             choice, another, again = pictures.choosing("schedules", names, "primary")
             gr.HTML('<p class="hint">One digit and one ε, along each schedule. Drag <b>t</b> under the pictures.</p>')
-        view = parts.stage_and_margin(
+        view = layout.stage_and_margin(
             "schedules",
             start,
             [],
@@ -241,4 +242,4 @@ def schedules(library: Library, weights: gr.Dropdown) -> None:
             "The linear schedule spends half its steps on pictures that are noise already; the cosine one spends "
             "them evenly; the straight one loses as many decibels in every step.",
         )
-    pictures.follow(library, weights, view, choice, another, again)
+    pictures.follow(registry, weights, view, choice, another, again)

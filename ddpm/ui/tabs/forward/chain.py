@@ -10,12 +10,12 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from ddpm.config import SCHEDULES
 from ddpm.diffusion import forward_step, q_sample
+from ddpm.schedule import SCHEDULES
 from ddpm.seeding import seeded
-from ddpm.ui.components import controls, parts, pictures
-from ddpm.ui.generation import film
-from ddpm.ui.generation.weights import Library
+from ddpm.ui.components import controls, layout, pictures
+from ddpm.ui.generation import recording
+from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.server import cache, protocol
 from ddpm.ui.server.engine import Engine
 
@@ -110,7 +110,7 @@ class Chain:
             counts = torch.histc((x - signal * self.x0) / variance**0.5, BINS, -LIMIT, LIMIT)
             spread = [round(v, 4) for v in (counts / x.numel() * BINS / (2 * LIMIT)).tolist()]
         moments = [round(v, 5) for v in (contrast(mean, self.x0), squares.mean().item())]
-        return {"x": protocol.b64(film.frame(shown)), "moments": moments, "spread": spread}
+        return {"x": protocol.b64(recording.frame(shown)), "moments": moments, "spread": spread}
 
     def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         about = {"run": self.id, "question": self.question, "total": self.sched.T // STRIDE + 1, "stride": STRIDE}
@@ -120,39 +120,39 @@ class Chain:
         return []
 
 
-def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
+def build(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown) -> None:
     """The inner tab.  weights: whose kind of pictures is noised."""
-    kept = cache.Kept(KEPT_BYTES)
+    kept = cache.LRUCache(KEPT_BYTES)
 
-    def make(asked: Any) -> Chain:
+    def make(question: Any) -> Chain:
         """asked: what the page shows, {x0, seed, schedule, weights, question}.  Raises ValueError."""
-        asked = protocol.fields(asked)
-        _, x0, seed = pictures.asked_about(library, asked)
-        kind = protocol.one_of(asked.get("schedule"), "Schedule", SCHEDULES)
-        return Chain(x0, kind, seed, protocol.whole_number(asked.get("question"), "Question", 0, protocol.MAX_SEED))
+        question = protocol.fields(question)
+        _, x0, seed = pictures.asked_about(registry, question)
+        kind = protocol.one_of(question.get("schedule"), "Schedule", SCHEDULES)
+        return Chain(x0, kind, seed, protocol.whole_number(question.get("question"), "Question", 0, protocol.MAX_SEED))
 
     def keep(run: Chain) -> None:
         size = sum(len(frame[way]["x"]) + 8 * BINS for frame in run.frames for way in ("steps", "jump"))
         kept.put(run.id, run, size)
 
-    def replay(asked: Any) -> dict[str, Any]:
+    def replay(question: Any) -> dict[str, Any]:
         """All frames of a run, for a page that has missed some: {run} -> {frames}."""
-        return {"frames": protocol.missed(asked, kept, lambda run: run.frames)}
+        return {"frames": protocol.missed(question, kept, lambda run: run.frames)}
 
-    start, names = pictures.opening(library)
+    start, names = pictures.opening(registry)
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             choice, another, again = pictures.choosing("chain", names)
             pictures.which_schedule("chain")
             go, halt = controls.go_and_stop("chain", "Add noise")
-            asked = gr.JSON(visible=False)  # what the page shows, filled in as the button is pressed
+            question = gr.JSON(visible=False)  # what the page shows, filled in as the button is pressed
             gr.HTML(
                 '<p class="hint">Many draws of one digit, each noised by a thousand small steps of its own; beside '
                 "them as many that jump from x<sub>0</sub> straight to t, with fresh noise at every t.</p>"
                 '<p class="hint">In the picture of the variance, black is 0, grey is 1, white is 2. Under the '
                 "pictures, wide: theory; lines: small steps; dots: one jump.</p>"
             )
-        view = parts.stage_and_margin(
+        view = layout.stage_and_margin(
             "chain",
             start,
             [replay],
@@ -160,6 +160,6 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
             "No two draws are alike, and on the right nothing carries over from one t to the next; yet mean, variance "
             "and histogram agree at every t. So training may jump to a random t, and never walks there.",
         )
-    pictures.follow(library, weights, view, choice, another, again)
+    pictures.follow(registry, weights, view, choice, another, again)
     sessions = controls.stoppable(engine, halt, view)
-    controls.runs(sessions, make, go.click, [asked], view, keep, js="() => [DDPM.tabs.chain.asked()]")
+    controls.runs(sessions, make, go.click, [question], view, keep, js="() => [DDPM.tabs.chain.asked()]")

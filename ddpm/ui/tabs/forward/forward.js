@@ -1,23 +1,23 @@
-// The Forward tab: x_t = a x0 + b eps in the page, at once; the model's guess from the server, when t rests.
+// The Forward tab: x_t = a x0 + b eps in the page, at once; predicted x0 from the server, when t rests.
 "use strict";
 
 DDPM.forward = (element, props, watch, server) => {
-  const FILM = [0, 111, 222, 333, 444, 555, 666, 777, 888, 999];
+  const STRIP = [0, 111, 222, 333, 444, 555, 666, 777, 888, 999];
   const root = element.querySelector(".view");
   const panes = [
     { key: "x0", label: "x₀  the digit" }, { key: "eps", label: "ε  the noise" },
-    { key: "xt", label: "xₜ" }, { key: "hat", label: "x̂₀  the network's guess" },
+    { key: "xt", label: "xₜ" }, { key: "hat", label: "x̂₀  predicted x₀" },
     { key: "xt1", label: "xₜ" }, { key: "hat1", label: "x̂₀" },
     { key: "xt2", label: "xₜ" }, { key: "hat2", label: "x̂₀" },
   ];
   const { KINDS, NAMES, decibels, signal } = DDPM.SCHEDULES;
   const stage = new DDPM.Stage(root, panes);
-  const film = DDPM.el("div", "film", root);
+  const recording = DDPM.el("div", "recording", root);
   const status = new DDPM.Status(root, "");
   const state = { x0: null, eps: null, schedule: "cosine", all: false };
   let pad = null;
 
-  const frames = FILM.map((t) => ({ t, ...DDPM.filmFrame(film, `t = ${t}`, () => { timeline.pause(); timeline.seek(t); }) }));
+  const frames = STRIP.map((t) => ({ t, ...DDPM.frameButton(recording, `t = ${t}`, () => { timeline.pause(); timeline.seek(t); }) }));
   const timeline = DDPM.noiseTimeline(root, show);
 
   const others = () => KINDS.filter((kind) => kind !== state.schedule);
@@ -68,7 +68,7 @@ DDPM.forward = (element, props, watch, server) => {
       const x = DDPM.mix(state, t, schedule), a = signal[schedule][t], b = Math.sqrt(1 - a * a), end = i || "";
       stage.show(`xt${end}`, DDPM.shown(x));
       stage.caption(`xt${end}`, state.all ? `xₜ  ${NAMES[schedule]}, ${decibels(a)} dB` : `xₜ = ${a.toFixed(2)} x₀ + ${b.toFixed(2)} ε`);
-      stage.caption(`hat${end}`, state.all ? `x̂₀  ${NAMES[schedule]}` : "x̂₀  the network's guess");
+      stage.caption(`hat${end}`, state.all ? `x̂₀  ${NAMES[schedule]}` : "x̂₀  predicted x₀");
       if (schedule !== state.schedule) return;
       DDPM.live("forward", "a", a.toFixed(3));
       DDPM.live("forward", "b", b.toFixed(3));

@@ -8,13 +8,12 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from ddpm.config import SCHEDULES
 from ddpm.diffusion import posterior, q_sample
-from ddpm.schedule import Schedule
+from ddpm.schedule import SCHEDULES, Schedule
 from ddpm.seeding import seeded
-from ddpm.ui.components import parts, pictures
-from ddpm.ui.generation import film
-from ddpm.ui.generation.weights import Library
+from ddpm.ui.components import layout, pictures
+from ddpm.ui.generation import recording
+from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Engine, once
 
@@ -91,8 +90,8 @@ def look(x0: Tensor, eps: Tensor, t: int, s: int, kind: str, draw: int, pixel: t
     return {
         "t": t,
         "s": s,
-        "mean": protocol.b64(film.frame(mean)),
-        "draw": protocol.b64(film.frame(drawn)),
+        "mean": protocol.b64(recording.frame(mean)),
+        "draw": protocol.b64(recording.frame(drawn)),
         "c": [round(v, 4) for v in coefficients(t, s, sched)],
         "pixel": list(pixel),
         "here": here,
@@ -100,18 +99,18 @@ def look(x0: Tensor, eps: Tensor, t: int, s: int, kind: str, draw: int, pixel: t
     }
 
 
-def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
+def build(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown) -> None:
     """The inner tab.  weights: whose kind of pictures it is about."""
 
-    async def posterior_of(asked: Any) -> dict[str, Any]:
+    async def posterior_of(question: Any) -> dict[str, Any]:
         """What the page asks after every move: {x0, seed, t, stride, schedule, draw, pixel, weights}: see `look`."""
-        asked = protocol.fields(asked)
-        model, x0, seed = pictures.asked_about(library, asked)
-        t = protocol.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
-        stride = protocol.one_of(asked.get("stride"), "t − s", STRIDES)
-        kind = protocol.one_of(asked.get("schedule"), "Schedule", SCHEDULES)
-        draw = protocol.whole_number(asked.get("draw"), "Draw", 0, protocol.MAX_SEED)
-        pixel = asked.get("pixel")
+        question = protocol.fields(question)
+        model, x0, seed = pictures.asked_about(registry, question)
+        t = protocol.whole_number(question.get("t"), "t", 0, pictures.T - 1)
+        stride = protocol.one_of(question.get("stride"), "t − s", STRIDES)
+        kind = protocol.one_of(question.get("schedule"), "Schedule", SCHEDULES)
+        draw = protocol.whole_number(question.get("draw"), "Draw", 0, protocol.MAX_SEED)
+        pixel = question.get("pixel")
         if not isinstance(pixel, list) or len(pixel) != 2:
             raise ValueError("Pixel: a row and a column, please.")
         row = protocol.whole_number(pixel[0], "Row", 0, model.img_size - 1)
@@ -119,7 +118,7 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
         job = once(look, x0, pictures.noise_of(model, seed), t, max(t - stride, -1), kind, draw, (row, column))
         return await engine.submit(job).result()
 
-    start, names = pictures.opening(library)
+    start, names = pictures.opening(registry)
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             choice, another, again = pictures.choosing("posterior", names)
@@ -131,15 +130,15 @@ def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
                 '<p class="hint">Drag <b>t</b>; click a <b>pixel</b>, or set its row and column. The curves are over '
                 "that pixel's value at s, each drawn to the same height.</p>"
             )
-        view = parts.stage_and_margin(
+        view = layout.stage_and_margin(
             "posterior",
             start,
             [posterior_of],
             EQUATION,
             "Both say something of x<sub>s</sub>, and what they say together is narrower than either. A long way back "
-            "the digit decides, one step back x<sub>t</sub> does: that is why a network's rough guess of x<sub>0</sub> "
-            "is good enough for a small step.",
+            "the digit decides, one step back x<sub>t</sub> does: that is why a network's rough prediction of "
+            "x<sub>0</sub> is good enough for a small step.",
         )
-    pictures.follow(library, weights, view, choice, another, again)
+    pictures.follow(registry, weights, view, choice, another, again)
     stride.input(None, stride, None, js="(stride) => { DDPM.tabs.posterior.receive({stride}); }")
     draw.click(None, None, None, js="() => { DDPM.tabs.posterior.draw(); }")

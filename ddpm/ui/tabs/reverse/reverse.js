@@ -4,8 +4,8 @@
 DDPM.reverse = (element, props, watch, server) => {
   const root = element.querySelector(".view");
   const panes = [
-    { key: "x", label: "xₜ  the sample" }, { key: "h", label: "x̂₀  the network's guess" }, { key: "eps", label: "ε̂  the noise it sees" },
-    { key: "b", label: "the branch" }, { key: "bh", label: "x̂₀  the branch's guess" }, { key: "beps", label: "ε̂  the branch's noise" },
+    { key: "x", label: "xₜ  the sample" }, { key: "h", label: "x̂₀  predicted x₀" }, { key: "eps", label: "ε̂  the noise it sees" },
+    { key: "b", label: "the branch" }, { key: "bh", label: "x̂₀  predicted by the branch" }, { key: "beps", label: "ε̂  the branch's noise" },
   ];
   const stage = new DDPM.Stage(root, panes, {
     n: 16, empty: "Press Generate: 16 digits will come out of noise, step by step.",
@@ -23,7 +23,7 @@ DDPM.reverse = (element, props, watch, server) => {
   enlarged.onpicture = showLife;
   const eps = timeline.addToggle("ε̂", arrange, "Show ε̂, the noise that the network sees");
   const saving = timeline.addMenu("Save", {
-    "PNG, the digits": () => save("png"), "GIF, the film": () => save("gif"), "Trajectory, to go on from": () => save("trajectory"),
+    "PNG, the digits": () => save("png"), "GIF, the animation": () => save("gif"), "Trajectory, to go on from": () => save("trajectory"),
     "Trajectory of the branch": () => save("trajectory", branch),
   });
   saving.disabled = true;
@@ -190,7 +190,7 @@ DDPM.reverse = (element, props, watch, server) => {
   watch("value", () => receive(props.value));
 };
 
-// One digit along its run, and along its branch: the guesses, and what the judge reads in each. When does it become a 7?
+// One digit along its run, and along its branch: x̂₀ at each step, and how it is classified. When does it become a 7?
 DDPM.Life = class {
   constructor(parent, timeline, server) {
     Object.assign(this, { timeline, server, root: DDPM.el("div", "life", parent), marks: [] });
@@ -201,19 +201,19 @@ DDPM.Life = class {
     this.root.replaceChildren();
     this.marks = [];
     this.now = {};
-    runs.forEach((run, j) => this.one(i, stage, run, j ? "The branch's guess" : "Its guess", this.now));
+    runs.forEach((run, j) => this.one(i, stage, run, j ? "The branch's" : "Its", this.now));
     this.mark(this.timeline.position);
   }
 
   async one(i, { size, channels }, { id, frames }, whose, now) {
-    const film = DDPM.el("div", "film", this.root), reading = DDPM.el("p", "hint", this.root, "The judge reads…");
+    const recording = DDPM.el("div", "recording", this.root), reading = DDPM.el("p", "hint", this.root, "Classifying…");
     reading.setAttribute("role", "status");
     const there = frames.map((frame, k) => k).filter((k) => frames[k]), length = size * size * channels;
     const count = Math.min(10, there.length, Math.floor(this.root.clientWidth / 54));
     const shown = Array.from({ length: count }, (_, j) => there[Math.round((j * (there.length - 1)) / Math.max(1, count - 1))]);
     const texts = new Map(shown.map((k) => {
       const { t, h } = frames[k], go = () => { this.timeline.pause(); this.timeline.seek(k); };
-      const { button, canvas, text } = DDPM.filmFrame(film, t < 0 ? "finished" : `t = ${t}`, go);
+      const { button, canvas, text } = DDPM.frameButton(recording, t < 0 ? "finished" : `t = ${t}`, go);
       DDPM.thumbnail(canvas, h.slice(i * length, (i + 1) * length), size, channels);
       this.marks.push({ button, k });
       return [k, { button, text }];
@@ -224,15 +224,15 @@ DDPM.Life = class {
     const { digits, confidence } = answer, percent = (k) => `${Math.round(100 * confidence[k])}\u202f%`;
     for (const [k, { button, text }] of texts) {
       text.textContent = `${digits[k]} ${percent(k)}`;
-      button.title = `${button.title}: read as ${digits[k]}, ${percent(k)} certain`;
+      button.title = `${button.title}: classified as ${digits[k]}, ${percent(k)} certain`;
       button.setAttribute("aria-label", button.title);
     }
     const end = digits.length - 1, since = digits.findLastIndex((digit) => digit !== digits[end]) + 1, t = frames[since]?.t;
     const from = since === 0 ? "from the first on" : t < 0 ? "only when it is finished" : `from t = ${t} on`;
-    reading.textContent = `${whose} x̂₀ is read as ${digits[end]} ${from}; the judge is ${percent(end)} certain at the end.`;
+    reading.textContent = `${whose} x̂₀ is classified as ${digits[end]} ${from}; the classifier is ${percent(end)} certain at the end.`;
   }
 
-  // The frame of each film that the playhead has come to.
+  // The frame of each recording that the playhead has come to.
   mark(position) {
     for (const { button, k } of this.marks) {
       const next = this.marks.filter((other) => other.button.parentElement === button.parentElement && other.k > k).at(0);

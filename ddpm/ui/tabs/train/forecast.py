@@ -8,10 +8,9 @@ from collections.abc import Iterator
 
 import torch
 
-from ddpm.config import Config
+from ddpm.config import Config, build_schedule
 from ddpm.device import pick_device
 from ddpm.presets import PRESETS
-from ddpm.schedule import build_schedule
 from ddpm.training.loop import build_model, fit
 from ddpm.ui.server.engine import Busy, Engine, Job
 

@@ -11,31 +11,27 @@ from typing import Any
 
 import gradio as gr
 
-from ddpm.config import PREDICTIONS, SCHEDULES
-from ddpm.data import DataError
+from ddpm.config import PREDICTIONS
+from ddpm.data import DATASETS, DataError
 from ddpm.device import Inference, on_zerogpu
-from ddpm.presets import PRESETS
+from ddpm.presets import PRESETS, labelled
+from ddpm.schedule import SCHEDULES
 from ddpm.system.threads import apart
-from ddpm.ui.components import parts
-from ddpm.ui.generation.weights import Library, from_checkpoint
+from ddpm.ui.components import layout
+from ddpm.ui.generation.models import ModelRegistry, from_checkpoint
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Engine, once
 
-from . import archive, zerogpu
-from .asking import DATASETS, LEAST, MORE, check, fetch, more_of
+from . import zerogpu, zip_file
 from .forecast import Forecast
-from .levels import LEVELS
-from .registry import GOING, Runs
-from .training import TrainingRun
+from .loss_levels import LEVELS
+from .request import LEAST, MORE, check, fetch, more_of
+from .run_store import GOING, Runs
+from .training_run import TrainingRun
 
 CONTINUE_SECONDS = 60
 PACKET_SECONDS = 0.25
 REMEMBERED = 4  # runs of a browser, which it can look at again
-ABOUT = {
-    "fast": "fast: a small network",
-    "best": "best: as the shipped weights",
-    "tutorial": "tutorial: as published",
-}
 
 EQUATION = """
 <math display="block"><mi>L</mi><mo>=</mo><mi>E</mi><msup><mrow><mo>‖</mo><mi data-live="target">v</mi><mo>−</mo>
@@ -53,7 +49,7 @@ loss: that of the digits as noisy as the picture under it. Press one to see what
 
 
 def build(
-    engine: Engine, library: Library, demo: gr.Blocks, mine: gr.BrowserState, weights: gr.Dropdown, tabs: gr.Tabs
+    engine: Engine, registry: ModelRegistry, demo: gr.Blocks, mine: gr.BrowserState, weights: gr.Dropdown, tabs: gr.Tabs
 ) -> Runs:
     """The tab.  mine: where the browser remembers its runs, the latest last; weights, tabs: what "Use in Reverse" sets.
 
@@ -77,7 +73,7 @@ def build(
             done = not run.active or ended.done()
             packet = run.packet(sent)
             sent += len(packet["previews"])
-            now = (done, *map(packet.get, ("paused", "waiting", "step", "num_previews", "judging")))
+            now = (done, *map(packet.get, ("paused", "waiting", "step", "num_previews", "evaluating")))
             if now != last:
                 yield packet | {"mine": known(mine)}
             if done:
@@ -99,7 +95,7 @@ def build(
                     yield {"notice": sentence}, gr.skip()
                 run = await apart(check, preset, name, kind, budget, *more)
             for chosen in where:
-                run.lent = protocol.one_of(chosen, "Compute on", zerogpu.PLACES) == zerogpu.LENT
+                run.remote = protocol.one_of(chosen, "Compute on", zerogpu.PLACES) == zerogpu.REMOTE
             runs.start(run, request.session_hash)
         except DataError:
             why = "Is there a network, and room for it? Bundled digits need neither."
@@ -130,7 +126,7 @@ def build(
         run = latest(mine)
         if run is None or not run.active:
             return {"error": "Nothing is training."}
-        runs.hold(run, not run.held)
+        runs.hold(run, not run.paused_by_hand)
         return gr.skip()
 
     async def attach(mine) -> AsyncIterator:
@@ -157,7 +153,7 @@ def build(
     def offer(own, label, weights_id) -> tuple:
         """Make these weights the page's: the choice of weights with them in it, and what the browser window has."""
         own = [*(pair for pair in own if pair[1] != weights_id), (label, weights_id)]
-        return gr.update(choices=[*library.shipped, *own], value=weights_id), own
+        return gr.update(choices=[*registry.shipped, *own], value=weights_id), own
 
     async def use(mine, own) -> tuple:
         run = latest(mine)
@@ -165,7 +161,7 @@ def build(
             nothing = {"error": "There are no weights yet: press Start and train some."}
             return gr.skip(), gr.skip(), gr.skip(), nothing
         label = f"trained here: {run.label}, step {run.state.step}"
-        library.put(run.id, await engine.submit(once(run.weights, label)).result())
+        registry.put(run.id, await engine.submit(once(run.weights, label)).result())
         return *offer(own, label, run.id), gr.update(selected="reverse"), gr.skip()
 
     async def open_zip(path, own) -> tuple:
@@ -173,50 +169,55 @@ def build(
             if not isinstance(path, str):
                 raise ValueError("That is no file. Choose a zip that was saved on this page.")
             name = f"opened: {Path(path).stem[:40]}"
-            opened = await engine.submit(once(lambda: from_checkpoint(archive.read(path), name))).result()
+            opened = await engine.submit(once(lambda: from_checkpoint(zip_file.read(path), name))).result()
         except ValueError as error:
             return gr.skip(), gr.skip(), {"error": str(error)}
         weights_id = secrets.token_urlsafe(16)
-        library.put(weights_id, opened)
+        registry.put(weights_id, opened)
         return *offer(own, name, weights_id), {
             "notice": "Opened: the weights are chosen above, for Forward and Reverse."
         }
 
-    async def download(asked: Any) -> dict[str, Any]:
+    async def download(question: Any) -> dict[str, Any]:
         """The checkpoint folder of a run as a zip: {run} -> {name, data} or {error}."""
-        run = runs.get(protocol.fields(asked).get("run"))
+        run = runs.get(protocol.fields(question).get("run"))
         if run is None or run.state is None:
             raise ValueError("There are no weights yet: press Start and train some.")
-        pack = once(lambda: archive.write(run.state.ema_model(), run.config, run.info(), "ddpm-trained"))
+        pack = once(lambda: zip_file.write(run.state.ema_model(), run.config, run.info(), "ddpm-trained"))
         data = await engine.submit(pack).result()
         return {"name": f"ddpm-{run.state.step}-steps.zip", "data": base64.b64encode(data).decode()}
 
-    def another(asked: Any) -> dict[str, Any]:
+    def another(question: Any) -> dict[str, Any]:
         """Another run, whole, to be held beside the one that is shown: {run} -> its packet, or {error}."""
-        run = runs.get(protocol.fields(asked).get("run"))
+        run = runs.get(protocol.fields(question).get("run"))
         return run.packet() if run else {"error": "That run is no longer on the server."}
 
-    async def level(asked: Any) -> dict[str, Any]:
+    async def level(question: Any) -> dict[str, Any]:
         """What a run's network says at a noise level: {run, level} -> {input, target, prediction, error, ...}."""
-        asked = protocol.fields(asked)
-        run = runs.get(asked.get("run"))
+        question = protocol.fields(question)
+        run = runs.get(question.get("run"))
         if run is None or run.state is None:
             raise ValueError("There are no weights yet: press Start and train some.")
-        chosen = protocol.whole_number(asked.get("level"), "Level", 0, LEVELS - 1)
+        chosen = protocol.whole_number(question.get("level"), "Level", 0, LEVELS - 1)
         look = once(lambda: run.levels.detail(Inference(run.state.live_model(), "auto"), chosen))
         return await engine.submit(look).result()
 
-    def missed(asked: Any) -> dict[str, Any]:
+    def missed(question: Any) -> dict[str, Any]:
         """The previews of a run that the page has missed: {run, have: [k, ...]} -> {previews}."""
-        return {"previews": protocol.missed(asked, runs, lambda run: run.previews)}
+        return {"previews": protocol.missed(question, runs, lambda run: run.previews)}
 
     own = gr.State([])  # weights trained or opened in this window: (label, id)
     fast = PRESETS["fast"]
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
-            preset = gr.Dropdown([(ABOUT[p], p) for p in ABOUT], value="fast", label="Preset", elem_id="train-preset")
-            expected = parts.sentence("train-expected")
-            name = gr.Dropdown(list(DATASETS.items()), value="bundled", label="Data", elem_id="train-data")
+            preset = gr.Dropdown(labelled(), value="fast", label="Preset", elem_id="train-preset")
+            expected = layout.sentence("train-expected")
+            name = gr.Dropdown(
+                [(each.label, name) for name, each in DATASETS.items()],
+                value="bundled",
+                label="Data",
+                elem_id="train-data",
+            )
             with gr.Row(elem_classes="pair"):
                 kind = gr.Dropdown(list(LEAST), value="seconds", label="Budget in", elem_id="train-kind")
                 budget = gr.Number(30, label="How many", elem_id="train-budget")
@@ -250,7 +251,7 @@ def build(
                 '<p class="hint">The run is on the server: it goes on if you reload this page, and Reverse stays '
                 "usable while it runs. Seconds are the clock's, from Start to the end of training.</p>"
             )
-        view = parts.stage_and_margin(
+        view = layout.stage_and_margin(
             "train",
             None,
             [missed, download, another, level],

@@ -55,26 +55,26 @@ DDPM.train = (element, props, watch, server) => {
     const so_far = `${seen}, ${packet.images_per_second || 0} a second`;
     if (packet.error) status.say(packet.error, true);
     else if (packet.active && packet.step === undefined) status.say("Waiting for a turn…");
-    else if (packet.judging) status.say(judging(packet.judging));
+    else if (packet.evaluating) status.say(evaluating(packet.evaluating));
     else if (packet.waiting) status.say(`Nobody was watching: ${so_far}. It goes on when another training run on this server ends.`);
     else if (packet.paused) status.say(`Paused: ${so_far}. Press Pause again to go on.`);
     else if (packet.active) status.say(`${Math.ceil(packet.seconds_left)} s left: ${so_far}, loss ${packet.loss}`);
     else {
-      const { verdict } = packet;
-      const end = verdict ? `${seen}. ${distance(verdict)}` : `${so_far}, loss ${packet.loss}`;
+      const { evaluation } = packet;
+      const end = evaluation ? `${seen}. ${distance(evaluation)}` : `${so_far}, loss ${packet.loss}`;
       status.say(`${packet.stopped ? "Stopped" : "Done"} after ${packet.seconds} s: ${end}`);
     }
   }
 
-  function judging({ n, drawn, seconds_left: left }) {
+  function evaluating({ n, drawn, seconds_left: left }) {
     const far = drawn < n ? `drawing ${drawn} of ${n} new digits${left === null ? "" : `, ${left} s`}` : `comparing ${n} new digits with real ones`;
     return `Trained. Evaluation: ${far}. Stop leaves it out.`;
   }
 
   // A distance far from that of real digits says only that: its figure means nothing.
-  function distance({ fid_over_floor: first, second }) {
+  function distance({ fid_over_real: first, second }) {
     const times = (ratio) => (ratio > 20 ? "over 20" : ratio.toFixed(1));
-    return `FID ${times(second)} times that of real digits (by the judge that the recipe was tuned with: ${times(first)})`;
+    return `FID ${times(second)} times that of real digits (by the classifier that the recipe was tuned with: ${times(first)})`;
   }
 
   // Of the axis: what a run's budget is counted in, its end, and where a value of it lies.
@@ -169,22 +169,22 @@ DDPM.train = (element, props, watch, server) => {
     run.following = position >= timeline.available - 1;
     const preview = latest(run.previews, position);
     if (!preview) return;
-    const { asked } = run.packet;
-    picture("x", preview.x, preview.x_digits, asked, `After ${preview.seconds} s`);
-    picture("live", preview.live, preview.live_digits, asked, "Live weights");
+    const { labels } = run.packet;
+    picture("x", preview.x, preview.x_digits, labels, `After ${preview.seconds} s`);
+    picture("live", preview.live, preview.live_digits, labels, "Live weights");
     const held = other && latest(other.previews, position);
-    if (held) picture("other", held.x, held.x_digits, other.packet.asked, other.packet.label);
+    if (held) picture("other", held.x, held.x_digits, other.packet.labels, other.packet.label);
     levels.show(preview.levels);
     DDPM.live("train", "about", preview.about);
     timeline.say(`${preview.seconds} s`);
   }
 
-  // Twenty pictures, what the judge reads in them, and how many as asked.
-  function picture(key, bytes, digits, asked, caption) {
+  // Twenty pictures, how they are classified, and how many as asked.
+  function picture(key, bytes, digits, labels, caption) {
     stage.show(key, bytes);
-    const right = digits && asked ? digits.filter((d, i) => d === asked[i]).length : null;
-    stage.mark(key, digits ? digits.map((d, i) => ({ text: String(d), wrong: Boolean(asked) && d !== asked[i] })) : null);
-    stage.caption(key, right === null ? caption : `${caption}: ${right}/${digits.length} read`);
+    const right = digits && labels ? digits.filter((d, i) => d === labels[i]).length : null;
+    stage.mark(key, digits ? digits.map((d, i) => ({ text: String(d), wrong: Boolean(labels) && d !== labels[i] })) : null);
+    stage.caption(key, right === null ? caption : `${caption}: ${right}/${digits.length} classified as asked`);
   }
 
   async function save() {

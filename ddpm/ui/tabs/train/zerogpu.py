@@ -18,10 +18,9 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from ddpm.config import Config
+from ddpm.config import Config, build_schedule
 from ddpm.device import on_zerogpu
 from ddpm.objective import TrainingDiverged
-from ddpm.schedule import build_schedule
 from ddpm.training.loop import build_model, fit, resting
 from ddpm.training.state import Snapshot, TrainState
 
@@ -29,7 +28,7 @@ CALL_SECONDS = 8.0  # of training in a call
 BOOKED_SECONDS = 10  # that are asked for: its start takes some
 REPORT_SECONDS = 1.0  # between two states that a call hands back
 DEVICE = "cuda"  # of the process that a call runs in
-PLACES = HERE, LENT = "this server", "ZeroGPU"
+PLACES = HERE, REMOTE = "this server", "ZeroGPU"
 SAID = ("loss", "lr", "grad_norm", "seconds_left")  # of a TrainState, beside its snapshot's numbers
 
 Points = list[tuple[int, float, float, float]]  # of the curve: step, seconds, loss, smoothed loss

@@ -1,1 +1,1 @@
-"""Break it: mistakes that one can make, trained and drawn."""
+"""Common mistakes: mistakes that one can make, trained and drawn."""

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from ddpm.diffusion import q_sample
 from ddpm.objective import target
-from ddpm.samplers import ask, timesteps
+from ddpm.samplers import predict
 from ddpm.schedule import Schedule, gather
 from ddpm.seeding import seeded
+from ddpm.spacing import timesteps
 
 PIXELS, LIVE, BROADCAST, SIGN = "pixels", "live", "broadcast", "sign"
 IN_TRAINING, IN_SAMPLING = (PIXELS, BROADCAST), (LIVE, SIGN)
@@ -90,7 +91,7 @@ def draw(
     yield x_t
     for now, then in pairwise(timesteps(sched, num_steps)):
         t, s = torch.full_like(y, now), torch.full_like(y, then)
-        _, eps = ask(model, x_t, t, y, sched, clip=False)
+        _, eps = predict(model, x_t, t, y, sched, clip=False)
         mean, variance = mean_of_step(x_t, eps, t, s, sched, broken)
         x_t = mean + variance.sqrt() * noise()
         yield x_t

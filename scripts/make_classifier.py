@@ -1,10 +1,11 @@
-"""Trains a judge of digits and takes the statistics of the MNIST test set with it:
+"""Trains a classifier of digits and takes the statistics of the MNIST test set with it:
 
-python -m scripts.make_judge first        (or second; a quarter of an hour, or ten minutes, on two cores)
+python -m scripts.make_classifier first        (or second; a quarter of an hour, or ten minutes, on two cores)
 
-Writes the judge's file (float16) and mnist-test-32-<hash>.npz into ddpm/assets.  Needs the full MNIST in --data-dir, or
-a network.  It learns from the training digits, resized as the models see them and distorted a little; the test digits
-are looked at once, at the end.  After every epoch it saves to runs/judge-<name>; the same command goes on from there.
+Writes the classifier's file (float16) and mnist-test-32-<hash>.npz into ddpm/assets.  Needs the full MNIST in
+--data-dir, or a network.  It learns from the training digits, resized as the models see them and distorted a little;
+the test digits are looked at once, at the end.  After every epoch it saves to runs/classifier-<name>; the same command
+goes on from there.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tqdm import tqdm
 
 from ddpm.data import Dataset, Loader, load_dataset
 from ddpm.device import autocast, resolve_precision
-from ddpm.evaluation import judges, metrics
+from ddpm.evaluation import classifiers, metrics
 from ddpm.storage.atomic import write_atomic
 from ddpm.storage.checkpoint import TRAINING, load_training, save_training
 
@@ -58,23 +59,23 @@ class Recipe:
     distort: Callable[[torch.Tensor], torch.Tensor]
 
 
-RECIPES = {judges.FIRST: Recipe(0, 12, turn), judges.SECOND: Recipe(1, 10, bend)}
+RECIPES = {classifiers.FIRST: Recipe(0, 12, turn), classifiers.SECOND: Recipe(1, 10, bend)}
 
 
 def train(name: str, data: Dataset, recipe: Recipe, folder: Path) -> nn.Module:
-    """The judge of that name, trained; what a killed run has left in the folder is gone on with."""
+    """The classifier of that name, trained; what a killed run has left in the folder is gone on with."""
     torch.manual_seed(recipe.seed)
-    judge = judges.NETWORKS[name]().to(memory_format=torch.channels_last)
+    classifier = classifiers.NETWORKS[name]().to(memory_format=torch.channels_last)
     loader = Loader(data.images, data.labels, BATCH, recipe.seed)
-    optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(classifier.parameters(), weight_decay=0.01)
     total = recipe.epochs * len(loader)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=total, pct_start=0.2)
     dtype = resolve_precision("auto", "cpu")
-    first = restore(folder, judge, optimizer, schedule) if (folder / TRAINING).exists() else 0
+    first = restore(folder, classifier, optimizer, schedule) if (folder / TRAINING).exists() else 0
     for step in tqdm(range(first, total), initial=first, total=total, unit="step", disable=None):
         x0, y = loader.batch(step)
         with autocast("cpu", dtype):
-            logits = judge(recipe.distort(x0).contiguous(memory_format=torch.channels_last))
+            logits = classifier(recipe.distort(x0).contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(logits.float(), y)
         optimizer.zero_grad()
         loss.backward()
@@ -82,23 +83,25 @@ def train(name: str, data: Dataset, recipe: Recipe, folder: Path) -> nn.Module:
         schedule.step()
         if (step + 1) % len(loader) == 0:
             print(f"epoch {(step + 1) // len(loader)} of {recipe.epochs}: loss {loss.item():.4f}", flush=True)
-            save(folder, step + 1, judge, optimizer, schedule)
-    return judge.eval()
+            save(folder, step + 1, classifier, optimizer, schedule)
+    return classifier.eval()
 
 
-def save(folder: Path, step: int, judge: nn.Module, optimizer, schedule) -> None:
+def save(folder: Path, step: int, classifier: nn.Module, optimizer, schedule) -> None:
     state = optimizer.state_dict()
-    tensors = {f"judge.{k}": v for k, v in judge.state_dict().items()}
+    tensors = {f"classifier.{k}": v for k, v in classifier.state_dict().items()}
     tensors |= {f"optimizer.{i}.{k}": v for i, of_one in state["state"].items() for k, v in of_one.items()}
     numbers = {"step": step, "groups": state["param_groups"], "schedule": schedule.state_dict()}
     tensors = {k: v.contiguous() for k, v in tensors.items()} | {"random": torch.get_rng_state()}
     save_training(folder, tensors, numbers)
 
 
-def restore(folder: Path, judge: nn.Module, optimizer, schedule) -> int:
+def restore(folder: Path, classifier: nn.Module, optimizer, schedule) -> int:
     """The inverse of `save`.  Returns the step to go on with."""
     tensors, numbers = load_training(folder)
-    judge.load_state_dict({k.removeprefix("judge."): v for k, v in tensors.items() if k.startswith("judge.")})
+    classifier.load_state_dict(
+        {k.removeprefix("classifier."): v for k, v in tensors.items() if k.startswith("classifier.")}
+    )
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
@@ -111,35 +114,35 @@ def restore(folder: Path, judge: nn.Module, optimizer, schedule) -> int:
 
 
 def take_statistics(name: str, test: Dataset) -> metrics.Readings:
-    """Write what the judge of that name makes of the test digits, in place of what an earlier one made of them."""
-    seen = judges.read(test.images, name)
+    """Write what the classifier of that name makes of the test digits, in place of what an earlier one made of them."""
+    seen = classifiers.read(test.images, name)
     mean, cov = metrics.gaussian(seen.features)
     shown = metrics.balanced(test.labels, 10 * PER_CLASS)
     arrays = {"mean": mean, "cov": cov, "features": seen.features[shown].half(), "labels": test.labels[shown].byte()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, n=len(test.images), **{k: v.numpy() for k, v in arrays.items()})
-    current = {judges.reference_path(n) for n, file in judges.FILES.items() if file.exists()}
-    for old in {*judges.ASSETS.glob("mnist-test-32-*.npz")} - current:
+    current = {classifiers.reference_path(n) for n, file in classifiers.FILES.items() if file.exists()}
+    for old in {*classifiers.ASSETS.glob("mnist-test-32-*.npz")} - current:
         old.unlink()
-    write_atomic(judges.reference_path(name), buffer.getvalue())
+    write_atomic(classifiers.reference_path(name), buffer.getvalue())
     return seen
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train a judge of digits.")
-    parser.add_argument("judge", choices=RECIPES)
+    parser = argparse.ArgumentParser(description="Train a classifier of digits.")
+    parser.add_argument("classifier", choices=RECIPES)
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="where MNIST is, or goes")
     args = parser.parse_args()
-    name, folder = args.judge, Path("runs") / f"judge-{args.judge}"
-    judge = train(name, load_dataset("mnist", args.data_dir), RECIPES[name], folder)
-    half = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in judge.state_dict().items()}
-    write_atomic(judges.FILES[name], safetensors.torch.save(half))
+    name, folder = args.classifier, Path("runs") / f"classifier-{args.classifier}"
+    classifier = train(name, load_dataset("mnist", args.data_dir), RECIPES[name], folder)
+    half = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in classifier.state_dict().items()}
+    write_atomic(classifiers.FILES[name], safetensors.torch.save(half))
 
     test = load_dataset("mnist", args.data_dir, train=False)
     seen = take_statistics(name, test)
     (folder / TRAINING).unlink()
     right = (seen.digits == test.labels).sum().item()
-    print(f"{right} of {len(test.images)} test digits read right; {judges.reference_path(name).name}")
+    print(f"{right} of {len(test.images)} test digits read right; {classifiers.reference_path(name).name}")
 
 
 if __name__ == "__main__":

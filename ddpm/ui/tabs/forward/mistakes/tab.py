@@ -1,4 +1,4 @@
-"""The inner tab Break it: mistakes to switch on, what each does to the pictures, and how to recognise it."""
+"""The inner tab Common mistakes: mistakes to switch on, what each does to the pictures, and how to recognise it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from ddpm.ui.components import controls, parts
+from ddpm.ui.components import controls, layout
 from ddpm.ui.server import cache, limits, protocol
 from ddpm.ui.server.engine import Busy, Engine
 
-from . import breaks
-from .breaks import BROADCAST, LIVE, PIXELS, SIGN
-from .broken import MOMENTS, STEPS, Pace, Run, key, measure
+from . import mistakes
+from .experiment import MOMENTS, STEPS, Pace, Run, key, measure
+from .mistakes import BROADCAST, LIVE, PIXELS, SIGN
 
 DEFAULT_STEPS = 400
 KEPT_BYTES = 200_000_000  # of trainings: some fifty million each
@@ -30,7 +30,7 @@ AB_T = "<msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub>"
 
 ROWS = {
     "loss": "loss",
-    "read": "read as asked",
+    "read": "classified as asked",
     "edge": "mean of the background",
     "range": "pixels",
     "std": "largest std of x<sub>t</sub>",
@@ -83,7 +83,7 @@ BLOCKS = "".join(
             "The training is the same. While the learning rate is high, each step throws the weights about, and the "
             "pictures with them; the average moves less.",
             "play it. From the same noise, strokes break, close and thicken from moment to moment. The mildest of "
-            "the four: the judge may read as many.",
+            "the four: as many may be classified as asked.",
             ("loss", "read", "change"),
         ),
         block(
@@ -103,7 +103,7 @@ BLOCKS = "".join(
             f"{X_T}<mo>−</mo><mfrac><msub><mi>β</mi><mi>t</mi></msub><msqrt><mn>1</mn><mo>−</mo>{AB_T}</msqrt></mfrac>"
             f"{EPS}<mo>)</mo>",
             "Ho et al. 2020, Algorithm 2.",
-            "ddpm.ui.tabs.forward.mistakes.breaks.mean_of_step",
+            "ddpm.ui.tabs.forward.mistakes.mistakes.mean_of_step",
             "Every step adds the noise that it should take away.",
             "black and white noise from any weights, however low the loss. Print the standard deviation of "
             "x<sub>t</sub> along the way: it should stay at 1 or below; here it only grows.",
@@ -115,20 +115,20 @@ BLOCKS = "".join(
 
 
 def check(broken: Any, num_steps: Any, seed: Any) -> tuple[frozenset[str], int, int]:
-    """What Break it was asked for.  Raises ValueError with one clear sentence."""
-    if not isinstance(broken, Sequence) or isinstance(broken, str) or len(broken) > len(breaks.NAMES):
+    """What Train both was pressed with.  Raises ValueError with one clear sentence."""
+    if not isinstance(broken, Sequence) or isinstance(broken, str) or len(broken) > len(mistakes.NAMES):
         raise ValueError("Breaks: a list of them, please.")
-    broken = frozenset(protocol.one_of(each, "Break", breaks.NAMES) for each in broken)
+    broken = frozenset(protocol.one_of(each, "Break", mistakes.NAMES) for each in broken)
     num_steps = protocol.whole_number(num_steps, "Optimiser steps", *STEPS)
     return broken, num_steps, protocol.whole_number(seed, "Seed", 0, protocol.MAX_SEED)
 
 
 def build(engine: Engine, tab: gr.Tab) -> None:
     """The inner tab.  tab: which, so that the forecast is there when it is opened."""
-    trainings, drawn, pace = cache.Kept(KEPT_BYTES), cache.Kept(KEPT_DRAWN_BYTES), Pace()
+    trainings, drawn, pace = cache.LRUCache(KEPT_BYTES), cache.LRUCache(KEPT_DRAWN_BYTES), Pace()
 
-    def make(*asked) -> Run:
-        broken, num_steps, seed = check(*asked)
+    def make(*question) -> Run:
+        broken, num_steps, seed = check(*question)
         if not broken:
             raise ValueError("There is nothing to break: switch on at least one of the four.")
         if sessions.running() >= limits.current().training_runs:
@@ -138,13 +138,13 @@ def build(engine: Engine, tab: gr.Tab) -> None:
     def keep(run: Run) -> None:
         drawn.put(run.id, run.frames, run.size)  # not the run, which has its networks
 
-    def replay(asked: Any) -> dict[str, Any]:
+    def replay(question: Any) -> dict[str, Any]:
         """All frames of a run, for a page that has missed some: {run} -> {frames}."""
-        return {"frames": protocol.missed(asked, drawn, lambda frames: frames)}
+        return {"frames": protocol.missed(question, drawn, lambda frames: frames)}
 
-    async def forecast(*asked) -> str:
+    async def forecast(*question) -> str:
         try:
-            broken, num_steps, seed = check(*asked)
+            broken, num_steps, seed = check(*question)
             needed = {key(each, num_steps, seed) for each in (frozenset(), broken)}
             to_train = sum(trainings.get(each) is None for each in needed)
             if pace.of(1, 1) is None:
@@ -163,16 +163,16 @@ def build(engine: Engine, tab: gr.Tab) -> None:
             switches = gr.CheckboxGroup(
                 [(title, name) for name, title in TITLES.items()],
                 value=[PIXELS],
-                label="What to break",
-                elem_id="breaking-switches",
+                label="Mistakes to make",
+                elem_id="mistakes-switches",
             )
-            seed = controls.seed_and_dice("breaking")
-            go, halt = controls.go_and_stop("breaking", "Break it")
-            with gr.Accordion("More", open=False, elem_id="breaking-more"):
-                steps = gr.Slider(*STEPS, DEFAULT_STEPS, step=1, label="Optimiser steps", elem_id="breaking-steps")
-            told = parts.sentence("breaking-cost")
-        view = parts.stage_and_margin(
-            "breaking",
+            seed = controls.seed_and_dice("mistakes")
+            go, halt = controls.go_and_stop("mistakes", "Train both")
+            with gr.Accordion("More", open=False, elem_id="mistakes-more"):
+                steps = gr.Slider(*STEPS, DEFAULT_STEPS, step=1, label="Optimiser steps", elem_id="mistakes-steps")
+            told = layout.sentence("mistakes-cost")
+        view = layout.stage_and_margin(
+            "mistakes",
             None,
             [replay],
             BLOCKS,
@@ -181,6 +181,6 @@ def build(engine: Engine, tab: gr.Tab) -> None:
 
     inputs, sessions = [switches, steps, seed], controls.stoppable(engine, halt, view)
     controls.runs(sessions, make, go.click, inputs, view, keep)
-    switches.input(None, switches, None, js="(names) => { DDPM.tabs.breaking.choose(names); }")
+    switches.input(None, switches, None, js="(names) => { DDPM.tabs.mistakes.choose(names); }")
     changes = [tab.select, *(each.change for each in inputs)]
     gr.on(changes, forecast, inputs, told, trigger_mode="always_last", **controls.QUIET)

@@ -1,14 +1,14 @@
-// Break it: the same digits by a network as it should be and by a broken one, at several moments of their training.
+// Common mistakes: the same digits by a network as it should be and by a broken one, at several moments of their training.
 "use strict";
 
-DDPM.breaking = (element, props, watch, server) => {
+DDPM.mistakes = (element, props, watch, server) => {
   const LANES = [{ key: "right", label: "As it should be", colour: "a" }, { key: "broken", label: "Broken", colour: "b", dash: [8, 4] }];
   const root = element.querySelector(".view");
   const stage = new DDPM.Stage(root, LANES, {
     n: 10, columns: 5, beside: false, captionWidth: 60,
-    empty: "Choose what to break and press Break it: two networks learn from the same weights and digits, one of them broken.",
+    empty: "Choose mistakes and press Train both: two networks learn from the same weights and digits, one of them with the mistakes.",
   });
-  const status = new DDPM.Status(root, "Nothing broken yet.");
+  const status = new DDPM.Status(root, "Nothing trained yet.");
   const timeline = new DDPM.Timeline(root, { label: "moment of the training", ends: ["step 0", ""], onseek: show, frameMs: 600 });
   timeline.setCount(2, 0);
   timeline.onarrive = finish;
@@ -18,7 +18,7 @@ DDPM.breaking = (element, props, watch, server) => {
 
   // The margin, which may come after the stage.
   function inMargin(act) {
-    const margin = document.querySelector("#breaking-margin .margin");
+    const margin = document.querySelector("#mistakes-margin .margin");
     if (margin) act(margin);
     else requestAnimationFrame(() => inMargin(act));
   }
@@ -35,7 +35,7 @@ DDPM.breaking = (element, props, watch, server) => {
     });
   }
 
-  const opened = () => document.querySelector("#breaking-margin details.break[open]:not([hidden])")?.dataset.break;
+  const opened = () => document.querySelector("#mistakes-margin details.break[open]:not([hidden])")?.dataset.break;
 
   function receive(packet) {
     if (!packet) return;
@@ -70,7 +70,7 @@ DDPM.breaking = (element, props, watch, server) => {
       stage.mark(key, null);
       stage.caption(key, label);
     }
-    for (const cell of document.querySelectorAll("#breaking-margin td[data-live]")) cell.textContent = "·";
+    for (const cell of document.querySelectorAll("#mistakes-margin td[data-live]")) cell.textContent = "·";
     timeline.ends = ["step 0", `step ${packet.num_steps}`];
     timeline.setCount(packet.moments + 1, 0);
   }
@@ -104,7 +104,7 @@ DDPM.breaking = (element, props, watch, server) => {
     saving.disabled = last < 0;
     if (packet.error) status.say(packet.error, true);
     else if (last < packet.moments) status.say(`Stopped at step ${packet.step}.${last < 0 ? "" : " Drag the playhead to look at how far both came."}`);
-    else status.say(`Done: ${read(lanes[0][last])} of 10 are read as asked, broken ${read(lanes[1][last])} of 10. Play it, or drag the playhead.`);
+    else status.say(`Done: ${read(lanes[0][last])} of 10 are classified as asked, broken ${read(lanes[1][last])} of 10. Play it, or drag the playhead.`);
   }
 
   function show(k) {
@@ -114,7 +114,7 @@ DDPM.breaking = (element, props, watch, server) => {
       const { key, label } = LANES[i];
       stage.show(key, frame.x);
       stage.mark(key, frame.digits.map((digit, j) => ({ text: String(digit), wrong: digit !== j })));
-      stage.caption(key, `${label}: ${read(frame)} of ${frame.digits.length} read as asked`);
+      stage.caption(key, `${label}: ${read(frame)} of ${frame.digits.length} classified as asked`);
       measured(frame, i);
     });
     inMargin((margin) => draw(margin, frames));
@@ -127,7 +127,7 @@ DDPM.breaking = (element, props, watch, server) => {
   };
 
   function measured(frame, i) {
-    const say = (row, text) => DDPM.live("breaking", `${row}-${i}`, text);
+    const say = (row, text) => DDPM.live("mistakes", `${row}-${i}`, text);
     say("loss", short(frame.loss, 3));
     say("read", `${read(frame)} of ${frame.digits.length}`);
     say("edge", short(frame.edge));
@@ -163,7 +163,7 @@ DDPM.breaking = (element, props, watch, server) => {
     return { given, stds };
   }
 
-  DDPM.tabs.breaking = { choose };
+  DDPM.tabs.mistakes = { choose };
   choose(["pixels"]);
   watch("value", () => receive(props.value));
 };

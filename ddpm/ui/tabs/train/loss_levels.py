@@ -15,7 +15,7 @@ from ddpm.evaluation.losses import loss_by_level, times_in_levels
 from ddpm.objective import target
 from ddpm.schedule import Schedule
 from ddpm.seeding import seeded
-from ddpm.ui.generation import film
+from ddpm.ui.generation import recording
 from ddpm.ui.server import protocol
 
 LEVELS = 10
@@ -59,21 +59,21 @@ class Levels:
         """One picture at the middle of each level, as the page gets it."""
         middle = self.t[:, self.t.shape[1] // 2]
         _, _, x_t = self.noised(torch.full((LEVELS,), min(7, len(self.images) - 1)), middle)
-        return [protocol.b64(film.frame(one[None])) for one in x_t]
+        return [protocol.b64(recording.frame(one[None])) for one in x_t]
 
     def detail(self, model: Inference, level: int) -> dict[str, Any]:
         """Input, target, prediction and residual, (prediction - target)/2, of some pictures at a level, as pictures."""
         chosen = torch.linspace(0, len(self.images) - 1, EXAMPLES).round().long()
         t = self.t[level, chosen]
         x0, noise, x_t = self.noised(chosen, t)
-        wanted = target(x0, noise, t, self.sched.to("cpu"), model.prediction)
+        expected = target(x0, noise, t, self.sched.to("cpu"), model.prediction)
         y = [] if self.labels is None else [self.labels[chosen].to(model.device)]
-        said = model(x_t.to(model.device), t.to(model.device), *y).float().cpu()
-        shown = {"input": x_t, "target": wanted, "prediction": said, "residual": (said - wanted) / 2}
-        answer = {name: protocol.b64(film.frame(x)) for name, x in shown.items()}
+        output = model(x_t.to(model.device), t.to(model.device), *y).float().cpu()
+        shown = {"input": x_t, "target": expected, "prediction": output, "residual": (output - expected) / 2}
+        answer = {name: protocol.b64(recording.frame(x)) for name, x in shown.items()}
         return answer | {
             "t": t.tolist(),
-            "losses": [round(v, 4) for v in (said - wanted).square().mean((1, 2, 3)).tolist()],
+            "losses": [round(v, 4) for v in (output - expected).square().mean((1, 2, 3)).tolist()],
         }
 
 

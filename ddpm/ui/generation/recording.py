@@ -12,7 +12,7 @@ from torch import Tensor
 from ddpm.data import to_uint8
 
 from ..server.protocol import b64
-from .settings import Settings
+from .request import Settings
 
 MAX_FRAMES = 100  # of a trajectory are kept, evenly chosen, first and last included
 
@@ -34,12 +34,12 @@ def pixels(text: str, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(data.copy()).permute(0, 3, 1, 2)
 
 
-class Film:
+class Recording:
     """The kept frames of a reverse process, by position, and what it takes to go on from each.
 
     frames: as the page gets them.  states: x_t of each, `shape`: (n, C, S, S).  kept: which steps have a frame, or
     will have one.  times, signal: t and sqrt(alphas_bar) of each position there is or will be.
-    dataset: what its weights were trained on.  recipe: what it takes to make the same again; settings: the same,
+    dataset: what its weights were trained on.  parameters: what it takes to make the same again; settings: the same,
     checked, with its weights; None if they are not here.  parent: whose past it shares, if it is a branch.
     """
 
@@ -51,9 +51,9 @@ class Film:
     times_kept: list[int]
     signal: list[float]
     dataset: str
-    recipe: dict[str, Any]
+    parameters: dict[str, Any]
     settings: Settings | None
-    parent: Film | None = None
+    parent: Recording | None = None
 
     @staticmethod
     def frame(k: int, i: int, t: int, a: float, x, h, step: tuple[int, list[float], Any] | None) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Film:
         texts = [value for frame in self.frames for value in frame.values() if isinstance(value, str)]
         return sum(map(len, texts)) + sum(x.numel() * x.element_size() for x in self.states)
 
-    def guesses(self, i: int) -> Tensor:
+    def x0_hats_of(self, i: int) -> Tensor:
         """x0_hat of digit i in all frames, as shown: (frames, C, S, S) uint8."""
         return torch.stack([pixels(frame["h"], self.shape)[i] for frame in self.frames])
 
@@ -84,8 +84,8 @@ class Film:
             "n": n,
             "size": size,
             "channels": channels,
-            "sampler": self.recipe["sampler"],
-            "num_steps": self.recipe["steps"],
+            "sampler": self.parameters["sampler"],
+            "num_steps": self.parameters["steps"],
             "times": self.times_kept,
             "signal": self.signal,
         } | more

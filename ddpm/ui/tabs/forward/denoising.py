@@ -1,4 +1,4 @@
-"""Forward, back again: three ways back from one x_t: a blur, the network's guess in one step, and all the steps."""
+"""The inner tab Denoise: from one x_t a blur, predicted x0 in one step, and all the steps of a sampler."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor
 
 from ddpm.config import SamplingConfig
 from ddpm.diffusion import q_sample
-from ddpm.evaluation import judges
+from ddpm.evaluation import classifiers
 from ddpm.generate import Sampler
-from ddpm.samplers import SampleStep, ask
-from ddpm.ui.components import controls, parts, pictures
-from ddpm.ui.generation import film
-from ddpm.ui.generation.weights import Library, Weights
+from ddpm.samplers import SampleStep, predict
+from ddpm.ui.components import controls, layout, pictures
+from ddpm.ui.generation import recording
+from ddpm.ui.generation.models import Model, ModelRegistry
 from ddpm.ui.server import cache, protocol
 from ddpm.ui.server.engine import Engine
 
@@ -55,16 +55,16 @@ class Question:
     x0: Tensor  # (1, C, S, S)
     seed: int
     level: int
-    weights: Weights
+    weights: Model
     number: int = 0  # the page's own
 
     @classmethod
-    def check(cls, library: Library, asked: Any) -> Question:
+    def check(cls, registry: ModelRegistry, question: Any) -> Question:
         """asked: {x0, seed, t, weights, question}, t being the page's, of T = 1000.  Raises ValueError."""
-        asked = protocol.fields(asked)
-        weights, x0, seed = pictures.asked_about(library, asked)
-        t = protocol.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
-        number = protocol.whole_number(asked.get("question"), "Question", 0, protocol.MAX_SEED)
+        question = protocol.fields(question)
+        weights, x0, seed = pictures.asked_about(registry, question)
+        t = protocol.whole_number(question.get("t"), "t", 0, pictures.T - 1)
+        number = protocol.whole_number(question.get("question"), "Question", 0, protocol.MAX_SEED)
         steps = min(STEPS, weights.sched.T)
         return cls(x0, seed, max(1, round((t + 1) / pictures.T * steps)), weights, number)
 
@@ -96,12 +96,12 @@ def grey(x: Tensor) -> Tensor:
     return (x.abs() < 0.5).float().mean(dim=(1, 2, 3))
 
 
-def measured(x: Tensor, x0: Tensor, weights: Weights, read: bool = True) -> list[dict[str, Any]]:
-    """For each picture its distance to x0, its grey, and, where the judge can read, the digit and its certainty."""
+def measured(x: Tensor, x0: Tensor, weights: Model, read: bool = True) -> list[dict[str, Any]]:
+    """For each picture its distance to x0, its grey and, where it can be classified, the digit and its certainty."""
     figures = zip(distance(x, x0).tolist(), grey(x).tolist(), strict=True)
     about: list[dict[str, Any]] = [{"d": round(d, 3), "grey": round(g, 3)} for d, g in figures]
-    if read and weights.judged:
-        found = judges.read(x)
+    if read and weights.classifiable:
+        found = classifiers.read(x)
         for one, digit, certainty in zip(about, found.digits.tolist(), found.confidence.tolist(), strict=True):
             one |= {"digit": digit, "certainty": round(certainty, 3)}
     return about
@@ -126,21 +126,21 @@ def best_blur(x: Tensor, x0: Tensor) -> tuple[Tensor, float]:
 
 
 def at_once(q: Question) -> Iterator[dict[str, Any] | None]:
-    """The engine's job: x_t, the best blur and the one-step guess, with what `measured` says of them."""
+    """The engine's job: x_t, the best blur and predicted x0, with what `measured` says of them."""
     w, x_t, (_, time) = q.weights, q.x_t, q.start
     on_device, t = x_t.to(w.model.device), torch.tensor([time], device=w.model.device)
-    guess, _ = ask(w.model, on_device, t, w.unlabelled(1), w.sched, clip=False)
+    x0_hat, _ = predict(w.model, on_device, t, w.unlabelled(1), w.sched, clip=False)
     yield None
     signal = w.sched.sqrt_alphas_bar[time].item()
     blur, width = best_blur(x_t / signal, q.x0)
-    found = {"x0": q.x0, "blur": blur, "guess": guess.cpu()}
+    found = {"x0": q.x0, "blur": blur, "x0_hat": x0_hat.cpu()}
     yield {
         "t": time,
         "a": round(signal, 4),
         "b": round(w.sched.sqrt_one_minus_alphas_bar[time].item(), 4),
         "width": round(width, 2),
-        "xt": protocol.b64(film.frame(x_t)),
-        "pictures": {name: protocol.b64(film.frame(picture)) for name, picture in found.items()},
+        "xt": protocol.b64(recording.frame(x_t)),
+        "pictures": {name: protocol.b64(recording.frame(picture)) for name, picture in found.items()},
         "measured": dict(zip(found, measured(torch.cat(list(found.values())), q.x0, w), strict=True)),
     }
 
@@ -162,16 +162,16 @@ class Futures:
             yield self.keep(moment)
 
     def keep(self, moment: SampleStep) -> dict[str, Any]:
-        """The frame of a moment.  of_guesses: distance to x0 and grey of the guesses made there, on average."""
-        q, guesses = self.question, moment.x0_hat.cpu()
+        """The frame of a moment.  of_x0_hat: distance to x0 and grey of the x0_hats made there, on average."""
+        q, x0_hats = self.question, moment.x0_hat.cpu()
         x = moment.x_t.cpu()
         shown = torch.cat([x[:SHOWN], x.mean(dim=0, keepdim=True)])
         frame = {
             "k": len(self.frames),
             "t": moment.t,
-            "x": protocol.b64(film.frame(shown)),
+            "x": protocol.b64(recording.frame(shown)),
             "measured": measured(shown, q.x0, q.weights, read=moment.t < 0),
-            "of_guesses": [round(of(guesses).mean().item(), 4) for of in (lambda x: distance(x, q.x0), grey)],
+            "of_x0_hat": [round(of(x0_hats).mean().item(), 4) for of in (lambda x: distance(x, q.x0), grey)],
         }
         self.frames.append(frame)
         return frame
@@ -184,51 +184,51 @@ class Futures:
         return []
 
 
-def build(engine: Engine, library: Library, weights: gr.Dropdown) -> None:
+def build(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown) -> None:
     """The inner tab.  weights: who is asked."""
-    kept = cache.Kept(KEPT_BYTES)
+    kept = cache.LRUCache(KEPT_BYTES)
 
-    async def look(asked: Any) -> dict[str, Any]:
+    async def look(question: Any) -> dict[str, Any]:
         """What the page asks after every change: see Question and at_once."""
-        return await engine.submit(at_once(Question.check(library, asked))).result()
+        return await engine.submit(at_once(Question.check(registry, question))).result()
 
     def keep(run: Futures) -> None:
         kept.put(run.id, run, sum(len(frame["x"]) for frame in run.frames))
 
-    def replay(asked: Any) -> dict[str, Any]:
+    def replay(question: Any) -> dict[str, Any]:
         """All frames of a run, for a page that has missed some: {run} -> {frames}."""
-        return {"frames": protocol.missed(asked, kept, lambda run: run.frames)}
+        return {"frames": protocol.missed(question, kept, lambda run: run.frames)}
 
-    start, names = pictures.opening(library)
+    start, names = pictures.opening(registry)
     stride = pictures.T // STEPS
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
-            choice, another, again = pictures.choosing("back", names)
+            choice, another, again = pictures.choosing("denoising", names)
             label = "t: how noisy xₜ is"
-            t = gr.Slider(stride - 1, pictures.T - 1, 849, step=stride, label=label, elem_id="back-t")
-            go, halt = controls.go_and_stop("back", "All the steps")
-            asked = gr.JSON(visible=False)  # what the page shows, filled in as the button is pressed
+            t = gr.Slider(stride - 1, pictures.T - 1, 849, step=stride, label=label, elem_id="denoising-t")
+            go, halt = controls.go_and_stop("denoising", "Denoise fully")
+            question = gr.JSON(visible=False)  # what the page shows, filled in as the button is pressed
             gr.HTML(
                 f'<p class="hint">{FUTURES} digits are drawn from this one x<sub>t</sub>, and differ only in the noise '
                 f"still to come. {SHOWN} of them are shown, and the mean of all.</p>"
-                '<p class="hint">The judge has seen nothing but digits: it reads one in everything, and is as sure of '
-                "a blur as of a digit.</p>"
+                '<p class="hint">The classifier has seen nothing but digits: it finds one in everything, as sure '
+                "of a blur as of a digit.</p>"
             )
-        view = parts.stage_and_margin(
-            "back",
+        view = layout.stage_and_margin(
+            "denoising",
             start,
             [look, replay],
             EQUATION,
-            "The guess of one step is nearer to x<sub>0</sub> than most digits that come out step by step, and the "
-            "noisier x<sub>t</sub> is, the greyer: it is the average of all that could have been, and the mean of "
-            "those drawn looks just like it. Each step decides a little, and only so does <em>one</em> of them come "
-            "out.",
+            "x̂<sub>0</sub>, predicted in one step, is nearer to x<sub>0</sub> than most digits that come out step by "
+            "step, and the noisier x<sub>t</sub> is, the greyer: it is the average of all that could have been, and "
+            "the mean of those drawn looks just like it. Each step decides a little, and only so does "
+            "<em>one</em> of them come out.",
         )
-    pictures.follow(library, weights, view, choice, another, again)
-    t.input(None, t, None, js="(t) => { DDPM.tabs.back.receive({t}); }")
+    pictures.follow(registry, weights, view, choice, another, again)
+    t.input(None, t, None, js="(t) => { DDPM.tabs.denoising.receive({t}); }")
 
-    def make(asked: Any) -> Futures:
-        return Futures(Question.check(library, asked))
+    def make(question: Any) -> Futures:
+        return Futures(Question.check(registry, question))
 
     sessions = controls.stoppable(engine, halt, view)
-    controls.runs(sessions, make, go.click, [asked], view, keep, js="() => [DDPM.tabs.back.asked()]")
+    controls.runs(sessions, make, go.click, [question], view, keep, js="() => [DDPM.tabs.denoising.asked()]")

@@ -14,21 +14,22 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ddpm.samplers import SampleStep, asked_at, num_evaluations
+from ddpm.generate import evaluation_times, num_evaluations
+from ddpm.samplers import SAMPLERS, SampleStep
 
 from ..server import protocol
 from ..server.engine import Engine
-from . import film
-from .equations import NAMES, coefficients
-from .film import MAX_FRAMES, Film, evenly
-from .settings import Settings, deterministic
-from .weights import Weights
+from . import recording
+from .coefficients import coefficients
+from .models import Model
+from .recording import MAX_FRAMES, Recording, evenly
+from .request import Settings, deterministic
 
 MAX_COSTS = 500  # measurements that are remembered
 
 
 @dataclass
-class Trajectory(Film):
+class Trajectory(Recording):
     """A reverse process on its way.
 
     at: the frame of its parent up to which a branch shares the past.  It keeps to the same times.
@@ -37,7 +38,7 @@ class Trajectory(Film):
     max_frames: ClassVar[int] = MAX_FRAMES
 
     settings: Settings
-    parent: Film | None = None
+    parent: Recording | None = None
     at: int = 0
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     seconds: float = 0.0
@@ -49,8 +50,8 @@ class Trajectory(Film):
 
     def __post_init__(self):
         s, w = self.settings, self.settings.weights
-        self.shape, self.dataset, self.recipe = (s.n, w.channels, w.img_size, w.img_size), w.dataset, s.recipe()
-        self.sampler, self.num_steps = s.sampler(), s.how.num_steps
+        self.shape, self.dataset, self.parameters = (s.n, w.channels, w.img_size, w.img_size), w.dataset, s.parameters()
+        self.sampler, self.num_steps = s.sampler(), s.sampling.num_steps
         self.times = self.sampler.times
         self.kept = set(evenly(self.num_steps, self.max_frames))
         self.start: tuple[int, Tensor] | None = None
@@ -63,7 +64,7 @@ class Trajectory(Film):
         self.signal = [1.0 if t < 0 else round(a, 4) for a, t in zip(signal, self.times_kept, strict=True)]
 
     @classmethod
-    def branch(cls, parent: Film, at: Any, s: Settings) -> Trajectory:
+    def branch(cls, parent: Recording, at: Any, s: Settings) -> Trajectory:
         """Another future from a frame of `parent`: of s it takes all but the number of digits, steps and their spacing.
 
         Raises ValueError with one clear sentence.
@@ -75,13 +76,13 @@ class Trajectory(Film):
             raise ValueError("These digits are finished. Drag the playhead back, then branch.")
         if s.weights is not old.weights:
             raise ValueError("Branch with the weights that these digits are from, or Generate anew.")
-        how = dataclasses.replace(s.how, num_steps=old.how.num_steps, spacing=old.how.spacing)
-        return cls(dataclasses.replace(s, n=old.n, how=how), parent=parent, at=at)
+        sampling = dataclasses.replace(s.sampling, num_steps=old.sampling.num_steps, spacing=old.sampling.spacing)
+        return cls(dataclasses.replace(s, n=old.n, sampling=sampling), parent=parent, at=at)
 
     def steps(self) -> Iterator[dict[str, Any] | None]:
         """The engine's job: one network evaluation a step, yielding the frames that are kept."""
         s = self.settings
-        process = self.sampler.steps(s.n, s.asked(), s.seed, start=self.start)
+        process = self.sampler.steps(s.n, s.y(), s.seed, start=self.start)
         begin = self.start[0] if self.start else 0
         while True:
             start = time.perf_counter()
@@ -90,17 +91,17 @@ class Trajectory(Film):
                 return
             self.seconds += time.perf_counter() - start
             self.step, self.moment = moment.i, moment
-            self.evaluations = num_evaluations(self.sampler.asked, self.times[begin : moment.i + 1], s.how.sampler)
+            self.evaluations = num_evaluations(self.sampler.model, self.times[begin : moment.i + 1], s.sampling.sampler)
             yield self.keep(moment) if moment.i in self.kept else None
 
     def keep(self, moment: SampleStep) -> dict[str, Any]:
         """Make a frame of this moment and keep it."""
-        how, sched, i, t = self.settings.how, self.settings.weights.sched, moment.i, moment.t
+        sampling, sched, i, t = self.settings.sampling, self.settings.weights.sched, moment.i, moment.t
         a, step = 1.0, None
         if i < self.num_steps:
             a = sched.sqrt_alphas_bar[t].item()
-            step = self.times[i + 1], coefficients(how, self.times, i, sched), film.frame(moment.eps_hat)
-        shown = film.frame(moment.x_t), film.frame(moment.x0_hat)
+            step = self.times[i + 1], coefficients(sampling, self.times, i, sched), recording.frame(moment.eps_hat)
+        shown = recording.frame(moment.x_t), recording.frame(moment.x0_hat)
         self.frames.append(self.frame(len(self.frames), i, t, a, *shown, step))
         self.states.append(moment.x_t.cpu())
         return self.frames[-1]
@@ -113,11 +114,15 @@ class Trajectory(Film):
 
     def changes(self) -> str:
         """What a branch does otherwise than its parent, in words."""
-        now, before = self.recipe, self.parent.recipe if self.parent else self.recipe
+        now, before = self.parameters, self.parent.parameters if self.parent else self.parameters
         seed = "seed {} (no more noise is drawn)" if deterministic(self.settings) else "seed {}"
         words = {"class": "class {}", "sampler": "{}", "seed": seed, "guidance": "guidance {:g}", "eta": "η {:g}"}
         words |= {"variance": "{} variance", "clip": "clip {}", "middle": "guided in the middle: {}"}
-        said = [text.format(NAMES.get(now[k], now[k])) for k, text in words.items() if now[k] != before[k]]
+        said = [
+            text.format(SAMPLERS[now[k]].label if k == "sampler" else now[k])
+            for k, text in words.items()
+            if now[k] != before[k]
+        ]
         return ", ".join(said) or "nothing changed"
 
     def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
@@ -142,12 +147,14 @@ class Costs:
 
     async def sentence(self, s: Settings) -> str:
         """What the settings will cost, in words."""
-        sampler, num_steps = s.sampler(), s.how.num_steps
-        each = Counter(num_evaluations(sampler.asked, [t]) for t in asked_at(sampler.times, s.how.sampler))
+        sampler, num_steps = s.sampler(), s.sampling.num_steps
+        each = Counter(num_evaluations(sampler.model, [t]) for t in evaluation_times(sampler.times, s.sampling.sampler))
         seconds = sum([calls * await self.evaluation(s, cost * s.n) for cost, calls in each.items()])
-        pairs = sum(num_evaluations(sampler.asked, [t]) == 2 for t in sampler.times)
+        pairs = sum(num_evaluations(sampler.model, [t]) == 2 for t in sampler.times)
         guided = "" if not pairs else ", guided" if pairs == num_steps else f", {pairs} of them guided"
-        twice = ", all but the last asking twice" if s.how.sampler == "heun" and num_steps > 1 else ""
+        twice = (
+            ", all but the last asking twice" if SAMPLERS[s.sampling.sampler].evaluations == 2 and num_steps > 1 else ""
+        )
         network = f"{sampler.evaluations} network evaluation{'s' * (sampler.evaluations > 1)}"
         return f"{num_steps} step{'s' * (num_steps > 1)}{guided}{twice}: {network}, about {seconds:.1f} s here."
 
@@ -161,7 +168,7 @@ class Costs:
         return self._seconds[key]
 
     @staticmethod
-    def measure(weights: Weights, rows: int) -> Iterator[float]:
+    def measure(weights: Model, rows: int) -> Iterator[float]:
         """The engine's job: three evaluations, the fastest of which counts, because the first ones warm up."""
         device, best = weights.model.device, math.inf
         x = torch.zeros(rows, weights.channels, weights.img_size, weights.img_size, device=device)

@@ -26,23 +26,24 @@ from ddpm.storage.checkpoint import TRAINING, CheckpointError, load_training, sa
 from ddpm.system.stopwatch import Stopwatch
 from ddpm.training.loop import resting
 from ddpm.training.state import Snapshot
-from ddpm.ui.generation.weights import dataset
+from ddpm.ui.generation.models import dataset
 from ddpm.ui.server import limits
 from ddpm.ui.server.engine import Busy, Engine, once
 
-from .training import TrainingRun
+from .training_run import TrainingRun
 
 log = logging.getLogger(__name__)
 
 CONTINUED = 10  # times as long as one run may be, a run may become by being continued
 KEPT_RUNS = 16
-SLEEP_AFTER = 60.0  # seconds without anybody watching, until a run pauses itself
+IDLE_AFTER = 60.0  # seconds without anybody watching, until a run pauses itself
 DROP_AFTER = 3600.0  # and until it is dropped, with its files
 SWEEP_EVERY = 5.0
 GOING = "Your training run is still going. Press Stop first."
 NEVER: list[Any] = []  # how a run stood that was not written yet
 KEEP_EVERY = 30.0  # seconds between two writings of a run that trains: what a crash may cost
-SAVED = ("kind", "budget", "label", "halt", "complete", "points", "stride", "previews", "verdict", "held", "lent")
+SAVED = ("kind", "budget", "label", "halt", "complete", "paused_by_hand", "remote")
+SAVED += ("points", "stride", "previews", "evaluation")
 
 
 def default_folder() -> Path:
@@ -80,8 +81,8 @@ class Runs:
             most = limits.current().training_runs
             several = f"{most} training runs are" if most > 1 else "A training run is"
             raise Busy(f"{several} under way on this server, which is as much as it takes. Try again a little later.")
-        run.halt = run.complete = run.asleep = run.held = False
-        run.verdict = None
+        run.halt = run.complete = run.idle = run.paused_by_hand = False
+        run.evaluation = None
         run.seen = time.monotonic()
         run.clock.run()
         try:
@@ -90,7 +91,7 @@ class Runs:
             run.clock.run(False)
             raise
         self._runs[run.id] = run
-        idle = sorted((r for r in self._runs.values() if r.asleep or not r.active), key=lambda r: r.seen)
+        idle = sorted((r for r in self._runs.values() if r.idle or not r.active), key=lambda r: r.seen)
         for other in idle[: max(0, len(self._runs) - KEPT_RUNS)]:
             self.drop(other.id)
         if self._sweeper is None:
@@ -110,20 +111,20 @@ class Runs:
         self.start(run, owner)
 
     def room(self) -> bool:
-        """Whether one more may train.  Those asleep do not count: who left must not keep others waiting."""
-        awake = sum(run.active and not run.asleep for run in list(self._runs.values()))
+        """Whether one more may train.  Those idle do not count: who left must not keep others waiting."""
+        awake = sum(run.active and not run.idle for run in list(self._runs.values()))
         return awake < limits.current().training_runs
 
     def watched(self, run: TrainingRun) -> None:
         """Somebody is looking at this run now: if it had gone to sleep, it wakes, once there is room."""
         run.seen = time.monotonic()
-        if run.asleep and self.room():
-            run.asleep = False
+        if run.idle and self.room():
+            run.idle = False
             self.settle(run)
 
     def hold(self, run: TrainingRun, held: bool) -> None:
         """Pause a run, or let it go on."""
-        run.held = held
+        run.paused_by_hand = held
         self.settle(run)
 
     def settle(self, run: TrainingRun) -> None:
@@ -136,10 +137,10 @@ class Runs:
             alone = time.monotonic() - run.seen
             if alone > DROP_AFTER:
                 self.drop(run.id)
-            elif alone > SLEEP_AFTER and run.active and not run.asleep:
-                run.asleep = True
+            elif alone > IDLE_AFTER and run.active and not run.idle:
+                run.idle = True
                 self.settle(run)
-            elif alone > SLEEP_AFTER and not run.active:
+            elif alone > IDLE_AFTER and not run.active:
                 self.put_away(run)
         self.sweep_folder()
 
@@ -189,7 +190,7 @@ class Runs:
         self._kept.pop(run_id, None)
 
     def active(self) -> int:
-        """How many are under way, asleep or not."""
+        """How many are under way, idle or not."""
         return sum(run.active for run in list(self._runs.values()))
 
     def path_of(self, run_id: str) -> Path:
@@ -274,7 +275,7 @@ class Runs:
         if not (run.halt or run.complete):
             try:
                 self.start(run)
-                self.hold(run, described["held"])
+                self.hold(run, described["paused_by_hand"])
             except Busy:
                 run.halt = True  # to be continued by hand
         return run
@@ -282,4 +283,4 @@ class Runs:
 
 def standing(run: TrainingRun) -> list[Any]:
     """How far a run is: what has to be written again once it has changed."""
-    return [run.state.step, run.active, run.held]
+    return [run.state.step, run.active, run.paused_by_hand]

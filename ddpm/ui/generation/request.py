@@ -11,13 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddpm.config import SAMPLERS, SPACINGS, VARIANCES, SamplingConfig
+from ddpm.config import SamplingConfig
 from ddpm.generate import Sampler
 from ddpm.presets import PAGE_SAMPLING
+from ddpm.samplers import SAMPLERS, VARIANCES
+from ddpm.spacing import SPACINGS
 from ddpm.system.version import __version__
 
 from ..server import limits, protocol
-from .weights import Library, Weights
+from .models import Model, ModelRegistry
 
 MAX_STEPS = 1000  # that any server may allow
 MAX_GUIDANCE = 10.0
@@ -31,45 +33,45 @@ class Settings:
     n: int
     choice: str
     labels: tuple[int, ...]
-    how: SamplingConfig
+    sampling: SamplingConfig
     middle: bool  # whether guidance was asked for at medium noise only
     seed: int
     weights_id: str
-    weights: Weights
+    weights: Model
 
     @classmethod
-    def check(cls, library: Library, n, choice, seed, weights_id, **how) -> Settings:
+    def check(cls, registry: ModelRegistry, n, choice, seed, weights_id, **sampling) -> Settings:
         """how: see `check_how`.  Raises ValueError with one clear sentence about the first value that will not do."""
-        weights = library.get(weights_id)
+        weights = registry.get(weights_id)
         choice = protocol.one_of(choice, "Class", choices(weights))
         known = tuple(range(weights.num_classes)) or (-1,)
         labels = {ALL: known, NONE: (-1,)}.get(choice) or (named(weights.class_names).index(choice),)
         n = protocol.whole_number(n, "Digits", 1, limits.current().digits)
-        checked = check_how(weights.sched.T, **how)
+        checked = check_how(weights.sched.T, **sampling)
         seed = protocol.whole_number(seed, "Seed", 0, protocol.MAX_SEED)
-        return cls(n, choice, labels, checked, how["middle"], seed, weights_id, weights)
+        return cls(n, choice, labels, checked, sampling["middle"], seed, weights_id, weights)
 
-    def asked(self) -> Tensor | None:
+    def y(self) -> Tensor | None:
         """(n,) int64: the class of each digit; None of weights without classes."""
         return digit_labels(list(self.labels), self.n) if self.weights.num_classes else None
 
     def sampler(self) -> Sampler:
         """Whom to ask for these digits.  Without a label there is nothing to be guided by."""
-        how = self.how if -1 not in self.labels else dataclasses.replace(self.how, guidance=1.0)
-        return Sampler(self.weights.model, self.weights.sched, how)
+        sampling = self.sampling if -1 not in self.labels else dataclasses.replace(self.sampling, guidance=1.0)
+        return Sampler(self.weights.model, self.weights.sched, sampling)
 
-    def recipe(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:
         """What it takes to make the same pictures again."""
         return {
             "ddpm": __version__,
             "weights": self.weights.label,  # the id of a training run is nobody else's business
-            "sampler": self.how.sampler,
-            "steps": self.how.num_steps,
-            "eta": self.how.eta,
-            "variance": self.how.variance,
-            "spacing": self.how.spacing,
-            "clip": self.how.clip,
-            "guidance": self.how.guidance,
+            "sampler": self.sampling.sampler,
+            "steps": self.sampling.num_steps,
+            "eta": self.sampling.eta,
+            "variance": self.sampling.variance,
+            "spacing": self.sampling.spacing,
+            "clip": self.sampling.clip,
+            "guidance": self.sampling.guidance,
             "middle": self.middle,
             "class": self.choice,
             "n": self.n,
@@ -96,7 +98,7 @@ def check_how(
     return SamplingConfig(sampler, steps, eta, guidance, *between, variance, spacing, clip)
 
 
-def choices(weights: Weights) -> tuple[str, ...]:
+def choices(weights: Model) -> tuple[str, ...]:
     """What can be asked of these weights: every class in turn, no class, or one of them."""
     return (ALL, NONE, *named(weights.class_names)) if weights.num_classes else (NONE,)
 
@@ -111,7 +113,7 @@ def named(classes: Sequence[str]) -> tuple[str, ...]:
 
 def deterministic(s: Settings) -> bool:
     """Whether no noise is drawn after the first."""
-    return s.how.sampler in ("dpmpp", "heun") or (s.how.sampler == "ddim" and s.how.eta == 0)
+    return not SAMPLERS[s.sampling.sampler].draws_noise(s.sampling.eta)
 
 
 def digit_labels(labels: list[int], n: int) -> Tensor:

@@ -14,7 +14,7 @@ DDPM.Levels = class {
     Object.assign(this, { run, size, channels, T });
     root.replaceChildren();
     this.bars = inputs.map((input, level) => {
-      const { button, canvas } = DDPM.filmFrame(root, "", () => this.open(level));
+      const { button, canvas } = DDPM.frameButton(root, "", () => this.open(level));
       const bar = DDPM.el("i", "bar");
       button.prepend(bar);
       DDPM.thumbnail(canvas, DDPM.bytes(input), size, channels);

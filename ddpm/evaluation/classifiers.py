@@ -1,6 +1,6 @@
-"""The two judges of digits, classifiers of MNIST at 32x32: what they read, and real digits as each of them sees these.
+"""The two classifiers of MNIST's digits, at 32x32: what they read, and the test digits as each of them sees these.
 
-Both are trained by scripts/make_judge.py.  They look at samples only when someone asks for a verdict: no model is
+Both are trained by scripts/make_classifier.py.  They see samples only when someone evaluates: no model is
 trained with either, and nothing that is shown is chosen by them.
 """
 
@@ -26,7 +26,7 @@ FIRST, SECOND = "first", "second"
 BATCH = 200  # images, of the order of 50 ms on two cores
 
 
-class Judge(nn.Module):
+class Classifier(nn.Module):
     """The first: six convolutions with BatchNorm.  x: (B, 1, 32, 32) in [-1, 1].  Its 128 features are all >= 0.
 
     Recipes and sampler settings of this package were chosen by its distances, so its figures may flatter them.
@@ -65,7 +65,7 @@ class Residual(nn.Module):
         return self.skip(x) + self.conv_2(F.silu(self.norm_2(h)))
 
 
-class SecondJudge(nn.Module):
+class SecondClassifier(nn.Module):
     """The second: a residual network with GroupNorm, of another seed and other distortions.  x: as for the first.
 
     Nothing is ever tuned by it: it only reports what was chosen by others' figures.
@@ -87,38 +87,38 @@ class SecondJudge(nn.Module):
         return self.head(self.features(x))
 
 
-NETWORKS = {FIRST: Judge, SECOND: SecondJudge}
-FILES = {FIRST: ASSETS / "judge.safetensors", SECOND: ASSETS / "judge-second.safetensors"}
+NETWORKS = {FIRST: Classifier, SECOND: SecondClassifier}
+FILES = {FIRST: ASSETS / "classifier.safetensors", SECOND: ASSETS / "classifier-second.safetensors"}
 
 
 @functools.lru_cache(maxsize=len(NETWORKS))
-def load_judge(name: str = FIRST) -> tuple[nn.Module, str]:
-    """The judge of that name, and the hash that names it in every result."""
+def load_classifier(name: str = FIRST) -> tuple[nn.Module, str]:
+    """The classifier of that name, and the hash that names it in every result."""
     raw = FILES[name].read_bytes()
-    judge = NETWORKS[name]().eval()
-    judge.load_state_dict(safetensors.torch.load(raw))
-    return judge, hashlib.sha256(raw).hexdigest()[:12]
+    classifier = NETWORKS[name]().eval()
+    classifier.load_state_dict(safetensors.torch.load(raw))
+    return classifier, hashlib.sha256(raw).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Readings:
-    """What a judge makes of N images.  features: (N, D) float64.  digits: (N,) int64.  confidence: (N,), 0..1."""
+    """What a classifier makes of N images.  features: (N, D) float64.  digits: (N,) int64.  confidence: (N,), 0..1."""
 
-    judge: str  # its name
+    classifier: str  # its name
     features: Tensor
     digits: Tensor
     confidence: Tensor
 
     def at(self, index: Tensor) -> Readings:
         """Those of some of the images."""
-        return Readings(self.judge, self.features[index], self.digits[index], self.confidence[index])
+        return Readings(self.classifier, self.features[index], self.digits[index], self.confidence[index])
 
 
-def reading(images: Tensor, judge: str = FIRST) -> Generator[None, None, Readings]:
+def reading(images: Tensor, classifier: str = FIRST) -> Generator[None, None, Readings]:
     """`read` in parts of BATCH images, for whoever must not be kept long: yields after each, returns the Readings."""
     if tuple(images.shape[1:]) != (1, 32, 32):
-        raise ValueError(f"the judge reads grey digits of 32x32, not images of shape {tuple(images.shape[1:])}")
-    network, _ = load_judge(judge)
+        raise ValueError(f"the classifier knows grey digits of 32x32, not images of shape {tuple(images.shape[1:])}")
+    network, _ = load_classifier(classifier)
     if images.dtype != torch.uint8:
         images = ((images.clamp(-1, 1) + 1) * 127.5).round()
     features = []
@@ -128,26 +128,26 @@ def reading(images: Tensor, judge: str = FIRST) -> Generator[None, None, Reading
         yield
     with torch.no_grad():
         confidence, digits = network.head(torch.cat(features)).softmax(dim=1).max(dim=1)
-    return Readings(judge, torch.cat(features).double(), digits, confidence)
+    return Readings(classifier, torch.cat(features).double(), digits, confidence)
 
 
-def read(images: Tensor, judge: str = FIRST) -> Readings:
+def read(images: Tensor, classifier: str = FIRST) -> Readings:
     """images: (N, 1, 32, 32), uint8 or float in [-1, 1].  What is read is what would be shown: clamped, in 256 greys.
 
-    Raises ValueError for images of another shape: the judges know no others.
+    Raises ValueError for images of another shape: the classifiers know no others.
     """
-    return result_of(reading(images, judge))
+    return result_of(reading(images, classifier))
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Real digits that no model here has trained on, through a judge's eyes.
+    """Real digits that no model here has trained on, through a classifier's eyes.
 
     mean, cov: of all of them.  features, labels: of as many of each class as there are of the rarest shipped.
     """
 
     name: str  # data set, split and resolution
-    extractor: str  # the hash of the judge it was made with
+    extractor: str  # the hash of the classifier it was made with
     n: int
     mean: Tensor
     cov: Tensor
@@ -155,15 +155,15 @@ class Reference:
     labels: Tensor
 
 
-def reference_path(judge: str = FIRST) -> Path:
-    """The file's name carries data set, resolution and extractor: another judge finds none, not a wrong one."""
-    return ASSETS / f"mnist-test-32-{load_judge(judge)[1]}.npz"
+def reference_path(classifier: str = FIRST) -> Path:
+    """The file's name carries data set, resolution and extractor: another classifier finds none, not a wrong one."""
+    return ASSETS / f"mnist-test-32-{load_classifier(classifier)[1]}.npz"
 
 
 @functools.lru_cache(maxsize=len(NETWORKS))
-def load_reference(judge: str = FIRST) -> Reference:
+def load_reference(classifier: str = FIRST) -> Reference:
     """The MNIST test digits at 32x32."""
-    with np.load(reference_path(judge)) as arrays:
+    with np.load(reference_path(classifier)) as arrays:
         tensors = {name: torch.from_numpy(arrays[name].astype(np.float64)) for name in ("mean", "cov", "features")}
         labels, n = torch.from_numpy(arrays["labels"].astype(np.int64)), int(arrays["n"])
-    return Reference("mnist test, 32x32", load_judge(judge)[1], n, labels=labels, **tensors)
+    return Reference("mnist test, 32x32", load_classifier(classifier)[1], n, labels=labels, **tensors)

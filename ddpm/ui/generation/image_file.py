@@ -1,4 +1,4 @@
-"""A finished run as a PNG or a GIF that holds its own recipe, and the recipe read back."""
+"""A finished run as a PNG or a GIF that holds its own generation parameters, and these read back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ddpm.data import grid
 
-from .film import Film, evenly, pixels
+from .recording import Recording, evenly, pixels
 
 MAX_BYTES = 10_000_000  # of a file that this page saves: it is to be opened here again
 MAGIC = (b"\x89PNG\r\n\x1a\n", b"GIF8")
@@ -24,29 +24,29 @@ MAX_PIECES = 100_000  # of a picture that are looked at: one of 12 MB in chunks 
 BEFORE = {"middle": False, "variance": "small", "spacing": "linspace", "clip": True}
 
 
-def save(film: Film, kind: str) -> tuple[bytes, int]:
-    """The last grid as a PNG, or the denoising as a GIF, with the recipe in its metadata; and of how many frames.
+def save(recording: Recording, kind: str) -> tuple[bytes, int]:
+    """The last grid as a PNG, or the denoising as a GIF, its generation parameters within; and of how many frames.
 
     As many as fit into MAX_BYTES, evenly chosen, first and last included.
     """
-    n, recipe = film.shape[0], json.dumps(film.recipe)
+    n, parameters = recording.shape[0], json.dumps(recording.parameters)
 
     def sheet(frame: dict[str, Any]) -> Image.Image:
-        return grid(pixels(frame["x"], film.shape), math.ceil(math.sqrt(n)), zoom=4 if n <= 16 else 2)
+        return grid(pixels(frame["x"], recording.shape), math.ceil(math.sqrt(n)), zoom=4 if n <= 16 else 2)
 
     def gif(pictures: list[Image.Image]) -> bytes:
         hold = [60] * (len(pictures) - 1) + [2000]
-        more = {"append_images": pictures[1:], "duration": hold, "loop": 0, "comment": recipe}
+        more = {"append_images": pictures[1:], "duration": hold, "loop": 0, "comment": parameters}
         buffer = io.BytesIO()
         pictures[0].save(buffer, "GIF", save_all=True, **more)
         return buffer.getvalue()
 
     if kind == "png":
         text, buffer = PngInfo(), io.BytesIO()
-        text.add_text("ddpm", recipe)
-        sheet(film.frames[-1]).save(buffer, "PNG", pnginfo=text)
-        return buffer.getvalue(), len(film.frames)
-    pictures = [sheet(frame) for frame in film.frames]
+        text.add_text("ddpm", parameters)
+        sheet(recording.frames[-1]).save(buffer, "PNG", pnginfo=text)
+        return buffer.getvalue(), len(recording.frames)
+    pictures = [sheet(frame) for frame in recording.frames]
     data = gif(pictures)
     while len(data) > MAX_BYTES and len(pictures) > 2:
         fewer = max(2, int(0.95 * len(pictures) * MAX_BYTES / len(data)))
@@ -55,16 +55,16 @@ def save(film: Film, kind: str) -> tuple[bytes, int]:
     return data, len(pictures)
 
 
-def read_recipe(data: bytes) -> dict[str, Any]:
-    """The recipe in a picture that `save` made, or in what another program made of it.  Raises ValueError in words."""
+def read_parameters(data: bytes) -> dict[str, Any]:
+    """The generation parameters in a picture that `save` made, whatever saved it since.  Raises ValueError in words."""
     for text in png_texts(data) if data.startswith(MAGIC[0]) else gif_comments(data):
         try:  # as UTF-8, which JSON is, with or without a byte order mark, be it one that was read as Latin-1
-            recipe = json.loads(text.replace(b"\xc3\xaf\xc2\xbb\xc2\xbf", b"").decode("utf-8-sig"))
+            parameters = json.loads(text.replace(b"\xc3\xaf\xc2\xbb\xc2\xbf", b"").decode("utf-8-sig"))
         except (ValueError, RecursionError):
             continue
-        if isinstance(recipe, dict) and "ddpm" in recipe:
-            return recipe
-    raise ValueError("There is no recipe in that picture. Open a PNG or a GIF that was saved on this page.")
+        if isinstance(parameters, dict) and "ddpm" in parameters:
+            return parameters
+    raise ValueError("There are no settings in that picture. Open a PNG or a GIF that was saved on this page.")
 
 
 def png_texts(data: bytes) -> Iterator[bytes]:

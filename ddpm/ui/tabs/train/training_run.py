@@ -11,25 +11,25 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
-from ddpm.config import Config, SamplingConfig
+from ddpm.config import Config, SamplingConfig, build_schedule
 from ddpm.data import Dataset
 from ddpm.device import Inference, pick_device
-from ddpm.evaluation import judges
-from ddpm.evaluation.evaluate import judged
+from ddpm.evaluation import classifiers
+from ddpm.evaluation.evaluate import evaluating
 from ddpm.generate import Sampler
 from ddpm.objective import TrainingDiverged
 from ddpm.presets import TRAINING_EVALUATIONS, training_sampling
-from ddpm.schedule import Schedule, build_schedule
+from ddpm.schedule import Schedule
 from ddpm.system.stopwatch import Stopwatch
 from ddpm.training.loop import build_model, fit, resting
 from ddpm.training.state import Snapshot, TrainState
-from ddpm.ui.generation import film
-from ddpm.ui.generation.weights import Weights, can_be_judged, wrap
+from ddpm.ui.generation import recording
+from ddpm.ui.generation.models import Model, can_be_classified, wrap
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Job
 
 from . import zerogpu
-from .levels import LEVELS, Levels, about
+from .loss_levels import LEVELS, Levels, about
 
 PART_SECONDS = 0.08  # that a part of a training step may take
 FIRST_PART = 8  # pictures, where what one costs is still to be measured
@@ -39,7 +39,7 @@ PREVIEW_SHARE = 0.12  # of a run's seconds, at most, go into previews
 FEWEST_PREVIEWS = 8  # that a run is to have: what one may cost
 FEWEST_STEPS = 5  # of the sampler in a preview, however slow the network
 MAX_POINTS = 400  # of the loss curve that the page gets
-JUDGED = 1000  # pictures behind the distance at the end
+EVALUATED = 1000  # pictures behind the distance at the end
 
 
 class TrainingRun:
@@ -48,7 +48,7 @@ class TrainingRun:
     def __init__(self, config: Config, data: Dataset, kind: str, budget: float, label: str):
         self.id = secrets.token_urlsafe(16)
         self.config, self.data, self.kind, self.budget, self.label = config, data, kind, budget, label
-        self.lent = False  # trained on ZeroGPU
+        self.remote = False  # trained on ZeroGPU
         self.halt = False
         self.complete = False  # the budget is spent
         self.resume: Snapshot | None = None  # where a continued run goes on
@@ -59,11 +59,11 @@ class TrainingRun:
         self.points: list[tuple[int, float, float, float]] = []  # step, seconds, loss, smoothed loss
         self.stride = 1
         self.previews: list[dict[str, Any]] = []
-        self.judged = can_be_judged(data.name, data.images.shape)
-        self.judging: dict[str, Any] | None = None  # how far the evaluation at the end is
-        self.verdict: dict[str, Any] | None = None
-        self.held = False  # paused by somebody
-        self.asleep = False  # paused because nobody watched it, until somebody does and there is room
+        self.classifiable = can_be_classified(data.name, data.images.shape)
+        self.evaluating: dict[str, Any] | None = None  # how far the evaluation at the end is
+        self.evaluation: dict[str, Any] | None = None
+        self.paused_by_hand = False  # paused by somebody
+        self.idle = False  # paused because nobody watched it, until somebody does and there is room
         self.seen = self.began = time.monotonic()  # when somebody watched it last
         self.clock = Stopwatch()  # the seconds of the budget: of the clock, from Start on, previews included
         self.evaluation_seconds: float | None = None  # of one picture by the network, as previews found it
@@ -89,7 +89,7 @@ class TrainingRun:
 
     @property
     def paused(self) -> bool:
-        return self.active and (self.held or self.asleep)
+        return self.active and (self.paused_by_hand or self.idle)
 
     def part_size(self) -> int:
         """How many pictures of a batch to train on at a time, so that nobody else waits longer than PART_SECONDS."""
@@ -100,7 +100,7 @@ class TrainingRun:
         comes between two parts of a step."""
         images, labels = self.data.images, self.data.labels if self.config.model.num_classes else None
         budget = {"steps": int(self.budget)} if self.kind == "steps" else {"seconds": self.budget}
-        if self.lent:
+        if self.remote:
             for answer in zerogpu.train(self.config, images, labels, budget, self.resume):
                 if isinstance(answer, Future):
                     yield answer
@@ -150,12 +150,12 @@ class TrainingRun:
         self.complete = not self.halt
         self.clock.run(False)
         yield from self.preview(self.sampling())
-        if self.complete and self.judged and JUDGED:
-            yield from self.judge()
+        if self.complete and self.classifiable and EVALUATED:
+            yield from self.classifier()
 
     def seconds_left(self) -> float:
         """Of the budget: what the last step said, less what has passed since, in a preview for example."""
-        since = 0.0 if self.lent else self.clock() - self.state.seconds
+        since = 0.0 if self.remote else self.clock() - self.state.seconds
         return max(0.0, self.state.seconds_left - since)
 
     def sampling(self) -> SamplingConfig:
@@ -186,7 +186,7 @@ class TrainingRun:
         return Sampler(model, self.sched, sampling)
 
     def preview(self, sampling: SamplingConfig) -> Iterator[None]:
-        """A moment of the film: what the averaged and the live weights make of one noise, and the loss by level.
+        """A moment of the recording: what the averaged and the live weights make of one noise, and the loss by level.
 
         The seconds of its network evaluations are measured for the next one.
         """
@@ -202,9 +202,9 @@ class TrainingRun:
                 worked += time.perf_counter() - begin
                 yield
                 begin = time.perf_counter()
-            shown[key] = protocol.b64(film.frame(x))
-            if self.judged:
-                shown[f"{key}_digits"] = judges.read(x).digits.tolist()
+            shown[key] = protocol.b64(recording.frame(x))
+            if self.classifiable:
+                shown[f"{key}_digits"] = classifiers.read(x).digits.tolist()
         self.evaluation_seconds = worked / evaluations
         shown["levels"] = []
         for loss in self.levels.measure(live):
@@ -218,20 +218,20 @@ class TrainingRun:
         if state.loss_smooth < 1:  # more than a network that says nothing
             self.good = state.snapshot()
 
-    def judge(self) -> Iterator[None]:
+    def classifier(self) -> Iterator[None]:
         """The Frechet distance of the finished run's pictures, once."""
         sampler, begin = self.sampler(Inference(self.state.ema_model(), "auto"), self.sampling()), time.monotonic()
-        self.judging = {"n": JUDGED, "drawn": 0, "seconds_left": None}
-        for found in judged(sampler, JUDGED):
+        self.evaluating = {"n": EVALUATED, "drawn": 0, "seconds_left": None}
+        for found in evaluating(sampler, EVALUATED):
             if self.halt:
                 break
             if isinstance(found, dict):
-                self.verdict = found
+                self.evaluation = found
             elif found:
                 left = (time.monotonic() - begin) * (1 / found - 1)
-                self.judging = {"n": JUDGED, "drawn": round(found * JUDGED), "seconds_left": round(left)}
+                self.evaluating = {"n": EVALUATED, "drawn": round(found * EVALUATED), "seconds_left": round(left)}
             yield
-        self.judging = None
+        self.evaluating = None
 
     def info(self) -> dict[str, Any]:
         """What the checkpoint tells of its making."""
@@ -252,11 +252,11 @@ class TrainingRun:
         }
 
     def computed_on(self) -> str:
-        if self.lent:
+        if self.remote:
             return "ZeroGPU"
         return f"{os.cpu_count()} CPU cores" if self.device.type == "cpu" else self.device.type
 
-    def weights(self, label: str) -> Weights:
+    def weights(self, label: str) -> Model:
         """The averaged weights as they are now, ready to be asked."""
         kind, data = self.config.schedule.kind, self.data
         return wrap(self.state.ema_model(), self.sched, kind, label, data.name, data.class_names)
@@ -269,15 +269,15 @@ class TrainingRun:
             "active": self.active,
             "stopped": self.halt and not self.complete,
             "paused": self.paused,
-            "waiting": self.active and self.asleep,  # or else it would be awake, now that somebody looks
-            "judging": self.judging,
+            "waiting": self.active and self.idle,  # or else it would be awake, now that somebody looks
+            "evaluating": self.evaluating,
             "error": self.error,
             "label": self.label,
             "kind": self.kind,
             "budget": self.budget,
             "prediction": m.prediction,
             "T": self.config.schedule.T,
-            "asked": [i % m.num_classes for i in range(PREVIEWS)] if m.num_classes else None,
+            "labels": [i % m.num_classes for i in range(PREVIEWS)] if m.num_classes else None,
             "size": m.img_size,
             "channels": m.in_ch,
             "n": PREVIEWS,
@@ -297,7 +297,7 @@ class TrainingRun:
                 "grad_norm": float(f"{state.grad_norm:.3g}"),
                 "clipped": round(state.clipped, 3),
             }
-        if self.verdict is not None:
-            said = {name: self.verdict[name] for name in ("fid_over_floor", "n", "accuracy")}
-            packet["verdict"] = said | {"second": self.verdict["second"]["fid_over_floor"]}
+        if self.evaluation is not None:
+            said = {name: self.evaluation[name] for name in ("fid_over_real", "n", "accuracy")}
+            packet["evaluation"] = said | {"second": self.evaluation["second"]["fid_over_real"]}
         return packet

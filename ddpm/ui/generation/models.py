@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ddpm.data import NAMES, DataError, Dataset, load_dataset
+from ddpm.data import DataError, Dataset, load_dataset, names
 from ddpm.device import Inference, pick_device
 from ddpm.schedule import Schedule
 from ddpm.storage.checkpoint import CONFIG, Checkpoint, CheckpointError, load_checkpoint
 
-from ..server.cache import Kept
+from ..server.cache import LRUCache
 
 CHECKPOINTS = Path(__file__).parents[3] / "checkpoints"
 TRAINED_BYTES = 500_000_000
@@ -23,7 +23,7 @@ DEFAULT = "mnist"
 
 
 @dataclass(frozen=True)
-class Weights:
+class Model:
     """A model ready to be asked, with the schedule it was trained on."""
 
     label: str
@@ -37,26 +37,26 @@ class Weights:
     channels: int
 
     @property
-    def judged(self) -> bool:
-        """Whether the judge can read what these weights draw."""
-        return can_be_judged(self.dataset, (self.channels, self.img_size, self.img_size))
+    def classifiable(self) -> bool:
+        """Whether the classifier can read what these weights draw."""
+        return can_be_classified(self.dataset, (self.channels, self.img_size, self.img_size))
 
     def unlabelled(self, n: int) -> Tensor | None:
         """No class for each of n pictures; None of weights that know none."""
         return torch.full((n,), -1, device=self.model.device) if self.num_classes else None
 
 
-class Library:
-    """Weights by id: a folder's name in checkpoints/, or the id of a training run, which nobody can guess.
+class ModelRegistry:
+    """Model by id: a folder's name in checkpoints/, or the id of a training run, which nobody can guess.
 
-    All that ship are loaded at once, a few megabytes each, on whichever thread makes the library: see engine.py.
+    All that ship are loaded at once, a few megabytes each, on whichever thread makes the registry: see engine.py.
     """
 
     def __init__(self, folder: Path = CHECKPOINTS):
         self.folder = folder
         self.shipped = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
-        self._trained = Kept(TRAINED_BYTES)
-        self._loaded: dict[str, Weights | CheckpointError] = {}
+        self._trained = LRUCache(TRAINED_BYTES)
+        self._loaded: dict[str, Model | CheckpointError] = {}
         for name in self.shipped:
             try:
                 self._loaded[name] = from_checkpoint(load_checkpoint(folder / name, pick_device()), name)
@@ -68,7 +68,7 @@ class Library:
         """The weights that the page opens with; None if none ship."""
         return DEFAULT if DEFAULT in self.shipped else next(iter(self.shipped), None)
 
-    def get(self, name: str) -> Weights:
+    def get(self, name: str) -> Model:
         """Raises ValueError if there are none of that name, or if they are not whole."""
         if name is None:
             raise ValueError("There are no weights in checkpoints/. Train some: python -m ddpm train --help")
@@ -79,25 +79,25 @@ class Library:
             raise weights
         return weights
 
-    def put(self, run_id: str, weights: Weights) -> None:
+    def put(self, run_id: str, weights: Model) -> None:
         parameters = sum(p.numel() for p in weights.model.model.parameters())
         self._trained.put(run_id, weights, 4 * parameters)
 
 
-def wrap(model, sched: Schedule, kind: str, label: str, dataset: str, class_names: tuple[str, ...] = ()) -> Weights:
+def wrap(model, sched: Schedule, kind: str, label: str, dataset: str, class_names: tuple[str, ...] = ()) -> Model:
     m = model.config
     inference = Inference(model, "auto")
-    return Weights(label, dataset, class_names, inference, sched, kind, m.num_classes, m.img_size, m.in_ch)
+    return Model(label, dataset, class_names, inference, sched, kind, m.num_classes, m.img_size, m.in_ch)
 
 
-def from_checkpoint(loaded: Checkpoint, label: str) -> Weights:
-    """Weights of a checkpoint.  What it says of its data is somebody's text, so it is taken only if it makes sense."""
-    dataset, names = loaded.info.get("dataset"), loaded.info.get("class_names")
-    dataset = dataset if dataset in NAMES else "unknown"
-    if not (isinstance(names, list) and len(names) == loaded.config.model.num_classes):
-        names = range(loaded.config.model.num_classes)
-    names = tuple(str(name)[:40] for name in names)
-    return wrap(loaded.model, loaded.sched, loaded.config.schedule.kind, label, dataset, names)
+def from_checkpoint(loaded: Checkpoint, label: str) -> Model:
+    """Model of a checkpoint.  What it says of its data is somebody's text, so it is taken only if it makes sense."""
+    dataset, classes = loaded.info.get("dataset"), loaded.info.get("class_names")
+    dataset = dataset if dataset in names() else "unknown"
+    if not (isinstance(classes, list) and len(classes) == loaded.config.model.num_classes):
+        classes = range(loaded.config.model.num_classes)
+    classes = tuple(str(name)[:40] for name in classes)
+    return wrap(loaded.model, loaded.sched, loaded.config.schedule.kind, label, dataset, classes)
 
 
 @functools.lru_cache(maxsize=4)
@@ -106,7 +106,7 @@ def dataset(name: str, download: bool = False) -> Dataset:
     return load_dataset(name, os.environ.get("DDPM_DATA_DIR", "data"), download=download)
 
 
-def pictures_of(weights: Weights) -> Dataset:
+def pictures_of(weights: Model) -> Dataset:
     """Pictures like those that the weights were trained on; of MNIST, the digits that ship.  Raises ValueError."""
     name = "bundled" if weights.dataset == "mnist" else weights.dataset
     try:
@@ -120,6 +120,6 @@ def pictures_of(weights: Weights) -> Dataset:
     return data
 
 
-def can_be_judged(dataset: str, shape: tuple[int, ...]) -> bool:
-    """Whether the judge, who knows nothing but MNIST's digits, can read such pictures.  shape: ends in (C, S, S)."""
+def can_be_classified(dataset: str, shape: tuple[int, ...]) -> bool:
+    """Whether the classifiers, which know MNIST's digits alone, can read such pictures.  shape: ends in (C, S, S)."""
     return dataset in ("mnist", "bundled") and tuple(shape[-3:]) == (1, 32, 32)

@@ -1,18 +1,18 @@
-// Forward, back again: from one x_t a blur, the guess in one step, and whole denoisings, with their distances to x0.
+// The inner tab Denoise: from one x_t a blur, x̂₀ in one step, and whole denoisings, with their distances to x0.
 "use strict";
 
-DDPM.back = (element, props, watch, server) => {
+DDPM.denoising = (element, props, watch, server) => {
   const FUTURES = ["f0", "f1", "f2", "mean"];
   const root = element.querySelector(".view");
   const stage = new DDPM.Stage(root, [
-    { key: "x0", label: "x₀  the digit" }, { key: "xt", label: "xₜ" }, { key: "blur", label: "the best blur" }, { key: "guess", label: "x̂₀ in one step" },
+    { key: "x0", label: "x₀  the digit" }, { key: "xt", label: "xₜ" }, { key: "blur", label: "the best blur" }, { key: "x0_hat", label: "x̂₀ in one step" },
     ...FUTURES.map((key, i) => ({ key, label: i < 3 ? `all steps, ${"ABC"[i]}` : "mean of all" })),
   ], { foot: 40, captionWidth: 110, tall: 2.5 });
   const status = new DDPM.Status(root, "");
   const timeline = new DDPM.Timeline(root, { label: "steps from x_t to a digit", ends: ["xₜ", "clean"], onseek: show });
   timeline.onarrive = () => finish();
   const ask = DDPM.asker(server.look, status, answered);
-  const IDLE = "Press All the steps: digits that this xₜ could have come from, one noise each.";
+  const IDLE = "Press Denoise fully: digits that this xₜ could have come from, one noise each.";
   // As the controls begin: other weights may be chosen before this tab is opened.
   let state = { t: 849 }, run = { id: null, frames: [] }, question = 0;
 
@@ -42,7 +42,7 @@ DDPM.back = (element, props, watch, server) => {
   const asked = () => ({ x0: state.x0, seed: state.seed, t: state.t, weights: state.weights, question });
   const percent = (share) => `${Math.round(100 * share)} %`;
   const words = ({ d, grey, digit, certainty }) => [
-    `d = ${d < 100 ? d.toFixed(2) : Math.round(d)}, grey ${percent(grey)}`, digit === undefined ? "" : `read as ${digit}, ${percent(certainty)}`,
+    `d = ${d < 100 ? d.toFixed(2) : Math.round(d)}, grey ${percent(grey)}`, digit === undefined ? "" : `classified as ${digit}, ${percent(certainty)}`,
   ];
 
   function answered(answer, { question: of }) {
@@ -54,9 +54,9 @@ DDPM.back = (element, props, watch, server) => {
       stage.say(key, words(answer.measured[key]));
     }
     stage.say("xt", [`√ᾱ = ${answer.a.toFixed(3)}`, `√(1−ᾱ) = ${answer.b.toFixed(3)}`]);
-    DDPM.live("back", "a", answer.a.toFixed(3));
-    DDPM.live("back", "b", answer.b.toFixed(3));
-    DDPM.live("back", "width", answer.width.toFixed(1));
+    DDPM.live("denoising", "a", answer.a.toFixed(3));
+    DDPM.live("denoising", "b", answer.b.toFixed(3));
+    DDPM.live("denoising", "width", answer.width.toFixed(1));
   }
 
   function stream(packet) {
@@ -83,9 +83,9 @@ DDPM.back = (element, props, watch, server) => {
   function add(frames) {
     if (!frames.length) return;
     for (const frame of frames) run.frames[frame.k] = { ...frame, x: DDPM.bytes(frame.x) };
-    const each = (i) => Array.from(run.frames, (frame) => (frame ? frame.of_guesses[i] : null));
+    const each = (i) => Array.from(run.frames, (frame) => (frame ? frame.of_x0_hat[i] : null));
     timeline.setCurves([
-      { label: "d of the guesses", y: each(0), colour: "b", mark: true },
+      { label: "d of x̂₀", y: each(0), colour: "b", mark: true },
       { label: "their grey", y: each(1), colour: "a", dash: [6, 4], mark: true },
     ]);
     timeline.grow(run.packet.total, run.frames.length);
@@ -103,7 +103,7 @@ DDPM.back = (element, props, watch, server) => {
     if (!packet || !packet.done) return;
     if (packet.error) status.say(packet.error, true);
     else if (packet.stopped) status.say("Stopped. Drag the playhead to look at how far they came.");
-    else status.say(`${packet.total - 1} network evaluations a digit; the guess took one. Play it again, or drag the playhead.`);
+    else status.say(`${packet.total - 1} network evaluations a digit; x̂₀ took one. Play it again, or drag the playhead.`);
     show(timeline.position);
   }
 
@@ -118,7 +118,7 @@ DDPM.back = (element, props, watch, server) => {
     timeline.say(frame.t < 0 ? "finished" : `t = ${frame.t}`);
   }
 
-  DDPM.tabs.back = { receive, asked: () => ({ ...asked(), x0: DDPM.base64(state.x0 || []) }) };
+  DDPM.tabs.denoising = { receive, asked: () => ({ ...asked(), x0: DDPM.base64(state.x0 || []) }) };
   watch("value", () => receive(props.value));
   receive(props.value);
 };

@@ -11,21 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ddpm.config import Config, for_dataset
-from ddpm.data import load_dataset
+from ddpm.data import DATASETS, load_dataset
 from ddpm.presets import PRESETS
 from ddpm.system.threads import apart
-from ddpm.ui.generation.weights import dataset
+from ddpm.ui.generation.models import dataset
 from ddpm.ui.server import limits, protocol
 
-from .training import TrainingRun
+from .training_run import TrainingRun
 
-DATASETS = {
-    "Bundled digits (10,000)": "bundled",
-    "MNIST (60,000)": "mnist",
-    "Fashion-MNIST (60,000)": "fashion",
-    "CIFAR-10, colour (50,000)": "cifar10",
-}
-MEGABYTES = {"bundled": 0, "mnist": 12, "fashion": 31, "cifar10": 170}  # to download
 LEAST = {"seconds": 5, "steps": 1}  # that a run may last
 
 # The controls under More: the field of the configuration that each sets.
@@ -58,17 +51,17 @@ def with_more(config: Config, values: Sequence[Any]) -> Config:
             value = protocol.whole_number(value, WHOLE[name], 0, most.get(name, protocol.MAX_SEED))
         changed[part][name] = value
     try:
-        asked = Config(*(dataclasses.replace(getattr(config, part), **fields) for part, fields in changed.items()))
+        requested = Config(*(dataclasses.replace(getattr(config, part), **fields) for part, fields in changed.items()))
     except ValueError as error:
         raise ValueError(f"Under More: {error}.") from None
-    muon_lr = min(1.0, config.train.muon_lr * asked.train.lr / config.train.lr)  # one knob turns both
-    return dataclasses.replace(asked, train=dataclasses.replace(asked.train, muon_lr=muon_lr))
+    muon_lr = min(1.0, config.train.muon_lr * requested.train.lr / config.train.lr)  # one knob turns both
+    return dataclasses.replace(requested, train=dataclasses.replace(requested.train, muon_lr=muon_lr))
 
 
 def check(preset: Any, name: Any, kind: Any, budget: Any, *more: Any) -> TrainingRun:
     """A run as it was asked for.  Raises ValueError with one clear sentence about the first value that will not do."""
     preset = protocol.one_of(preset, "Preset", PRESETS)
-    name = protocol.one_of(name, "Data", DATASETS.values())
+    name = protocol.one_of(name, "Data", DATASETS)
     kind = protocol.one_of(kind, "Budget", LEAST)
     most = {"seconds": limits.current().training_seconds, "steps": limits.current().training_steps}[kind]
     kind_of_number = protocol.number if kind == "seconds" else protocol.whole_number
@@ -88,7 +81,7 @@ def describe(preset: str, config: Config) -> str:
 
 async def fetch(name: Any) -> AsyncIterator[str]:
     """Download a data set to this server in a thread of its own, saying how far it is.  Raises DataError."""
-    name = protocol.one_of(name, "Data", DATASETS.values())
+    name = protocol.one_of(name, "Data", DATASETS)
     folder = Path(os.environ.get("DDPM_DATA_DIR", "data"))
 
     def megabytes() -> float:
@@ -96,8 +89,8 @@ async def fetch(name: Any) -> AsyncIterator[str]:
             return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e6
         return 0.0
 
-    before = megabytes()
+    before, whole = megabytes(), DATASETS[name].megabytes
     work = asyncio.ensure_future(apart(load_dataset, name, folder, download=True))
     while not (await asyncio.wait({work}, timeout=0.5))[0]:
-        yield f"Downloading {name}: {min(megabytes() - before, MEGABYTES[name]):.0f} of {MEGABYTES[name]} MB…"
+        yield f"Downloading {name}: {min(megabytes() - before, whole):.0f} of {whole} MB…"
     work.result()

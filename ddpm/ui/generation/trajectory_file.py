@@ -3,7 +3,8 @@
 Of F frames of n pictures, F' of them before the finished one:
 x_t (F, n, C, S, S) float16, to go on from; x0_hat (F, ...) and eps_hat (F', ...) uint8, as shown;
 i, t (F,) int64: step and time; s (F',) int64 and c (F', 3) float32: the time it leads to, its equation's numbers;
-signal (F,) float32: sqrt(alphas_bar).  In the metadata: format, version, dataset and recipe.
+signal (F,) float32: sqrt(alphas_bar).  In the metadata: format, version, dataset and, as recipe, the generation
+parameters.
 """
 
 from __future__ import annotations
@@ -20,14 +21,13 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ddpm.config import MAX_T
-from ddpm.data import NAMES
+from ddpm.data import names
+from ddpm.schedule import MAX_T
 
 from ..server import limits, protocol
-from . import film
-from .film import MAX_FRAMES, Film, evenly, pixels
-from .recipe import BEFORE, MAGIC, MAX_BYTES, read_recipe
-from .settings import MAX_STEPS, Settings, check_how
+from .image_file import BEFORE, MAGIC, MAX_BYTES, read_parameters
+from .recording import MAX_FRAMES, Recording, evenly, frame, pixels
+from .request import MAX_STEPS, Settings, check_how
 
 FORMAT, VERSION = "ddpm trajectory", "1"
 MAX_HEADER_BYTES = 20_000
@@ -39,10 +39,10 @@ DTYPES |= {"i": torch.int64, "t": torch.int64, "s": torch.int64, "signal": torch
 
 
 @dataclass
-class Opened(Film):
-    """A film that came as a file.  Its last frame need not be the finished sample."""
+class Opened(Recording):
+    """A recording that came as a file.  Its last frame need not be the finished sample."""
 
-    recipe: dict[str, Any]
+    parameters: dict[str, Any]
     dataset: str
     shape: tuple[int, int, int, int]
     frames: list[dict[str, Any]]
@@ -54,7 +54,7 @@ class Opened(Film):
 
     def __post_init__(self):
         there = {frame["i"] for frame in self.frames}
-        to_come = {i for i in evenly(self.recipe["steps"], MAX_FRAMES) if i > max(there)}
+        to_come = {i for i in evenly(self.parameters["steps"], MAX_FRAMES) if i > max(there)}
         self.kept = there | to_come  # of a branch
 
     def belongs_to(self, s: Settings) -> bool:
@@ -64,35 +64,40 @@ class Opened(Film):
         return fits and all(times[f["i"]] == f["t"] for f in self.frames if f["i"] < len(times))
 
 
-def write(film: Film) -> tuple[bytes, int]:
+def write(recording: Recording) -> tuple[bytes, int]:
     """(the file, how many frames are in it): as many as fit into MAX_BYTES, evenly chosen, first and last included.
 
     Raises ValueError if not even these two would fit.
     """
-    fit = (MAX_BYTES - MAX_HEADER_BYTES - 100 * MAX_FRAMES) // (BYTES_PER_PIXEL * prod(film.shape))
+    fit = (MAX_BYTES - MAX_HEADER_BYTES - 100 * MAX_FRAMES) // (BYTES_PER_PIXEL * prod(recording.shape))
     if fit < 2:
         raise ValueError("These pictures are too large for a file of 10 MB. Generate fewer at a time.")
-    chosen = evenly(len(film.frames) - 1, min(MAX_FRAMES, fit))
-    frames = [film.frames[k] for k in chosen]
+    chosen = evenly(len(recording.frames) - 1, min(MAX_FRAMES, fit))
+    frames = [recording.frames[k] for k in chosen]
     before = [frame for frame in frames if frame["t"] >= 0]
     largest = torch.finfo(torch.float16).max
-    x_t = torch.stack([film.states[k].clamp(-largest, largest).half() for k in chosen])
+    x_t = torch.stack([recording.states[k].clamp(-largest, largest).half() for k in chosen])
     tensors = {
         "x_t": x_t,
-        "x0_hat": torch.stack([pixels(frame["h"], film.shape) for frame in frames]),
-        "eps_hat": torch.stack([pixels(frame["eps"], film.shape) for frame in before]),
+        "x0_hat": torch.stack([pixels(frame["h"], recording.shape) for frame in frames]),
+        "eps_hat": torch.stack([pixels(frame["eps"], recording.shape) for frame in before]),
         "i": torch.tensor([frame["i"] for frame in frames]),
         "t": torch.tensor([frame["t"] for frame in frames]),
         "s": torch.tensor([frame["s"] for frame in before]),
         "c": torch.tensor([frame["c"] for frame in before], dtype=torch.float32),
         "signal": torch.tensor([frame["a"] for frame in frames]),
     }
-    about = {"format": FORMAT, "version": VERSION, "dataset": film.dataset, "recipe": json.dumps(film.recipe)}
+    about = {
+        "format": FORMAT,
+        "version": VERSION,
+        "dataset": recording.dataset,
+        "recipe": json.dumps(recording.parameters),
+    }
     return safetensors.torch.save({name: value.contiguous() for name, value in tensors.items()}, about), len(frames)
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], Opened | None]:
-    """What a file that was saved on this page holds: its recipe and, if it is a trajectory, the film.
+    """What a file that was saved on this page holds: generation parameters and, if it is a trajectory, the recording.
 
     It is known by its content.  Raises ValueError in words for whatever else a stranger may send.
     """
@@ -102,16 +107,16 @@ def read(path: str | Path) -> tuple[dict[str, Any], Opened | None]:
     except (OSError, TypeError):
         raise ValueError("That file did not arrive. Try again.") from None
     if raw.startswith(MAGIC):
-        return read_recipe(raw), None
+        return read_parameters(raw), None
     require(len(raw) <= MAX_BYTES, "it is larger than 10 MB")
-    film = read_film(raw)
-    return film.recipe, film
+    recording = read_recording(raw)
+    return recording.parameters, recording
 
 
-def read_film(raw: bytes) -> Opened:
-    """The film in the bytes of a file.  Raises ValueError in words."""
+def read_recording(raw: bytes) -> Opened:
+    """The recording in the bytes of a file.  Raises ValueError in words."""
     about, tensors = unpack(raw)
-    recipe, x_t = about["recipe"], tensors["x_t"]
+    parameters, x_t = about["recipe"], tensors["x_t"]
     require(x_t.ndim == 5 and x_t.shape[3] == x_t.shape[4], "its pictures are not square")
     count, n, channels, size, _ = x_t.shape
     require(1 <= count <= MAX_FRAMES, f"it has {count} frames, and from 1 to {MAX_FRAMES} can be shown")
@@ -119,7 +124,7 @@ def read_film(raw: bytes) -> Opened:
     require(1 <= n <= most, f"it has {n} digits, and from 1 to {most} can be shown")
     require(channels in (1, 3), f"its pictures have {channels} channels, and 1 or 3 can be shown")
     require(1 <= size <= MAX_SIZE, f"its pictures are {size} pixels wide, and from 1 to {MAX_SIZE} can be shown")
-    require(n == recipe["n"], "its pictures are not as many as its recipe says")
+    require(n == parameters["n"], "its pictures are not as many as its settings say")
 
     before = count - int(tensors["t"].numel() > 0 and tensors["t"].flatten()[-1] == -1)
     one = (n, channels, size, size)
@@ -128,15 +133,15 @@ def read_film(raw: bytes) -> Opened:
     for name, value in tensors.items():
         require(tuple(value.shape) == shapes[name], f"{name} has not the shape it should have")
         require(bool(value.isfinite().all()), f"{name} has numbers that are not finite")
-    check_times(tensors, before, recipe["steps"])
+    check_times(tensors, before, parameters["steps"])
 
     i, t, s, c, signal = (tensors[name].tolist() for name in ("i", "t", "s", "c", "signal"))
     h, eps = (tensors[name].movedim(2, -1).numpy() for name in ("x0_hat", "eps_hat"))
     frames = []
     for k in range(count):
         step = (s[k], [round(number, 4) for number in c[k]], eps[k]) if k < before else None
-        frames.append(Film.frame(k, i[k], t[k], signal[k], film.frame(x_t[k].float()), h[k], step))
-    return Opened(recipe, about["dataset"], one, frames, list(x_t), t, [frame["a"] for frame in frames])
+        frames.append(Recording.frame(k, i[k], t[k], signal[k], frame(x_t[k].float()), h[k], step))
+    return Opened(parameters, about["dataset"], one, frames, list(x_t), t, [frame["a"] for frame in frames])
 
 
 def unpack(raw: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -147,7 +152,7 @@ def unpack(raw: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise wrong
     try:
         about = json.loads(raw[8 : 8 + length])["__metadata__"]
-        known, recipe = about["format"] == FORMAT, json.loads(about["recipe"])
+        known, parameters = about["format"] == FORMAT, json.loads(about["recipe"])
         tensors = safetensors.torch.load(raw)
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError):
         raise wrong from None
@@ -156,18 +161,18 @@ def unpack(raw: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
     require(about.get("version") == VERSION, "another version of this page has saved it")
     require({name: value.dtype for name, value in tensors.items()} == DTYPES, "it does not hold what it should")
     dataset = about.get("dataset")
-    return {"recipe": check_recipe(recipe), "dataset": dataset if dataset in NAMES else "unknown"}, tensors
+    return {"recipe": check_parameters(parameters), "dataset": dataset if dataset in names() else "unknown"}, tensors
 
 
-def check_recipe(recipe: Any) -> dict[str, Any]:
-    """What a trajectory's recipe must have, for whatever weights, and no more.  Raises ValueError in words."""
-    recipe = BEFORE | recipe if isinstance(recipe, dict) else {}
-    texts = {name: recipe.get(name) for name in ("ddpm", "weights", "class")}
-    require(all(isinstance(text, str) and len(text) <= MAX_TEXT for text in texts.values()), "it has no recipe")
-    n = protocol.whole_number(recipe.get("n"), "Digits", 1, limits.current().digits)
-    seed = protocol.whole_number(recipe.get("seed"), "Seed", 0, protocol.MAX_SEED)
-    how = {name: recipe.get(name) for name in ("sampler", "steps", "guidance", "eta", *BEFORE)}
-    return texts | how | {"n": n, "seed": seed, "steps": check_how(MAX_STEPS, **how).num_steps}
+def check_parameters(parameters: Any) -> dict[str, Any]:
+    """What a trajectory's parameters must have, for whatever weights, and no more.  Raises ValueError in words."""
+    parameters = BEFORE | parameters if isinstance(parameters, dict) else {}
+    texts = {name: parameters.get(name) for name in ("ddpm", "weights", "class")}
+    require(all(isinstance(text, str) and len(text) <= MAX_TEXT for text in texts.values()), "it has no settings")
+    n = protocol.whole_number(parameters.get("n"), "Digits", 1, limits.current().digits)
+    seed = protocol.whole_number(parameters.get("seed"), "Seed", 0, protocol.MAX_SEED)
+    sampling = {name: parameters.get(name) for name in ("sampler", "steps", "guidance", "eta", *BEFORE)}
+    return texts | sampling | {"n": n, "seed": seed, "steps": check_how(MAX_STEPS, **sampling).num_steps}
 
 
 def check_times(tensors: dict[str, Tensor], before: int, num_steps: int) -> None:

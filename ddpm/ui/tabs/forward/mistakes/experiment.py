@@ -1,4 +1,4 @@
-"""What the inner tab Break it computes: networks trained with and without mistakes, and what each of them draws."""
+"""What the inner tab Common mistakes computes: networks trained with and without mistakes, and what each draws."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ddpm.config import build_schedule
 from ddpm.device import Inference, pick_device
-from ddpm.evaluation import judges
+from ddpm.evaluation import classifiers
 from ddpm.guidance import Guided
 from ddpm.presets import PRESETS
-from ddpm.schedule import Schedule, build_schedule
+from ddpm.schedule import Schedule
 from ddpm.training.loop import build_model, fit
-from ddpm.ui.generation import film
-from ddpm.ui.generation.weights import dataset
+from ddpm.ui.generation import recording
+from ddpm.ui.generation.models import dataset
 from ddpm.ui.server import cache, protocol
 
-from . import breaks
-from .breaks import IN_SAMPLING, IN_TRAINING, LIVE
+from . import mistakes
+from .mistakes import IN_SAMPLING, IN_TRAINING, LIVE
 
 BATCH = 32  # as wide as the pictures are: with any other, PyTorch refuses the wrong broadcast
 MODEL, SCHEDULE = PRESETS["fast"].model, PRESETS["fast"].schedule
@@ -87,9 +88,9 @@ class Training:
 
     def loss(self, model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor) -> Tensor:
         """objective.loss, with the mistakes and a look at what the network is given."""
-        x_t, wanted = breaks.pair(x0, t, noise, sched, self.broken)
+        x_t, expected = mistakes.pair(x0, t, noise, sched, self.broken)
         self.given = x_t[t.argsort()[torch.linspace(2, len(t) - 3, GIVEN).long()]]
-        return F.mse_loss(model(x_t, t, y).float(), wanted)
+        return F.mse_loss(model(x_t, t, y).float(), expected)
 
     @property
     def size(self) -> int:
@@ -138,11 +139,11 @@ class Lane:
         y = torch.arange(DIGITS, device=model.device)
         guided = Guided(model, GUIDANCE)
         size = {"channels": MODEL.in_ch, "img_size": MODEL.img_size}
-        for x_t in breaks.draw(guided, self.training.sched, y, DRAW_STEPS, self.training.seed, self.broken, **size):
+        for x_t in mistakes.draw(guided, self.training.sched, y, DRAW_STEPS, self.training.seed, self.broken, **size):
             stds.append(round(x_t.std().item(), 4))
             yield None
         x = x_t.cpu()
-        yield {"k": k, "step": moment.step, "x": protocol.b64(film.frame(x)), "stds": stds} | self.facts(x, moment)
+        yield {"k": k, "step": moment.step, "x": protocol.b64(recording.frame(x)), "stds": stds} | self.facts(x, moment)
 
     def facts(self, x: Tensor, moment: Moment) -> dict[str, Any]:
         """What is measured of finished digits, unclamped as they are: (DIGITS, 1, S, S)."""
@@ -158,9 +159,9 @@ class Lane:
             "high": x.max().item(),
             "change": change,
         }
-        given = None if moment.given is None else protocol.b64(film.frame(moment.given))
+        given = None if moment.given is None else protocol.b64(recording.frame(moment.given))
         rounded = {name: None if value is None else round(value, 3) for name, value in found.items()}
-        return rounded | {"digits": judges.read(x).digits.tolist(), "given": given}
+        return rounded | {"digits": classifiers.read(x).digits.tolist(), "given": given}
 
 
 class Run:
@@ -169,7 +170,7 @@ class Run:
     kept: finished trainings, in which this one looks first: the lane as it should be is trained once for all breaks.
     """
 
-    def __init__(self, broken: Set[str], num_steps: int, seed: int, kept: cache.Kept, pace: Pace):
+    def __init__(self, broken: Set[str], num_steps: int, seed: int, kept: cache.LRUCache, pace: Pace):
         self.id = secrets.token_urlsafe(16)
         self.broken, self.num_steps, self.kept, self.pace = broken, num_steps, kept, pace
         right, wrong = (Training(each, num_steps, seed) for each in (set(), broken))
@@ -214,7 +215,7 @@ class Run:
             "run": self.id,
             "frames": [frame for frame in frames if frame],
             "total": len(self.frames),
-            "broken": [each for each in breaks.NAMES if each in self.broken],
+            "broken": [each for each in mistakes.NAMES if each in self.broken],
             "step": min(len(training.losses) for training in self.trainings),
             "num_steps": self.num_steps,
             "moments": MOMENTS,
