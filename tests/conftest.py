@@ -19,9 +19,9 @@ os.environ["DDPM_RUNS_DIR"] = tempfile.mkdtemp(prefix="ddpm-test-runs-")  # nobo
 
 import numpy as np
 import torch
-from pages import TINY as PAGE_MODEL
+from helpers.pages import TINY as PAGE_MODEL
+from helpers.tiny import TINY, TINY_CLASSES, TINY_PRESET
 from PIL import Image
-from tiny import TINY, TINY_CLASSES, TINY_PRESET
 
 from ddpm import save_checkpoint
 from ddpm.cli import main, train_run
@@ -128,8 +128,8 @@ def opened(registry, tmp_path):
     """What the Reverse tab makes of a file with such content: opened(data, weights="mnist") -> its answer."""
     import asyncio
 
-    from pages import Window
-    from reversing import reverse_tab
+    from helpers.pages import Window
+    from helpers.reversing import reverse_tab
 
     demo, _, named = reverse_tab(registry)
     open_file = next(f.fn for f in demo.fns.values() if f.name == "open_file")

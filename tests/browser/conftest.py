@@ -3,8 +3,8 @@
 import shutil
 
 import pytest
-from serving import free_port
-from starting import FLAGS, ROOT, development, end, is_problem, serve, unavailable
+from helpers.serving import free_port
+from helpers.starting import FLAGS, ROOT, development, end, is_problem, serve, unavailable
 
 
 @pytest.fixture(scope="session")

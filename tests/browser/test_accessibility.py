@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from starting import development
-from steps import generate, start_training, tab, wait_for_status
+from helpers.starting import development
+from helpers.steps import generate, start_training, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
 

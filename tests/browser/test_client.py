@@ -4,7 +4,7 @@ import json
 import urllib.request
 
 import pytest
-from serving import press
+from helpers.serving import press
 
 pytestmark = pytest.mark.browser
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from steps import pixels, playhead, set_number, status, tab, wait_for_change, wait_for_status
+from helpers.steps import pixels, playhead, set_number, status, tab, wait_for_change, wait_for_status
 
 pytestmark = pytest.mark.browser
 SIZES = [(1280, 800), (390, 844)]

@@ -10,8 +10,8 @@ import urllib.request
 import numpy as np
 import pytest
 import torch
+from helpers.steps import live, pixels, playhead, png, tab, wait_for_change
 from PIL import Image, ImageDraw, ImageFilter
-from steps import live, pixels, playhead, tab, wait_for_change
 
 import ddpm
 
@@ -204,15 +204,6 @@ def test_a_drawn_digit_is_centred_shown_and_used(open_page):
     guess = pixels(page, "forward", "hat")
     to_noise_level(page, 300)
     wait_for_change(page, "forward", "hat", guess)
-
-
-def png(size, mode="L", colour=255, ink=None, **options):
-    picture = Image.new(mode, size, colour)
-    if ink is not None:
-        picture.paste(ink, (size[0] // 3, size[1] // 4, size[0] // 2, size[1] * 3 // 4))
-    data = io.BytesIO()
-    picture.save(data, options.pop("format", "PNG"), **options)
-    return data.getvalue()
 
 
 UPLOADS = {

@@ -4,7 +4,7 @@ import math
 import re
 
 import pytest
-from steps import (
+from helpers.steps import (
     choose,
     fits_a_laptop,
     is_inside,

@@ -8,9 +8,9 @@ import urllib.error
 import urllib.request
 
 import pytest
-from serving import config_of, join, messages, post
-from starting import development
-from steps import choose, tab, wait_for_status
+from helpers.serving import config_of, join, messages, post
+from helpers.starting import development
+from helpers.steps import choose, tab, wait_for_status
 
 from ddpm import save_checkpoint
 from ddpm.config import Config, ModelConfig, ScheduleConfig

@@ -1,11 +1,12 @@
 """The page as one thing, in a real Chromium."""
 
+import os
 import subprocess
 import sys
 
 import pytest
-from starting import ROOT, development
-from steps import fits_a_laptop, generate, is_inside, tab, wait_for_status
+from helpers.starting import ROOT, development
+from helpers.steps import fits_a_laptop, generate, is_inside, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
 
@@ -36,11 +37,11 @@ def test_the_stage_keeps_its_size_when_frames_arrive(open_page):
     assert page.locator("#reverse-view .panes").bounding_box() == before
 
 
-@pytest.mark.parametrize("script", ["tests/browser/measure.py", "tests/load/load.py"])
-def test_the_documented_scripts_find_their_modules(script):
-    """Run as scripts, beside nothing that pytest puts on the path."""
+@pytest.mark.parametrize("module", ["benchmarks.page_smoothness", "benchmarks.load"])
+def test_the_documented_benchmarks_find_their_modules(module):
+    """Run as in a shell, beside nothing that pytest puts on the path."""
     development("playwright")
-    code = f"import runpy; runpy.run_path({script!r}, run_name='looked at')"
-    code = f"import sys; sys.path[0] = {str((ROOT / script).parent)!r}; {code}"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    code = f"import runpy; runpy.run_module({module!r}, run_name='looked at')"
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from serving import free_port
-from starting import FLAGS, ROOT, development, end, is_problem, serve, unavailable
-from steps import generate, playhead, set_number, start_training, tab, wait_for_status
+from helpers.serving import free_port
+from helpers.starting import FLAGS, ROOT, development, end, is_problem, serve, unavailable
+from helpers.steps import generate, playhead, set_number, start_training, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
 

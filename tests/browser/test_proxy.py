@@ -8,10 +8,9 @@ import time
 import urllib.request
 
 import pytest
-from serving import free_port
-from starting import ROOT, end, serve, unavailable
-from steps import generate, open_file, pixels, save, start_training, tab, wait_for_change, wait_for_status
-from test_forward import png
+from helpers.serving import free_port
+from helpers.starting import ROOT, end, serve, unavailable
+from helpers.steps import generate, open_file, pixels, png, save, start_training, tab, wait_for_change, wait_for_status
 
 pytestmark = pytest.mark.browser
 

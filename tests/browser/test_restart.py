@@ -1,9 +1,9 @@
 """The server ends and comes back under an open page, in a real Chromium."""
 
 import pytest
-from serving import free_port
-from starting import end, serve
-from steps import generate, pixels, start_training, status, tab, wait_for_change, wait_for_status
+from helpers.serving import free_port
+from helpers.starting import end, serve
+from helpers.steps import generate, pixels, start_training, status, tab, wait_for_change, wait_for_status
 
 pytestmark = pytest.mark.browser
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from steps import choose, generate, pixels, playhead, set_number, status, tab, wait_for_status
+from helpers.steps import choose, generate, pixels, playhead, set_number, status, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
 

@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from steps import choose, generate, open_file, pixels, playhead, save, tab, wait_for_status
+from helpers.steps import choose, generate, open_file, pixels, playhead, save, tab, wait_for_status
 
 from ddpm import make_schedule
 

@@ -5,7 +5,7 @@ import json
 import zipfile
 
 import pytest
-from steps import generate, live, playhead, set_number, start_training, status, tab, wait_for_status
+from helpers.steps import generate, live, playhead, set_number, start_training, status, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
 

@@ -1,7 +1,7 @@
 """Looking inside a training run while it learns, in a real Chromium."""
 
 import pytest
-from steps import choose, live, playhead, set_number, start_training, status, tab, wait_for_status
+from helpers.steps import choose, live, playhead, set_number, start_training, status, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
 

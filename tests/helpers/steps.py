@@ -1,0 +1,105 @@
+"""What a person does on the page, and what they then see."""
+
+import io
+
+from PIL import Image
+
+
+def tab(page, name):
+    page.get_by_role("tab", name=name).click()
+
+
+def status(page, name):
+    return page.locator(f"#{name}-view .status")
+
+
+def wait_for_status(page, name, text):
+    found = "([name, text]) => document.querySelector(`#${name}-view .status`).textContent.match(text)"
+    try:
+        page.wait_for_function(found, arg=[name, text])
+    except Exception as error:  # its class is playwright's, which may not be installed
+        raise AssertionError(f"the status is {status(page, name).text_content()!r}, not {text!r}") from error
+
+
+def pixels(page, name, pane):
+    """The picture of a pane as the person sees it."""
+    return page.locator(f"#{name}-view .pane-{pane} canvas").evaluate("c => c.toDataURL()")
+
+
+def playhead(page, name):
+    return page.locator(f"#{name}-view input[type=range]")
+
+
+def live(page, name, key):
+    return page.locator(f"#{name}-margin [data-live='{key}']").first.text_content()
+
+
+def set_number(page, elem_id, value):
+    field = page.locator(f"#{elem_id} input[type=number]")
+    field.fill(str(value))
+    field.press("Tab")
+
+
+def choose(page, elem_id, label):
+    """In a drop-down."""
+    page.locator(f"#{elem_id} input").click()
+    page.get_by_role("option", name=label, exact=True).click()
+
+
+def wait_for_change(page, name, pane, before):
+    page.wait_for_function(
+        "([sel, before]) => document.querySelector(sel).toDataURL() !== before",
+        arg=[f"#{name}-view .pane-{pane} canvas", before],
+    )
+
+
+def generate(page, steps=20, n=4, seed=0):
+    set_number(page, "reverse-n", n)
+    set_number(page, "reverse-seed", seed)
+    set_number(page, "reverse-steps", steps)
+    page.click("#reverse-generate")
+
+
+def fits_a_laptop(page):
+    """Whether nothing is to be scrolled at 1280 x 800."""
+    width, height = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
+    return width <= 1280 and height <= 800
+
+
+def is_inside(page, width, selector):
+    """Whether neither the page nor any of what is selected is wider than the window."""
+    boxes = [node.bounding_box() for node in page.locator(selector).all()]
+    inside = all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+    return inside and page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def open_file(page, data, name="mine.safetensors"):
+    """Through Reverse's upload button."""
+    file = {"name": name, "mimeType": "", "buffer": data}
+    page.locator("#reverse-open").locator("xpath=preceding-sibling::input").set_input_files(file)
+
+
+def save(page, item):
+    """By Reverse's menu: the download."""
+    page.locator("#reverse-view").get_by_role("button", name="Save", exact=True).click()
+    with page.expect_download() as download:
+        page.locator("#reverse-view .menu").get_by_role("button", name=item).click()
+    return download.value
+
+
+def start_training(page, budget, kind="steps"):
+    tab(page, "Train")
+    if kind == "steps":
+        page.locator("#train-kind input").click()
+        page.get_by_role("option", name="steps").click()
+    set_number(page, "train-budget", budget)
+    page.click("#train-start")
+
+
+def png(size, mode="L", colour=255, ink=None, **options):
+    picture = Image.new(mode, size, colour)
+    if ink is not None:
+        picture.paste(ink, (size[0] // 3, size[1] // 4, size[0] // 2, size[1] * 3 // 4))
+    data = io.BytesIO()
+    picture.save(data, options.pop("format", "PNG"), **options)
+    return data.getvalue()
