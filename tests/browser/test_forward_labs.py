@@ -75,7 +75,7 @@ def test_nothing_is_wider_than_the_window(open_page, width):
 
 def test_noise_is_still_what_the_page_opens_on_and_its_pictures_are_as_large(open_page):
     page = open_page()
-    assert page.get_by_role("tab", name="Noise").get_attribute("aria-selected") == "true"
+    assert page.get_by_role("tab", name="Noise", exact=True).get_attribute("aria-selected") == "true"
     assert page.locator("#forward-view .pane-xt canvas").bounding_box()["width"] == 6 * 32 + 4
 
 
@@ -207,7 +207,7 @@ def test_three_ways_back_from_the_same_x_t(open_page, size):
     wait_for_status(page, "denoising", "^34 network evaluations")
     said = feet(page)
     d = {key: float(re.match(r"d = ([\d.]+)", text)[1]) for key, text in said.items() if key != "xt"}
-    assert all(re.search(r"grey \d+ %\nread as \d, \d+ %$", said[key]) for key in d)
+    assert all(re.search(r"grey \d+ %\nclassified as \d, \d+ %$", said[key]) for key in d)
     assert 0 < d["x0_hat"] < d["blur"] and abs(d["mean"] - d["x0_hat"]) < 0.05
     assert d["x0_hat"] < (d["f0"] + d["f1"] + d["f2"]) / 3
     ends = {key: pixels(page, "denoising", key) for key in ("f0", "f1", "f2", "mean")}

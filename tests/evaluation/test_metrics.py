@@ -199,7 +199,7 @@ def test_the_second_speaks_for_itself(others, real):
     by_hand = frechet_distance(*gaussian(seen), reference.mean, reference.cov)
     assert v["second"]["fid"] == pytest.approx(by_hand) and v["second"]["extractor"] == load_classifier(SECOND)[1]
     assert v["second"]["fid_over_real"] == pytest.approx(by_hand / real[SECOND]["fid"])
-    first = metrics.evaluation(read(others[0]), others[1], real[FIRST])
+    first = metrics.one_evaluation(read(others[0]), others[1], real[FIRST])
     assert {name: value for name, value in v.items() if name != "second"} == first
     assert v["second"]["extractor"] != v["extractor"] and v["second"]["fid"] != v["fid"]
 

@@ -17,7 +17,7 @@ import pytest
 
 from . import serving
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NO_MORE = [0.002, 32, "cosine", "v", 0.995, 0.1, 8, 0]  # what the tests set under More: a small network
 
 

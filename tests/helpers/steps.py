@@ -6,7 +6,7 @@ from PIL import Image
 
 
 def tab(page, name):
-    page.get_by_role("tab", name=name).click()
+    page.get_by_role("tab", name=name, exact=True).click()
 
 
 def status(page, name):
