@@ -96,7 +96,7 @@ class Student:
         start, first = time.monotonic(), None
         try:
             async for line in self.stream("reverse-generate", _2=self.random.randrange(2**31 - 1)):
-                if first is None and '"x":' in line:
+                if first is None and '"x_t":' in line:
                     first = time.monotonic() - start
                 if '"error": "' in line or '"success": false' in line:
                     raise RuntimeError(line[:200])

@@ -25,8 +25,9 @@ watch("longtask", (e) => window.seen.tasks.push([e.startTime, e.duration]));
 watch("layout-shift", (e) => { if (!e.hadRecentInput) window.seen.shift += e.value; });
 """
 # Every picture that the sample's pane shows, and when.
-WATCH = """() => {
-  const stage = DDPM.Stage.prototype, show = stage.show;
+WATCH = """async () => {
+  const { Stage } = await import(new URL("./scripts/components/stage.js", document.baseURI));
+  const stage = Stage.prototype, show = stage.show;
   window.shown = [];
   stage.show = function (key, bytes) {
     if (key === "x" && bytes) window.shown.push([performance.now(), bytes]);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,18 @@ from starlette.middleware import Middleware
 from ..device import pick_device
 from ..presets import PRESETS
 from ..training.loop import warm_up
-from .components import pictures
+from .components import layout, pictures
 from .generation.models import ModelRegistry
-from .server import hosting, limits
+from .server import hosting, limits, scripts
 from .server.engine import Engine, once
 from .server.rate_limit import RateLimiter
 from .tabs.compare import tab as compare
 from .tabs.forward import tab as forward
 from .tabs.reverse import tab as reverse
 from .tabs.train import tab as train
-from .tabs.train.run_store import Runs
 
+TABS = (forward, reverse, train, compare)
 HERE = Path(__file__).parent
-SHARED = ("stage", "connection", "plot", "timeline", "ink", "pad", "mixing")  # by the tabs, which come after them
-SCRIPTS = [HERE / f"components/{name}.js" for name in SHARED]
-SCRIPTS += sorted(path for path in HERE.rglob("*.js") if path not in SCRIPTS)
 STYLE = HERE / "components/style.css"
 TITLE = "Denoising diffusion, from scratch"
 HEADER = "<header><h1>Denoising diffusion<span>, from scratch</span></h1><p>noise becomes digits, live</p></header>"
@@ -40,7 +37,7 @@ def settings() -> str:
 
 
 def build() -> gr.Blocks:
-    """The interface: its tabs around one engine and one registry of weights.  Raises ValueError for a bad setting."""
+    """The interface: its tabs around one engine and one registry of models.  Raises ValueError for a bad setting."""
     engine = Engine()
     registry = engine.call(ModelRegistry)
     engine.submit(once(warm_up, PRESETS["fast"].train, pick_device()))  # so that the first Start starts at once
@@ -51,31 +48,27 @@ def build() -> gr.Blocks:
             gr.HTML(HEADER, elem_id="header", apply_default_css=False)
             weights = gr.Dropdown(registry.shipped, value=registry.default, label="Weights", elem_id="weights")
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Forward", id="forward"):
-                forward.build(engine, registry, weights)
-            with gr.Tab("Reverse", id="reverse"):
-                reverse.build(engine, registry, demo, weights)
-            with gr.Tab("Train", id="train"):
-                runs = train.build(engine, registry, demo, mine, weights, tabs)
-            with gr.Tab("Compare", id="compare"):
-                compare.build(engine, registry, weights)
-    demo.health = hosting.Health(engine, runs)
-    atexit.register(shut_down, engine, runs)
+            shared = layout.Shared(engine, registry, demo, mine, weights, tabs)
+            for each in TABS:
+                with gr.Tab(each.TITLE, id=each.TITLE.lower()) as shared.tab:
+                    each.build(shared)
+    demo.health = hosting.Health(engine, shared.counts)
+    atexit.register(shut_down, engine, shared.at_end)
     return demo.queue(max_size=64, api_open=False)
 
 
-def shut_down(engine: Engine, runs: Runs) -> None:
-    """Save the training runs, between two steps of theirs.  Where a step takes too long, what was kept last stays."""
+def shut_down(engine: Engine, at_end: Sequence[Callable[[], None]]) -> None:
+    """Save what goes on, between two steps of it.  Where a step takes too long, what was kept last stays."""
     if engine.close():
-        runs.save()
+        for act in at_end:
+            act()
     hosting.tell("stop")
 
 
 def launch_options() -> dict[str, Any]:
     """What `launch` needs to be a public server that fetches nothing from outside."""
     per_minute, upload_mb = limits.current().requests_per_minute, limits.current().upload_mb
-    scripts = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
-    scripts += f"\nDDPM.SCHEDULES.signal = {json.dumps(pictures.signal())};"
+    modules = scripts.modules(HERE, pictures.constants())
     system = ["system-ui", "sans-serif"]
     mono = ["ui-monospace", "monospace"]
     gate = Middleware(RateLimiter, per_minute, Path(get_upload_folder()), 1_000_000 * upload_mb)
@@ -96,7 +89,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": theme,
         "css": STYLE.read_text(encoding="utf-8"),
-        "head": f"<script>\n{scripts}\n</script>",
+        "head": scripts.head(modules, "components/connection.js"),
         "footer_links": [],
         "run_history": False,
         "enable_monitoring": False,
@@ -105,5 +98,5 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,
         "mcp_server": False,
         "strict_cors": True,
-        "app_kwargs": {"routes": hosting.ROUTES, "middleware": [gate]},
+        "app_kwargs": {"routes": [*hosting.ROUTES, scripts.route(modules)], "middleware": [gate]},
     }

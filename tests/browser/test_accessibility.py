@@ -40,7 +40,7 @@ def test_no_serious_finding(open_page, axe, theme):
     page.wait_for_function("document.querySelector('#forward-view canvas')")
     page.evaluate(axe)
     look("Forward")
-    for name in ("Step by step", "Posterior", "Denoise", "Common mistakes"):
+    for name in ("Step by step or at once", "The posterior", "Denoise it", "Common mistakes"):
         tab(page, name)
         look(name)
     tab(page, "Reverse")
@@ -57,7 +57,7 @@ def test_no_serious_finding(open_page, axe, theme):
     page.locator("#train-margin .levels button").nth(5).click()
     look("Train, a noise level")
     page.keyboard.press("Escape")
-    for name in ("Compare", "One knob", "Quality", "Schedules"):
+    for name in ("Compare", "Vary one setting", "Measure quality", "Compare schedules"):
         tab(page, name)
         look(name)
     ours = [each for each in found if not any(each[1] == rule and piece in each[2] for rule, piece in GRADIO)]

@@ -27,7 +27,7 @@ def feet(page, name="race"):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_race_from_the_same_noise_to_the_classifiers_reading_and_the_distance(open_page, size):
-    page = open_compare(open_page, "Race", size)
+    page = open_compare(open_page, "Race samplers", size)
     assert "Press Race" in page.locator("#race-view .empty").inner_text()
     lane(page, "A", "steps").fill("30")
     set_number(page, "race-seed", size[0])  # the server remembers references: each size needs one of its own
@@ -51,7 +51,7 @@ def test_a_race_from_the_same_noise_to_the_classifiers_reading_and_the_distance(
 
 
 def test_lanes_are_added_changed_and_refused_in_words(open_page):
-    page = open_compare(open_page, "Race")
+    page = open_compare(open_page, "Race samplers")
     page.get_by_role("button", name="+ lane").click()
     assert page.get_by_role("button", name="+ lane").is_disabled()
     lane(page, "A", "sampler").select_option("dpmpp")
@@ -81,7 +81,7 @@ def test_lanes_are_added_changed_and_refused_in_words(open_page):
 
 
 def test_stop_stops_a_race_and_its_reference(open_page):
-    page = open_compare(open_page, "Race")
+    page = open_compare(open_page, "Race samplers")
     lane(page, "A", "steps").fill("1000")
     page.click("#race-race")
     wait_for_status(page, "race", "1 still running")
@@ -98,7 +98,7 @@ def test_stop_stops_a_race_and_its_reference(open_page):
 
 
 def test_a_race_is_saved_as_a_picture(open_page):
-    page = open_compare(open_page, "Race")
+    page = open_compare(open_page, "Race samplers")
     for letter in "ABC":
         lane(page, letter, "steps").fill("2")
     assert page.locator("#race-view").get_by_role("button", name="Save PNG").is_disabled()
@@ -113,7 +113,7 @@ def test_a_race_is_saved_as_a_picture(open_page):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("knob", ["steps", "eta", "guidance", "seed"])
 def test_one_knob_at_six_values(open_page, knob, size):
-    page = open_compare(open_page, "One knob", size)
+    page = open_compare(open_page, "Vary one setting", size)
     page.locator("#knob-knob").get_by_label(knob).check()
     set_number(page, "knob-n", 2)
     page.click("#knob-vary")
@@ -127,7 +127,7 @@ def test_one_knob_at_six_values(open_page, knob, size):
 
 
 def test_a_knob_that_does_nothing_says_so(open_page):
-    page = open_compare(open_page, "One knob")
+    page = open_compare(open_page, "Vary one setting")
     page.locator("#knob-knob").get_by_label("guidance").check()
     page.locator("#knob-class input").click()
     page.get_by_role("option", name="none", exact=True).click()
@@ -137,7 +137,7 @@ def test_a_knob_that_does_nothing_says_so(open_page):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_chart_names_its_file_and_takes_a_point_measured_live(open_page, size):
-    page = open_compare(open_page, "Quality", size)
+    page = open_compare(open_page, "Measure quality", size)
     source = page.locator("#quality-view .source").inner_text()
     assert "checkpoints/mnist/curve.json" in source and "python -m ddpm bench --curve checkpoints/mnist" in source
     keys = page.locator("#quality-view .legend .key").all_inner_texts()
@@ -154,7 +154,7 @@ def test_the_chart_names_its_file_and_takes_a_point_measured_live(open_page, siz
 
 
 def test_stop_stops_a_measurement(open_page):
-    page = open_compare(open_page, "Quality")
+    page = open_compare(open_page, "Measure quality")
     set_number(page, "quality-steps", 1000)
     page.click("#quality-measure")
     wait_for_status(page, "quality", r"Drawing: \d+ of 500")
@@ -164,7 +164,7 @@ def test_stop_stops_a_measurement(open_page):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_schedules_side_by_side(open_page, size):
-    page = open_compare(open_page, "Schedules", size)
+    page = open_compare(open_page, "Compare schedules", size)
     captions = "#schedules-view .pane figcaption"
     page.wait_for_function(f"document.querySelector('{captions}').textContent.includes('dB')")
     at_half = page.locator(captions).all_inner_texts()

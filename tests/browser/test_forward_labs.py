@@ -19,7 +19,7 @@ from helpers.steps import (
 
 pytestmark = pytest.mark.browser
 SIZES = [(1280, 800), (390, 844)]
-LABS = {"chain": "Step by step", "posterior": "Posterior", "denoising": "Denoise"}
+LABS = {"chain": "Step by step or at once", "posterior": "The posterior", "denoising": "Denoise it"}
 
 
 def open_lab(open_page, name, size=(1280, 800)):
@@ -75,7 +75,7 @@ def test_nothing_is_wider_than_the_window(open_page, width):
 
 def test_noise_is_still_what_the_page_opens_on_and_its_pictures_are_as_large(open_page):
     page = open_page()
-    assert page.get_by_role("tab", name="Noise", exact=True).get_attribute("aria-selected") == "true"
+    assert page.get_by_role("tab", name="Noise it", exact=True).get_attribute("aria-selected") == "true"
     assert page.locator("#forward-view .pane-xt canvas").bounding_box()["width"] == 6 * 32 + 4
 
 

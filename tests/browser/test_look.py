@@ -22,7 +22,7 @@ def test_each_tab_fits_a_laptop_without_scrolling(open_page, name):
 @pytest.mark.parametrize("width", [390, 768, 1920])
 def test_nothing_is_wider_than_the_window(open_page, width):
     page = open_page(width, 844)
-    for name in ("Forward", "Reverse", "Train", "Compare", "One knob", "Quality", "Schedules"):
+    for name in ("Forward", "Reverse", "Train", "Compare", "Vary one setting", "Measure quality", "Compare schedules"):
         tab(page, name)
         page.wait_for_timeout(200)
         assert is_inside(page, width, "canvas:visible")

@@ -16,8 +16,8 @@ from helpers.steps import generate, playhead, set_number, start_training, tab, w
 pytestmark = pytest.mark.browser
 
 INNER = {
-    "Forward": ("Noise", "Step by step", "Posterior", "Denoise", "Common mistakes"),
-    "Compare": ("Race", "One knob", "Quality", "Schedules"),
+    "Forward": ("Noise it", "Step by step or at once", "The posterior", "Denoise it", "Common mistakes"),
+    "Compare": ("Race samplers", "Vary one setting", "Measure quality", "Compare schedules"),
 }
 SIOCSIFFLAGS, UP_AND_RUNNING = 0x8914, 0x41
 
@@ -66,7 +66,7 @@ def walk(page) -> None:
             page.get_by_role("tab", name=name, exact=True).click()
             page.locator(".stage:visible, .view:visible").first.wait_for()
             page.wait_for_function("[...document.querySelectorAll('canvas')].some((c) => c.checkVisibility())")
-    page.get_by_role("tab", name="Race", exact=True).click()
+    page.get_by_role("tab", name="Race samplers", exact=True).click()
     for letter in "ABC":
         page.get_by_label(f"Lane {letter}: steps").fill("3")
     set_number(page, "race-n", 2)

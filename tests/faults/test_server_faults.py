@@ -70,7 +70,7 @@ def test_killed_in_the_middle_of_training_then_ended_with_four_runs_under_way(se
     second = serve(QUICKLY, DDPM_RUNS_DIR=runs)
     lines = {run: second.packets("attach", [[run]])}
     found = next(lines[run])
-    assert found["active"] and found["step"] >= kept and found["num_previews"] > 0
+    assert not found["done"] and found["step"] >= kept and found["kept"] > 0
     assert not list(runs.rglob("*.tmp"))
     for _ in range(3):
         lines |= [second.train(500)]

@@ -1,10 +1,13 @@
-"""What the tests of the three tabs share."""
+"""What the tests of the tabs share."""
 
 import base64
 
+import gradio as gr
 import numpy as np
 
 from ddpm.config import ModelConfig
+from ddpm.ui.components.layout import Shared
+from ddpm.ui.server.engine import Engine
 
 TINY = ModelConfig(base=8, mults=(1, 2), num_classes=10, patch_size=4, prediction="v")
 
@@ -17,6 +20,16 @@ def handler(demo, elem_id):
     """The function behind a button's click."""
     button = next(b for b in demo.blocks.values() if getattr(b, "elem_id", None) == elem_id)
     return next(f.fn for f in demo.fns.values() if (button._id, "click") in f.targets)
+
+
+def alone(tab, registry, engine=None):
+    """A page of this tab alone, its parts by their ids, and what they share.  tab: whatever has a `build`."""
+    with gr.Blocks() as demo:
+        mine, weights = gr.BrowserState([]), gr.Dropdown(registry.shipped if registry else ["mnist"], value="mnist")
+        with gr.Tabs() as tabs, gr.Tab("this") as this:
+            shared = Shared(engine or Engine(), registry, demo, mine, weights, tabs, this)
+            tab.build(shared)
+    return demo, {b.elem_id: b for b in demo.blocks.values() if getattr(b, "elem_id", None)}, shared
 
 
 class Window:

@@ -1,11 +1,10 @@
 """What the tests of the Reverse tab, of its files and of its branches share."""
 
-import gradio as gr
-
 from ddpm.ui.generation.request import Settings
 from ddpm.ui.generation.trajectory import Trajectory
-from ddpm.ui.server.engine import Engine
 from ddpm.ui.tabs.reverse import tab as reverse
+
+from .pages import alone
 
 
 def settings(registry, **changes):
@@ -19,10 +18,8 @@ def run(trajectory):
 
 
 def reverse_tab(registry):
-    engine = Engine()
-    with gr.Blocks() as demo:
-        reverse.build(engine, registry, demo, gr.Dropdown(registry.shipped, value="mnist"))
-    return demo, engine, {b.elem_id: b for b in demo.blocks.values() if getattr(b, "elem_id", None)}
+    demo, named, shared = alone(reverse, registry)
+    return demo, shared.engine, named
 
 
 def finished(registry, **changes):

@@ -115,7 +115,7 @@ def test_a_toy_schedule_is_everywhere(monkeypatch):
     pictures.schedule.cache_clear()
     named = components(build())
     assert "toy" in choices(named["train-schedule"]) and "toy" in choices(named["forward-schedule"])
-    assert pictures.signal()["toy"][9] == pytest.approx(0.99**5, abs=1e-6)
+    assert pictures.constants()["SCHEDULES"]["toy"]["signal"][9] == pytest.approx(0.99**5, abs=1e-6)
 
 
 def test_a_toy_preset_is_everywhere(monkeypatch):

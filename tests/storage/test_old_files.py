@@ -36,13 +36,13 @@ def test_a_picture_holds_the_settings_that_draw_it_again():
     sampling = {name: parameters[name] for name in ("sampler", "steps", "guidance", "middle", "eta", "variance")}
     settings = Settings.check(ModelRegistry(BEFORE / "checkpoints"), 2, "all in turn", 3, "mnist", **sampling)
     *_, last = (frame for frame in Trajectory(settings).steps() if frame)
-    assert alike(last["x"])
+    assert alike(last["x_t"])
 
 
 def test_a_trajectory_plays_to_its_end():
     recording = trajectory_file.read_recording((BEFORE / "digits.trajectory").read_bytes())
     assert recording.parameters["steps"] == 4 and len(recording.frames) == 5
-    assert alike(recording.frames[-1]["x"])
+    assert alike(recording.frames[-1]["x_t"])
 
 
 @pytest.fixture

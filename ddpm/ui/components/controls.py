@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -16,12 +15,9 @@ from ddpm.spacing import LABELS
 from ..generation.models import ModelRegistry
 from ..generation.request import NONE, choices
 from ..server import limits, protocol
-from ..server.engine import Engine
-from ..server.sessions import Run, Sessions
+from .streaming import QUIET
 
 HOW = ("sampler", "steps", "guidance", "middle", "eta", "variance", "spacing", "clip")  # as check_how names them
-QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False}
-STREAM: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 64, "trigger_mode": "multiple"}
 
 
 def named(sampling: Sequence[Any]) -> dict[str, Any]:
@@ -62,50 +58,6 @@ def go_and_stop(name: str, label: str) -> tuple[gr.Button, gr.Button]:
         go = gr.Button(label, variant="primary", elem_id=f"{name}-{label.split()[0].lower()}")
         halt = gr.Button("Stop", elem_id=f"{name}-stop")
     return go, halt
-
-
-def runs(
-    sessions: Sessions,
-    make: Callable[..., Run],
-    start: Callable[..., Any],
-    inputs: Sequence[Any],
-    view: gr.HTML,
-    done: Callable[[Any], None] = lambda run: None,
-    **options: Any,
-) -> None:
-    """On the event `start` the run that `make` makes of the inputs streams into the view, until it ends or is stopped.
-
-    What make raises as ValueError is said there instead.  done(run): when it has ended, before the last packet.
-    """
-
-    async def begin(request: gr.Request, *question) -> AsyncIterator[dict[str, Any]]:
-        try:
-            run = make(*question)
-            async with aclosing(sessions.stream(request.session_hash, run, address_of(request))) as packets:
-                async for packet in packets:
-                    if packet.get("done"):
-                        done(run)
-                    yield packet
-        except ValueError as error:
-            yield {"error": str(error)}
-
-    start(begin, inputs, view, **STREAM, **options)
-
-
-def address_of(request: gr.Request) -> str:
-    """Where a request comes from, as the server in front of ours says if there is one."""
-    return request.client.host if getattr(request, "client", None) else ""
-
-
-def stoppable(engine: Engine, halt: gr.Button, view: gr.HTML) -> Sessions:
-    """Where the runs of a tab go: the button ends what a window has running there."""
-    sessions = Sessions(engine, view.elem_id)
-
-    def stop(request: gr.Request) -> dict[str, Any] | None:
-        return None if sessions.stop(request.session_hash) else {"notice": "Nothing is running."}
-
-    halt.click(stop, None, view, **QUIET)
-    return sessions
 
 
 def sampling(name: str) -> list[Any]:

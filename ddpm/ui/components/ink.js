@@ -1,17 +1,17 @@
 // A picture made small, square and grey as MNIST's are, for the pad.  Pixels in, pixels out: nothing is asked of anyone.
-"use strict";
+import { paint } from "./pixels.js";
 
-DDPM.Ink = class {
+export class Ink {
   static SIDE = 240; // pixels at most of what is levelled: a ruled line grows faint there, a stroke stays
 
   // canvas: what was drawn or uploaded, opaque.
   constructor(canvas) {
     this.canvas = canvas;
     const { width, height } = canvas;
-    this.grey = DDPM.greyOf(canvas);
+    this.grey = greyOf(canvas);
     const edge = this.grey.filter((_, i) => i < width || i >= width * (height - 1) || i % width === 0 || i % width === width - 1).sort();
     const mean = edge.reduce((sum, v) => sum + v, 0) / edge.length, share = (q) => edge[Math.floor(q * (edge.length - 1))];
-    const { low, high } = DDPM.extent(this.grey);
+    const { low, high } = extent(this.grey);
     Object.assign(this, { low, high, plain: high - low < 16 });
     this.darkOnLight = mean > (low + high) / 2;
     this.uneven = share(0.95) - share(0.05) > (high - low) / 6; // a photo's paper, with its light, shadow or lines
@@ -21,33 +21,33 @@ DDPM.Ink = class {
   // What the network is to see, size * size * channels uint8, or null if nothing is left.
   // invert: dark ink on light paper; threshold: 0 for the picture as it is, else the share of the strongest ink, levelled.
   see(size, channels, { invert, threshold }) {
-    if (channels === 3) return DDPM.inColour(this.canvas, size, invert);
+    if (channels === 3) return inColour(this.canvas, size, invert);
     if (this.plain) return null;
     if (!threshold) {
       const { grey, low, high } = this;
-      return DDPM.asMnist(grey.map((v) => ((invert ? high - v : v - low) / (high - low)) * 255), this.canvas, size);
+      return asMnist(grey.map((v) => ((invert ? high - v : v - low) / (high - low)) * 255), this.canvas, size);
     }
     if (!this.levels.has(invert)) this.levels.set(invert, this.level(invert));
     const { ink, width, height } = this.levels.get(invert);
     const cut = ink.map((v) => Math.max(0, Math.min(255, (v - threshold) * 1275 + 127.5))); // soft within a tenth
-    return DDPM.asMnist(DDPM.withoutRules(cut, width, height), { width, height }, size);
+    return asMnist(withoutRules(cut, width, height), { width, height }, size);
   }
 
   // The ink, 0 to 1, freed of what changes slowly: paper is what a square wider than any stroke finds lightest.
   level(invert) {
-    const scale = Math.min(1, DDPM.Ink.SIDE / Math.max(this.canvas.width, this.canvas.height));
-    const small = DDPM.scaled(this.canvas, scale), { width, height } = small, grey = DDPM.greyOf(small);
+    const scale = Math.min(1, Ink.SIDE / Math.max(this.canvas.width, this.canvas.height));
+    const small = scaled(this.canvas, scale), { width, height } = small, grey = greyOf(small);
     const radius = Math.ceil(Math.max(width, height) / 8);
     const light = invert ? grey : grey.map((v) => 255 - v);
-    const paper = DDPM.widest(DDPM.widest(light, width, height, radius, Math.max), width, height, radius, Math.min);
+    const paper = widest(widest(light, width, height, radius, Math.max), width, height, radius, Math.min);
     // In shadow, dark ink is darker by the same share; light ink on a dark ground is lighter by an amount.
     const ink = light.map((v, i) => (invert ? 1 - v / Math.max(1, paper[i]) : (paper[i] - v) / 255));
     const top = Float32Array.from(ink).sort()[Math.floor(0.997 * ink.length)];
     return { ink: ink.map((v) => (top > 0.05 ? v / top : 0)), width, height };
   }
-};
+}
 
-DDPM.scaled = (image, scale) => {
+const scaled = (image, scale) => {
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round((image.naturalWidth || image.width) * scale));
   canvas.height = Math.max(1, Math.round((image.naturalHeight || image.height) * scale));
@@ -57,15 +57,15 @@ DDPM.scaled = (image, scale) => {
   return canvas;
 };
 
-DDPM.greyOf = (canvas) => {
+const greyOf = (canvas) => {
   const { width, height } = canvas, { data } = canvas.getContext("2d", { willReadFrequently: true }).getImageData(0, 0, width, height);
   return Float32Array.from({ length: width * height }, (_, i) => 0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2]);
 };
 
-DDPM.extent = (values) => values.reduce(({ low, high }, v) => ({ low: Math.min(low, v), high: Math.max(high, v) }), { low: Infinity, high: -Infinity });
+const extent = (values) => values.reduce(({ low, high }, v) => ({ low: Math.min(low, v), high: Math.max(high, v) }), { low: Infinity, high: -Infinity });
 
 // Of every pixel, the largest or smallest (pick) of the square around it, first along rows, then along columns.
-DDPM.widest = (values, width, height, radius, pick) => {
+const widest = (values, width, height, radius, pick) => {
   const along = (from, count, step, lines, next) => {
     const to = new Float32Array(from.length);
     for (let line = 0; line < lines; line++) {
@@ -81,7 +81,7 @@ DDPM.widest = (values, width, height, radius, pick) => {
 };
 
 // Without specks, and without what runs across as ruled lines do or comes in from an edge, unless little else is there.
-DDPM.withoutRules = (ink, width, height) => {
+const withoutRules = (ink, width, height) => {
   const label = new Int32Array(ink.length), pieces = [];
   for (let start = 0; start < ink.length; start++) {
     if (label[start] || ink[start] < 64) continue;
@@ -109,15 +109,15 @@ DDPM.withoutRules = (ink, width, height) => {
   return ink.map((v, i) => (keep.has(label[i]) ? v : 0));
 };
 
-DDPM.isAnimated = (bytes) => {
+export const isAnimated = (bytes) => {
   const text = new TextDecoder("latin1").decode(bytes);
   const frames = text.startsWith("GIF") ? text.split("\x21\xF9\x04").length - 1 : 0;
   return frames > 1 || (text.startsWith("\x89PNG") && text.includes("acTL")) || (text.startsWith("RIFF") && text.includes("ANIM"));
 };
 
 // A picture on a canvas of at most `side` pixels; what was transparent becomes white, or black behind a light drawing.
-DDPM.opaque = (image, side) => {
-  const canvas = DDPM.scaled(image, Math.min(1, side / Math.max(image.naturalWidth, image.naturalHeight)));
+export const opaque = (image, side) => {
+  const canvas = scaled(image, Math.min(1, side / Math.max(image.naturalWidth, image.naturalHeight)));
   const c = canvas.getContext("2d", { willReadFrequently: true });
   const { data } = c.getImageData(0, 0, canvas.width, canvas.height);
   let light = 0, weight = 0;
@@ -126,13 +126,13 @@ DDPM.opaque = (image, side) => {
     weight += data[i + 3];
   }
   c.globalCompositeOperation = "destination-over";
-  c.fillStyle = weight && light / weight > 127 ? "#000" : "#fff";
+  c.fillStyle = weight && light / weight > 127 ? "black" : "white";
   c.fillRect(0, 0, canvas.width, canvas.height);
   return canvas;
 };
 
 // The centred square, resized.
-DDPM.inColour = (source, size, invert) => {
+const inColour = (source, size, invert) => {
   const { width, height } = source, side = Math.min(width, height), small = document.createElement("canvas");
   small.width = small.height = size;
   const c = small.getContext("2d", { willReadFrequently: true });
@@ -144,7 +144,7 @@ DDPM.inColour = (source, size, invert) => {
 
 // As MNIST was made (LeCun et al. 1998): white on black, its box scaled to 20 of 28 pixels, centred by its mass; here in
 // a square of `size`.  ink: 0 to 255 of width * height pixels.  Returns size * size bytes; null if there is none.
-DDPM.asMnist = (ink, { width, height }, size) => {
+const asMnist = (ink, { width, height }, size) => {
   let x0 = width, y0 = height, x1 = 0, y1 = 0;
   ink.forEach((v, i) => {
     if (v < 64) return;
@@ -154,18 +154,13 @@ DDPM.asMnist = (ink, { width, height }, size) => {
   });
   if (x1 <= x0) return null;
   const sheet = document.createElement("canvas"), small = document.createElement("canvas");
-  sheet.width = width;
-  sheet.height = height;
-  const image = new ImageData(width, height);
-  ink.forEach((v, i) => { image.data.fill(v, 4 * i, 4 * i + 3); image.data[4 * i + 3] = 255; });
-  sheet.getContext("2d").putImageData(image, 0, 0);
-
+  paint(sheet, Uint8ClampedArray.from(ink), width, height, 1);
   small.width = small.height = size;
   const c = small.getContext("2d", { willReadFrequently: true });
   c.imageSmoothingQuality = "high";
   const scale = ((20 / 28) * size) / Math.max(x1 - x0, y1 - y0), w = (x1 - x0) * scale, h = (y1 - y0) * scale;
   const place = (left, top) => {
-    c.fillStyle = "#000";
+    c.fillStyle = "black";
     c.fillRect(0, 0, size, size);
     c.drawImage(sheet, x0, y0, x1 - x0, y1 - y0, left, top, w, h);
     const pixels = c.getImageData(0, 0, size, size).data;

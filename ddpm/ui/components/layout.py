@@ -2,13 +2,54 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from ..generation.models import ModelRegistry
+from ..server import scripts
+from ..server.engine import Engine
 from ..server.protocol import in_words
+
+UI = Path(__file__).parents[1]
+
+
+@dataclass
+class Shared:
+    """What every tab is built with: the engine, the models, and what stands above the tabs.
+
+    mine: the training runs that the browser remembers, the latest last.  weights: whose pictures the tabs show.  tab:
+    the one that is being built.  counts: of what goes on for longer than a visit, by name, for whoever asks how it
+    is with the server.  at_end: what is done as it shuts down, once no job is in the middle of a step.
+    """
+
+    engine: Engine
+    registry: ModelRegistry
+    demo: gr.Blocks
+    mine: gr.BrowserState
+    weights: gr.Dropdown
+    tabs: gr.Tabs
+    tab: gr.Tab | None = None
+    counts: dict[str, Callable[[], int]] = field(default_factory=dict)
+    at_end: list[Callable[[], None]] = field(default_factory=list)
+
+
+def inner_tabs(shared: Shared, tabs: Sequence[Any]) -> None:
+    """A row of inner tabs, each a module with its TITLE and `build`."""
+    with gr.Tabs(elem_classes="inner-tabs", overflow_behavior="wrap"):
+        for inner in tabs:
+            with gr.Tab(inner.TITLE, id=inner.__name__.removesuffix(".tab").split(".")[-1]) as shared.tab:
+                inner.build(shared)
+
+
+def scripted(script: Path, function: str, **options: Any) -> gr.HTML:
+    """A component that a function of a script fills.  constants: what it is told beside the component's value."""
+    constants = options.pop("constants", {})
+    mounted = scripts.mounted(script.relative_to(UI).as_posix(), function, constants)
+    return gr.HTML(js_on_load=mounted, apply_default_css=False, **options)
 
 
 def sentence(elem_id: str) -> gr.HTML:
@@ -22,19 +63,29 @@ def sentence(elem_id: str) -> gr.HTML:
     )
 
 
-def stage_and_margin(name: str, value: Any, server: list[Callable], equation: str, notice: str) -> gr.HTML:
-    """The columns beside a tab's controls.  Returns the stage with its timeline, which <name>.js fills.
+def stage_and_margin(
+    name: str,
+    script: Path,
+    value: Any,
+    server: list[Callable],
+    equation: str,
+    notice: str,
+    constants: dict[str, Any] | None = None,
+) -> gr.HTML:
+    """The columns beside a tab's controls.  Returns the stage with its timeline, which a function of the script fills.
 
-    server: what answers its questions; of one that computes, a ValueError is said in words.
+    name: of that function, and of the elements.  server: what answers its questions, a ValueError being said in words.
+     constants: what else it is told.
     equation: the margin's, with the present numbers in it (elements with data-live), and its function.
     """
     with gr.Column(elem_classes="middle"):
-        view = gr.HTML(
+        view = scripted(
+            script,
+            name,
+            constants=constants or {},
             value=value,
             html_template='<div class="view"></div>',
-            js_on_load=f"DDPM.{name}(element, props, watch, server, trigger)",
-            server_functions=[in_words(each) if inspect.iscoroutinefunction(each) else each for each in server],
-            apply_default_css=False,
+            server_functions=[in_words(each) for each in server],
             elem_id=f"{name}-view",
             elem_classes=["ddpm-view"],
         )

@@ -1,7 +1,13 @@
 // Draw or upload a picture: made square, grey and small (ink.js), and shown before it is used.  All in the page.
-"use strict";
+import { makeDialog } from "./dialog.js";
+import { button, el } from "./dom.js";
+import { Ink, isAnimated, opaque } from "./ink.js";
+import { paint } from "./pixels.js";
+import { Status } from "./status.js";
 
-DDPM.Pad = class {
+const EMPTY = 12; // the grey of a preview of nothing, as the tiles of a stage have it
+
+export class Pad {
   static MAX_BYTES = 10e6;
   static MAX_SIDE = 8192; // pixels
   static NOTHING = "There is nothing to see in that picture: it is all of one colour, or damaged. Choose another.";
@@ -9,45 +15,38 @@ DDPM.Pad = class {
 
   // onuse(bytes): size * size * channels uint8, what the network will see.
   constructor(onuse) {
-    this.dialog = DDPM.dialog("Your own digit");
+    this.dialog = makeDialog("Your own digit");
     this.dialog.classList.add("pad");
-    const left = DDPM.el("div", "", this.dialog.body), right = DDPM.el("div", "", this.dialog.body);
-    DDPM.el("p", "", left, "Draw with mouse, pen or finger");
-    this.canvas = DDPM.el("canvas", "sheet", left);
+    const left = el("div", "", this.dialog.body), right = el("div", "", this.dialog.body);
+    el("p", "", left, "Draw with mouse, pen or finger");
+    this.canvas = el("canvas", "sheet", left);
     this.canvas.width = this.canvas.height = 280;
     this.canvas.setAttribute("aria-label", "Drawing area. Without a pointer, choose a picture instead.");
-    const row = DDPM.el("div", "row", left);
-    this.button(row, "Clear", () => this.clear());
-    const file = DDPM.el("label", "button", row, "Choose a picture");
-    this.file = DDPM.el("input", "", file);
+    const row = el("div", "row", left);
+    button(row, "Clear", () => this.clear());
+    const file = el("label", "button", row, "Choose a picture");
+    this.file = el("input", "", file);
     Object.assign(this.file, { type: "file", accept: "image/*" });
     this.file.addEventListener("change", () => { this.load(this.file.files[0]); this.file.value = ""; });
-    DDPM.el("p", "", right, "What the network will see");
-    this.preview = DDPM.el("canvas", "preview", right);
+    el("p", "", right, "What the network will see");
+    this.preview = el("canvas", "preview", right);
     const see = () => this.see();
-    const invert = DDPM.el("label", "knob", right);
-    this.invert = DDPM.el("input", "", invert);
+    const invert = el("label", "knob", right);
+    this.invert = el("input", "", invert);
     this.invert.type = "checkbox";
     invert.append("Invert");
-    this.knob = DDPM.el("label", "knob", right, "Threshold");
-    this.threshold = DDPM.el("input", "", this.knob);
+    this.knob = el("label", "knob", right, "Threshold");
+    this.threshold = el("input", "", this.knob);
     Object.assign(this.threshold, { type: "range", min: 0, max: 90, step: 5 });
-    this.percent = DDPM.el("output", "", this.knob);
+    this.percent = el("output", "", this.knob);
     this.knob.title = "Takes away shadow, ruled lines and whatever is fainter than this share of the strongest ink";
     for (const control of [this.invert, this.threshold]) control.addEventListener("input", see);
-    this.use = this.button(DDPM.el("div", "row", right), "Use it", () => { this.dialog.close(); onuse(this.result); });
+    this.use = button(el("div", "row", right), "Use it", () => { this.dialog.close(); onuse(this.result); });
     this.use.classList.add("primary");
-    this.status = new DDPM.Status(this.dialog, "");
+    this.status = new Status(this.dialog, "");
     this.drawing();
     this.dialog.addEventListener("dragover", (event) => event.preventDefault());
     this.dialog.addEventListener("drop", (event) => { event.preventDefault(); this.load(event.dataTransfer.files[0]); });
-  }
-
-  button(parent, text, act) {
-    const button = DDPM.el("button", "", parent, text);
-    button.type = "button";
-    button.addEventListener("click", act);
-    return button;
   }
 
   open(size, channels) {
@@ -58,14 +57,14 @@ DDPM.Pad = class {
 
   clear() {
     const c = this.canvas.getContext("2d");
-    c.fillStyle = "#000";
+    c.fillStyle = "black";
     c.fillRect(0, 0, 280, 280);
     this.picture(null);
   }
 
   // canvas: what was drawn or uploaded, or null for nothing yet.  The controls begin with what seems right for it.
   picture(canvas) {
-    this.ink = canvas && new DDPM.Ink(canvas);
+    this.ink = canvas && new Ink(canvas);
     this.invert.checked = this.channels === 1 && !!this.ink?.darkOnLight;
     this.threshold.value = this.ink?.uneven ? 50 : 0;
     this.knob.hidden = this.channels !== 1;
@@ -78,7 +77,7 @@ DDPM.Pad = class {
     this.percent.value = threshold ? `${threshold} %` : "off";
     this.threshold.setAttribute("aria-valuetext", this.percent.value);
     this.take(this.ink && this.ink.see(this.size, this.channels, { invert: this.invert.checked, threshold: threshold / 100 }));
-    const why = !this.ink || this.result ? "" : this.ink.plain ? DDPM.Pad.NOTHING : DDPM.Pad.TOO_MUCH;
+    const why = !this.ink || this.result ? "" : this.ink.plain ? Pad.NOTHING : Pad.TOO_MUCH;
     this.say(why, !!why);
   }
 
@@ -94,7 +93,7 @@ DDPM.Pad = class {
     };
     const line = (from, to) => {
       const c = this.canvas.getContext("2d");
-      Object.assign(c, { strokeStyle: "#fff", lineWidth: 20, lineCap: "round", lineJoin: "round" });
+      Object.assign(c, { strokeStyle: "white", lineWidth: 20, lineCap: "round", lineJoin: "round" });
       c.beginPath();
       c.moveTo(...from);
       c.lineTo(...to);
@@ -122,25 +121,20 @@ DDPM.Pad = class {
   take(bytes) {
     this.result = bytes;
     this.use.disabled = !bytes;
-    const { size, channels } = this, image = new ImageData(size, size);
-    for (let i = 0; i < size * size; i++) {
-      for (let k = 0; k < 3; k++) image.data[4 * i + k] = bytes ? bytes[i * channels + (channels === 1 ? 0 : k)] : 12;
-      image.data[4 * i + 3] = 255;
-    }
-    this.preview.width = this.preview.height = size;
-    this.preview.getContext("2d").putImageData(image, 0, 0);
+    const { size, channels } = this;
+    paint(this.preview, bytes || new Uint8Array(size * size * channels).fill(EMPTY), size, size, channels);
   }
 
   async load(file) {
     if (!file) return;
     try {
-      if (file.size > DDPM.Pad.MAX_BYTES) throw Error("That file is larger than 10 MB. Choose a smaller picture.");
+      if (file.size > Pad.MAX_BYTES) throw Error("That file is larger than 10 MB. Choose a smaller picture.");
       const head = new Uint8Array(await file.slice(0, 400000).arrayBuffer());
       const image = await this.decode(file);
       const { naturalWidth: w, naturalHeight: h } = image;
-      if (Math.max(w, h) > DDPM.Pad.MAX_SIDE) throw Error(`That picture is ${w} x ${h} pixels; at most ${DDPM.Pad.MAX_SIDE} a side, please.`);
-      this.picture(DDPM.opaque(image, 1024));
-      if (this.result && DDPM.isAnimated(head)) this.say("An animated picture: its first frame is taken.");
+      if (Math.max(w, h) > Pad.MAX_SIDE) throw Error(`That picture is ${w} x ${h} pixels; at most ${Pad.MAX_SIDE} a side, please.`);
+      this.picture(opaque(image, 1024));
+      if (this.result && isAnimated(head)) this.say("An animated picture: its first frame is taken.");
     } catch (error) {
       this.say(error.message, true);
     }
@@ -155,4 +149,4 @@ DDPM.Pad = class {
       image.addEventListener("loadend", () => URL.revokeObjectURL(url));
     });
   }
-};
+}

@@ -20,9 +20,10 @@ from ddpm.seeding import seeded
 from ..generation.models import Model, ModelRegistry, pictures_of
 from ..generation.request import ANY, named
 from ..server import protocol
-from . import controls
+from .streaming import QUIET
 
 T = 1000
+FIRST_SCHEDULE = "cosine"
 FIRST_DIGIT = 7  # its position among the bundled digits: the page opens on it
 
 
@@ -31,9 +32,18 @@ def schedule(kind: str) -> Schedule:
     return make_schedule(T, kind=kind)
 
 
-def signal() -> dict[str, list[float]]:
-    """sqrt(alphas_bar) of each schedule, as the page mixes with it."""
-    return {kind: [round(v, 6) for v in schedule(kind).sqrt_alphas_bar.tolist()] for kind in SCHEDULES}
+def constants() -> dict[str, Any]:
+    """What the page's scripts know of the schedules: T, and of each its name and sqrt(alphas_bar) by t."""
+
+    def signal(kind: str) -> list[float]:
+        return [round(v, 6) for v in schedule(kind).sqrt_alphas_bar.tolist()]
+
+    return {"T": T, "SCHEDULES": {kind: {"label": label(kind), "signal": signal(kind)} for kind in SCHEDULES}}
+
+
+def label(kind: str) -> str:
+    """What the page calls a schedule."""
+    return kind.replace("log_snr", "log-SNR")
 
 
 def noise(seed: int, channels: int, size: int) -> torch.Tensor:
@@ -109,8 +119,8 @@ def choosing(name: str, names: Sequence[str], variant: str = "secondary") -> tup
 
 def which_schedule(name: str) -> gr.Radio:
     """The schedule, which the tab's own script is told of."""
-    kinds = [(kind.replace("log_snr", "log-SNR"), kind) for kind in SCHEDULES]
-    kind = gr.Radio(kinds, value="cosine", label="Schedule", elem_id=f"{name}-schedule")
+    kinds = [(label(kind), kind) for kind in SCHEDULES]
+    kind = gr.Radio(kinds, value=FIRST_SCHEDULE, label="Schedule", elem_id=f"{name}-schedule")
     kind.input(None, kind, None, js=f"(kind) => {{ DDPM.tabs.{name}.receive({{schedule: kind}}); }}")
     return kind
 
@@ -149,6 +159,6 @@ def follow(
         return told(lambda: noise_packet(registry.get(weights_id), random.randrange(protocol.MAX_SEED)))
 
     for event in (choice.input, another.click):
-        event(change_picture, [choice, weights], view, **controls.QUIET)
-    again.click(change_noise, weights, view, **controls.QUIET)
-    weights.change(change_weights, weights, [view, choice], **controls.QUIET)
+        event(change_picture, [choice, weights], view, **QUIET)
+    again.click(change_noise, weights, view, **QUIET)
+    weights.change(change_weights, weights, [view, choice], **QUIET)

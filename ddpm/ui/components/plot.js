@@ -1,16 +1,17 @@
 // A small chart: lines and points with error bars, on linear or logarithmic axes, redrawn when its size or theme changes.
-"use strict";
+import { drawingOn, redraw } from "./canvas.js";
+import { el } from "./dom.js";
 
-DDPM.Plot = class {
+export class Plot {
   static PAD = { left: 46, right: 12, top: 8, bottom: 24 };
 
   // label: for screen readers.  x, y: {min, max, ticks: [value, ...], log}.
   constructor(root, { label, x, y }) {
-    this.canvas = DDPM.el("canvas", "plot", root);
+    this.canvas = el("canvas", "plot", root);
     this.canvas.setAttribute("role", "img");
     this.canvas.setAttribute("aria-label", label);
     Object.assign(this, { x, y, curves: [], points: [], cursor: null }); // cursor: the x of a vertical line
-    DDPM.redraw(this.canvas, () => this.draw());
+    redraw(this.canvas, () => this.draw());
   }
 
   // curves: [{x: [...], y: [...], colour, dash, width, shape, error: [...]}], shape marks each value, y +- error is
@@ -22,9 +23,9 @@ DDPM.Plot = class {
   }
 
   draw() {
-    const drawing = DDPM.context(this.canvas);
+    const drawing = drawingOn(this.canvas);
     if (!drawing) return;
-    const { c, width, height, colour } = drawing, { left, right, top, bottom } = DDPM.Plot.PAD;
+    const { c, width, height, colour } = drawing, { left, right, top, bottom } = Plot.PAD;
     const w = width - left - right, h = height - top - bottom;
     const share = ({ log, min, max }, v) => (log ? Math.log(v / min) / Math.log(max / min) : (v - min) / (max - min));
     const px = (v) => left + share(this.x, v) * w, py = (v) => top + (1 - share(this.y, v)) * h;
@@ -106,33 +107,4 @@ DDPM.Plot = class {
     }
     c.fill();
   }
-};
-
-// What each curve is: [{label, colour, dash}] as keys in `node`.
-DDPM.legend = (node, curves) => {
-  node.replaceChildren();
-  for (const { label, colour, dash } of curves.filter((curve) => curve.label)) {
-    const item = DDPM.el("span", `key ${colour}${dash ? (dash[0] < 4 ? " dotted" : " dashed") : ""}`, node);
-    DDPM.el("i", "", item);
-    item.append(label);
-  }
-};
-
-// Call draw whenever the canvas changes its size or the page its colours.
-DDPM.redraw = (canvas, draw) => {
-  new ResizeObserver(draw).observe(canvas);
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  new MutationObserver(draw).observe(document.body, { attributeFilter: ["class"] });
-};
-
-// A cleared canvas in CSS pixels, with the page's colours; null while it cannot be seen.
-DDPM.context = (canvas) => {
-  const ratio = window.devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
-  if (!width || !height) return null;
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
-  const c = canvas.getContext("2d"), style = getComputedStyle(canvas);
-  c.scale(ratio, ratio);
-  c.font = "12px system-ui, sans-serif";
-  return { c, width, height, colour: (name) => style.getPropertyValue(`--${name}`).trim() };
-};
+}

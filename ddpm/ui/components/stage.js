@@ -1,64 +1,8 @@
 // The stage: one or more panes of pictures, each picture a tile, enlarged by a whole factor without smoothing.
-"use strict";
-window.DDPM = window.DDPM || {};
+import { el } from "./dom.js";
+import { paint } from "./pixels.js";
 
-DDPM.el = (tag, className, parent, text) => {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  if (parent) parent.append(node);
-  return node;
-};
-
-DDPM.tabs = {}; // what each tab lets its controls do, by name
-
-DDPM.bytes = (base64) => {
-  const text = atob(base64), bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i); // a tenth of the time of Uint8Array.from
-  return bytes;
-};
-
-DDPM.download = (name, bytes, type) => {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([bytes], { type }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-};
-
-DDPM.base64 = (bytes) => {
-  let text = "";
-  for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
-  return btoa(text);
-};
-
-// Present numbers of the margin: every element of #<name>-margin with data-live=<key>.
-DDPM.live = (name, key, text) => {
-  for (const node of document.querySelectorAll(`#${name}-margin [data-live="${key}"]`)) node.textContent = text;
-};
-
-// One picture, (size, size, channels) bytes, as it is; CSS enlarges it.
-DDPM.thumbnail = (canvas, bytes, size, channels) => {
-  const image = new ImageData(size, size);
-  for (let i = 0; i < size * size; i++) {
-    for (let c = 0; c < 3; c++) image.data[4 * i + c] = bytes[i * channels + (channels === 1 ? 0 : c)];
-    image.data[4 * i + 3] = 255;
-  }
-  canvas.width = canvas.height = size;
-  canvas.getContext("2d").putImageData(image, 0, 0);
-};
-
-// A small picture that can be pressed, in a row of them; a line of text may stand under it.
-DDPM.frameButton = (recording, title, act) => {
-  const button = DDPM.el("button", "", recording);
-  button.type = "button";
-  button.title = title;
-  button.setAttribute("aria-label", title);
-  button.addEventListener("click", act);
-  return { button, canvas: DDPM.el("canvas", "", button), text: DDPM.el("span", "", button) };
-};
-
-DDPM.Stage = class {
+export class Stage {
   static GAP = 2; // CSS pixels, between tiles of a pane
   static PANE_GAP = 20; // CSS pixels, between panes
 
@@ -66,25 +10,25 @@ DDPM.Stage = class {
   // are to be so many.  captionWidth, foot: CSS pixels that a caption needs across, and the text under a pane down.
   // tall: its height where it has a column of its own, in widths.  beside: whether two panes stand side by side.
   constructor(root, panes, { n = 1, size = 32, channels = 1, empty = "", columns = null, captionWidth = 160, foot = 0, tall = 1.75, beside = true } = {}) {
-    this.root = DDPM.el("div", "stage", root);
-    this.field = DDPM.el("div", "panes", this.root);
+    this.root = el("div", "stage", root);
+    this.field = el("div", "panes", this.root);
     this.n = n;
     this.size = size;
     this.channels = channels;
     Object.assign(this, { columns, captionWidth, foot, tall, beside });
     this.panes = new Map();
     for (const { key, label } of panes) {
-      const figure = DDPM.el("figure", `pane pane-${key}`, this.field);
-      const caption = DDPM.el("figcaption", "", figure, label);
-      const canvas = DDPM.el("canvas", "", figure);
+      const figure = el("figure", `pane pane-${key}`, this.field);
+      const caption = el("figcaption", "", figure, label);
+      const canvas = el("canvas", "", figure);
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", label || "nothing yet");
       canvas.addEventListener("click", (event) => this.pick(canvas, event));
-      const under = foot ? DDPM.el("p", "foot", figure) : null;
+      const under = foot ? el("p", "foot", figure) : null;
       if (under) under.style.height = `${foot}px`;
       this.panes.set(key, { figure, caption, canvas, under, data: null, marks: null, framed: null });
     }
-    this.message = DDPM.el("p", "empty", this.field, empty);
+    this.message = el("p", "empty", this.field, empty);
     this.buffer = document.createElement("canvas");
     this.onpick = null; // (i, [row, column]) => ...: what a click on that pixel of picture i does
     this.pixel = null; // [row, column] of the one that is outlined in every picture
@@ -161,7 +105,7 @@ DDPM.Stage = class {
     const narrow = window.matchMedia("(max-width: 1099px)").matches;
     const width = this.field.clientWidth, height = narrow ? this.tall * Math.min(width, 390) : this.field.clientHeight;
     if (!width || !height) return;
-    const count = [...this.panes.values()].filter((pane) => !pane.figure.hidden).length, captionHeight = 26 + this.foot, { GAP, PANE_GAP } = DDPM.Stage;
+    const count = [...this.panes.values()].filter((pane) => !pane.figure.hidden).length, captionHeight = 26 + this.foot, { GAP, PANE_GAP } = Stage;
     let best = { zoom: 0 };
     const beside = this.beside && width > 480 && count === 2; // two panes are there to be compared: side by side where there is room
     for (let across = beside ? 2 : 1; across <= count; across++) {
@@ -196,60 +140,55 @@ DDPM.Stage = class {
     }
   }
 
+  // The page's colours, by name.
+  colours() {
+    const style = getComputedStyle(this.root);
+    return (name) => style.getPropertyValue(`--${name}`).trim();
+  }
+
   draw(pane) {
     if (!this.grid || pane.figure.hidden) return; // drawn when it is arranged to be seen
     const { columns, tile, gap } = this.grid, { n, size, channels } = this;
     const context = pane.canvas.getContext("2d");
     context.clearRect(0, 0, pane.canvas.width, pane.canvas.height);
     context.imageSmoothingEnabled = false;
-    if (pane.data) {
-      this.buffer.width = size;
-      this.buffer.height = n * size;
-      const image = new ImageData(size, n * size), pixels = image.data, bytes = pane.data;
-      for (let i = 0; i < n * size * size; i++) {
-        const from = i * channels;
-        pixels[4 * i] = bytes[from];
-        pixels[4 * i + 1] = bytes[channels === 1 ? from : from + 1];
-        pixels[4 * i + 2] = bytes[channels === 1 ? from : from + 2];
-        pixels[4 * i + 3] = 255;
-      }
-      this.buffer.getContext("2d").putImageData(image, 0, 0);
-    }
+    if (pane.data) paint(this.buffer, pane.data, size, n * size, channels);
+    const colour = this.colours();
     for (let i = 0; i < n; i++) {
       const x = gap + (i % columns) * (tile + gap), y = gap + Math.floor(i / columns) * (tile + gap);
-      context.fillStyle = "#2b3038";
+      context.fillStyle = colour("tile-gap");
       context.fillRect(x - gap, y - gap, tile + 2 * gap, tile + 2 * gap);
-      context.fillStyle = "#0c0e12";
+      context.fillStyle = colour("tile-ground");
       if (pane.data) context.drawImage(this.buffer, 0, i * size, size, size, x, y, tile, tile);
       else context.fillRect(x, y, tile, tile);
       if (pane.framed === i) {
-        context.strokeStyle = "#22b8cf";
+        context.strokeStyle = colour("tile-mark");
         context.lineWidth = Math.max(2, gap);
         context.strokeRect(x, y, tile, tile);
       }
-      if (this.pixel) this.outline(context, x, y);
-      if (pane.marks?.[i].text) this.label(context, pane.marks[i], x, y, tile);
+      if (this.pixel) this.outline(context, colour, x, y);
+      if (pane.marks?.[i].text) this.label(context, colour, pane.marks[i], x, y, tile);
     }
   }
 
   // The chosen pixel: light on dark, so that it shows on either.
-  outline(context, x, y) {
+  outline(context, colour, x, y) {
     const { zoom } = this.grid, [row, column] = this.pixel, ratio = window.devicePixelRatio || 1;
-    for (const [colour, width] of [["#0c0e12", 5], ["#22b8cf", 2.5]]) {
-      context.strokeStyle = colour;
+    for (const [name, width] of [["tile-ground", 5], ["tile-mark", 2.5]]) {
+      context.strokeStyle = colour(name);
       context.lineWidth = width * ratio;
       context.strokeRect(x + column * zoom - ratio, y + row * zoom - ratio, zoom + 2 * ratio, zoom + 2 * ratio);
     }
   }
 
-  label(context, { text, wrong }, x, y, tile) {
+  label(context, colour, { text, wrong }, x, y, tile) {
     const ratio = window.devicePixelRatio || 1, size = Math.min(16 * ratio, Math.max(11 * ratio, Math.round(tile / 6))), said = wrong ? `✗ ${text}` : text;
     context.font = `600 ${size}px system-ui, sans-serif`;
     context.textBaseline = "bottom";
     const width = context.measureText(said).width + size * 0.5;
-    context.fillStyle = "rgb(0 0 0 / 0.75)";
+    context.fillStyle = colour("tile-label");
     context.fillRect(x, y + tile - size * 1.25, width, size * 1.25);
-    context.fillStyle = wrong ? "#ffb4a8" : "#9be8c8";
+    context.fillStyle = colour(wrong ? "tile-wrong" : "tile-right");
     context.fillText(said, x + size * 0.25, y + tile - size * 0.05);
   }
 
@@ -262,9 +201,9 @@ DDPM.Stage = class {
     sheet.width = gap + across * (width + gap);
     sheet.height = gap + Math.ceil(shown.length / across) * (head + height + foot + gap);
     const c = sheet.getContext("2d");
-    c.fillStyle = "#fff";
+    c.fillStyle = this.colours()("sheet");
     c.fillRect(0, 0, sheet.width, sheet.height);
-    c.fillStyle = "#1b2430";
+    c.fillStyle = this.colours()("sheet-ink");
     shown.forEach(({ canvas, caption, under }, i) => {
       const x = gap + (i % across) * (width + gap), y = gap + Math.floor(i / across) * (head + height + foot + gap);
       c.font = `600 ${15 * scale}px system-ui, sans-serif`;
@@ -276,85 +215,4 @@ DDPM.Stage = class {
     const blob = await new Promise((done) => sheet.toBlob(done, "image/png"));
     return new Uint8Array(await blob.arrayBuffer());
   }
-};
-
-// One picture of a stage, large, in a dialog that follows what the stage shows.
-DDPM.Enlarge = class {
-  // keys(): which of the panes to show.
-  constructor(stage, panes, keys) {
-    Object.assign(this, { stage, keys });
-    this.dialog = DDPM.dialog("Enlarged");
-    this.big = new DDPM.Stage(this.dialog.body, panes, { captionWidth: 90 });
-    this.i = 0;
-    this.onpicture = null; // (i) => ...: another picture is looked at
-    stage.onpick = (i) => { this.dialog.showModal(); this.look(i); };
-    for (const { canvas } of stage.panes.values()) {
-      canvas.tabIndex = 0;
-      canvas.setAttribute("role", "button");
-      canvas.title = "One digit, large";
-      canvas.addEventListener("keydown", (event) => {
-        if (event.key !== "Enter" || !stage.message.hidden) return;
-        event.preventDefault(); // it would press the dialog's first button, Close
-        stage.onpick(this.i % stage.n);
-      });
-    }
-    this.dialog.addEventListener("keydown", (event) => {
-      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (!by) return;
-      this.look((this.i + by + stage.n) % stage.n);
-    });
-  }
-
-  look(i) {
-    this.i = i;
-    this.update();
-    if (this.onpicture) this.onpicture(i);
-  }
-
-  update() {
-    if (!this.dialog.open) return;
-    const { n, size, channels } = this.stage, length = size * size * channels;
-    this.dialog.title_.textContent = `Digit ${this.i + 1} of ${n}  (arrow keys: the others)`;
-    this.big.shape(1, size, channels);
-    const keys = this.keys();
-    if (keys.join() !== this.shown) {
-      this.shown = keys.join();
-      this.dialog.classList.toggle("tall", keys.length > 3);
-      this.big.arrange(keys);
-    }
-    for (const key of keys) {
-      const pane = this.stage.panes.get(key);
-      this.big.show(key, pane.data && pane.data.slice(this.i * length, (this.i + 1) * length));
-      this.big.caption(key, pane.caption.textContent);
-    }
-  }
-};
-
-DDPM.dialog = (title) => {
-  // Inside Gradio's container, so that its theme and our colours reach it.
-  const dialog = DDPM.el("dialog", "ddpm-dialog", document.querySelector(".gradio-container"));
-  const head = DDPM.el("div", "head", dialog);
-  dialog.title_ = DDPM.el("h2", "", head, title);
-  const close = DDPM.el("button", "", head, "Close");
-  close.type = "button";
-  close.addEventListener("click", () => dialog.close());
-  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
-  dialog.body = DDPM.el("div", "body", dialog);
-  return dialog;
-};
-
-// Its place in the queue, said to whoever waits.
-DDPM.waiting = ({ ahead, wait }) => `Waiting for a turn: ${ahead} step${ahead > 1 ? "s" : ""} of others first${wait >= 1 ? `, about ${Math.round(wait)} s` : ""}.`;
-
-// One line under the stage that says what is going on; errors say what to do next.
-DDPM.Status = class {
-  constructor(root, text) {
-    this.node = DDPM.el("p", "status", root, text);
-    this.node.setAttribute("role", "status");
-  }
-
-  say(text, isError = false) {
-    this.node.textContent = text;
-    this.node.classList.toggle("error", isError);
-  }
-};
+}

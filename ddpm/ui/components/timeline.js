@@ -1,34 +1,35 @@
 // The timeline: one axis with its curves beneath, and a playhead that can be dragged, stepped and played.
-"use strict";
+import { drawingOn, redraw, showLegend } from "./canvas.js";
+import { button, el } from "./dom.js";
 
-DDPM.Timeline = class {
+export class Timeline {
   static PAD = { left: 44, right: 14, top: 10, bottom: 22 };
   static SPEEDS = [1, 2, 0.25, 0.5];
 
   // label: for screen readers.  onseek(position): called whenever the playhead moves.  Positions are 0..count-1.
   constructor(root, { label, onseek, count = 2, ends = ["", ""], frameMs = 60 }) {
-    this.root = DDPM.el("div", "timeline", root);
-    const transport = DDPM.el("div", "transport", this.root);
-    this.back = this.button(transport, "◀", "One step back", () => this.move(-1));
-    this.playing = this.button(transport, "Play", "Play", () => this.toggle());
+    this.root = el("div", "timeline", root);
+    const transport = el("div", "transport", this.root);
+    this.back = button(transport, "◀", () => this.move(-1), "One step back");
+    this.playing = button(transport, "Play", () => this.toggle());
     this.playing.classList.add("play");
-    this.forth = this.button(transport, "▶", "One step forward", () => this.move(1));
-    this.rate = this.button(transport, "1×", "Speed: 1×", () => this.faster());
-    this.legend = DDPM.el("span", "legend", transport);
-    this.readout = DDPM.el("output", "readout", transport);
+    this.forth = button(transport, "▶", () => this.move(1), "One step forward");
+    this.rate = button(transport, "1×", () => this.faster(), "Speed: 1×");
+    this.legend = el("span", "legend", transport);
+    this.readout = el("output", "readout", transport);
     this.looping = this.addToggle("Loop", () => {});
     this.looping.textContent = "⟳";
     this.legend.before(this.looping);
-    const track = DDPM.el("div", "track", this.root);
-    this.canvas = DDPM.el("canvas", "", track);
+    const track = el("div", "track", this.root);
+    this.canvas = el("canvas", "", track);
     this.canvas.setAttribute("aria-hidden", "true");
-    this.input = DDPM.el("input", "", track);
+    this.input = el("input", "", track);
     Object.assign(this.input, { type: "range", min: 0, step: 1 });
     this.input.setAttribute("aria-label", label);
     this.input.addEventListener("input", () => { this.pause(); this.seek(Number(this.input.value)); });
     Object.assign(this, { onseek, ends, frameMs, curves: [], axis: {}, position: 0, available: count, timer: null, chasing: null, log: false, speed: 1 });
     this.setCount(count);
-    DDPM.redraw(this.canvas, () => this.draw());
+    redraw(this.canvas, () => this.draw());
     document.addEventListener("keydown", (event) => this.key(event));
   }
 
@@ -48,7 +49,7 @@ DDPM.Timeline = class {
   }
 
   faster() {
-    const { SPEEDS } = DDPM.Timeline;
+    const { SPEEDS } = Timeline;
     this.speed = SPEEDS[(SPEEDS.indexOf(this.speed) + 1) % SPEEDS.length];
     this.rate.textContent = `${this.speed}×`;
     this.rate.title = `Speed: ${this.speed}×`;
@@ -56,47 +57,38 @@ DDPM.Timeline = class {
     if (this.timer) this.play(this.stride || 1);
   }
 
-  button(parent, text, label, act) {
-    const button = DDPM.el("button", "", parent, text);
-    button.type = "button";
-    button.title = label;
-    button.setAttribute("aria-label", label);
-    button.addEventListener("click", act);
-    return button;
-  }
-
-  rename(button, text) {
-    button.textContent = button.title = text;
-    button.setAttribute("aria-label", text);
+  rename(control, text) {
+    control.textContent = control.title = text;
+    control.setAttribute("aria-label", text);
   }
 
   addButton(text, act, label = text) {
-    const button = this.button(this.root.querySelector(".transport"), text, label, act);
-    this.readout.before(button);
-    return button;
+    const added = button(this.root.querySelector(".transport"), text, act, label);
+    this.readout.before(added);
+    return added;
   }
 
   // A button that stays pressed.  act(pressed).
   addToggle(text, act, label = text) {
-    const button = this.addButton(text, () => {
-      button.setAttribute("aria-pressed", button.ariaPressed !== "true");
-      act(button.ariaPressed === "true");
+    const toggle = this.addButton(text, () => {
+      toggle.setAttribute("aria-pressed", toggle.ariaPressed !== "true");
+      act(toggle.ariaPressed === "true");
     }, label);
-    button.setAttribute("aria-pressed", "false");
-    return button;
+    toggle.setAttribute("aria-pressed", "false");
+    return toggle;
   }
 
   // A button that opens a list of others, {text: act}.
   addMenu(text, acts) {
-    const button = this.addButton(`${text} ▾`, () => {}, text), menu = DDPM.el("div", "menu", this.root);
+    const opener = this.addButton(`${text} ▾`, () => {}, text), menu = el("div", "menu", this.root);
     menu.popover = "auto"; // the browser's own: Escape and a click elsewhere close it, and the focus comes back
-    button.popoverTargetElement = menu;
-    button.after(menu);
-    const items = Object.entries(acts).map(([name, act]) => this.button(menu, name, name, () => { menu.hidePopover(); act(); }));
+    opener.popoverTargetElement = menu;
+    opener.after(menu);
+    const items = Object.entries(acts).map(([name, act]) => button(menu, name, () => { menu.hidePopover(); act(); }));
     items[0].autofocus = true;
-    button.items = items;
+    opener.items = items;
     menu.addEventListener("beforetoggle", () => {
-      const box = button.getBoundingClientRect(), page = document.documentElement;
+      const box = opener.getBoundingClientRect(), page = document.documentElement;
       menu.style.top = `${box.bottom + window.scrollY + 4}px`;
       menu.style.right = `${page.clientWidth - box.right}px`;
     });
@@ -107,7 +99,7 @@ DDPM.Timeline = class {
       const shown = items.filter((item) => !item.hidden);
       shown[(shown.indexOf(event.target) + by + shown.length) % shown.length].focus();
     });
-    return button;
+    return opener;
   }
 
   // How many positions the axis has, and how many of them are there already.
@@ -115,7 +107,7 @@ DDPM.Timeline = class {
     this.count = Math.max(count, 2);
     this.available = available;
     this.input.max = this.count - 1;
-    for (const button of [this.back, this.playing, this.forth, this.rate, this.looping]) button.disabled = available < 2;
+    for (const control of [this.back, this.playing, this.forth, this.rate, this.looping]) control.disabled = available < 2;
     this.input.disabled = available < 1;
     this.draw();
   }
@@ -149,7 +141,7 @@ DDPM.Timeline = class {
   // curves: [{label, y: [one value per position, or null], x: [positions, if not 0, 1, 2...], colour: "a".."d", dash}].
   setCurves(curves, { log = false } = {}) {
     Object.assign(this, { curves, log });
-    DDPM.legend(this.legend, curves);
+    showLegend(this.legend, curves);
     this.draw();
   }
 
@@ -204,10 +196,10 @@ DDPM.Timeline = class {
   }
 
   draw() {
-    const drawing = DDPM.context(this.canvas);
+    const drawing = drawingOn(this.canvas);
     if (!drawing) return;
     const { c, width, height, colour } = drawing;
-    const { left, right, bottom } = DDPM.Timeline.PAD, top = DDPM.Timeline.PAD.top + (this.axis.top ? 12 : 0);
+    const { left, right, bottom } = Timeline.PAD, top = Timeline.PAD.top + (this.axis.top ? 12 : 0);
     const w = width - left - right, h = height - top - bottom;
     const values = this.curves.flatMap((curve) => curve.y.filter((v) => v !== null && (!this.log || v > 0)));
     let low = 0, high = values.reduce((a, b) => Math.max(a, b), 0) || 1;
@@ -269,7 +261,7 @@ DDPM.Timeline = class {
 
   // One side's labels: as many as there is room for, the ends first.  y: of the text, mark: of the tick.
   ticks({ c, width, colour }, { label, ticks, colour: ink = "muted" }, px, y, mark) {
-    const { left, right } = DDPM.Timeline.PAD, taken = [];
+    const { left, right } = Timeline.PAD, taken = [];
     c.fillStyle = colour(ink);
     c.textAlign = "right";
     c.fillText(label, left - 6, y);
@@ -282,4 +274,4 @@ DDPM.Timeline = class {
       c.fillRect(px(at) - 0.5, mark, 1, 4);
     }
   }
-};
+}

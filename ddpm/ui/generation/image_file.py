@@ -32,7 +32,7 @@ def save(recording: Recording, kind: str) -> tuple[bytes, int]:
     n, parameters = recording.shape[0], json.dumps(recording.parameters)
 
     def sheet(frame: dict[str, Any]) -> Image.Image:
-        return grid(pixels(frame["x"], recording.shape), math.ceil(math.sqrt(n)), zoom=4 if n <= 16 else 2)
+        return grid(pixels(frame["x_t"], recording.shape), math.ceil(math.sqrt(n)), zoom=4 if n <= 16 else 2)
 
     def gif(pictures: list[Image.Image]) -> bytes:
         hold = [60] * (len(pictures) - 1) + [2000]

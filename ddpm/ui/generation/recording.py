@@ -12,6 +12,7 @@ from torch import Tensor
 from ddpm.data import to_uint8
 
 from ..server.protocol import b64
+from ..server.sessions import Run
 from .request import Settings
 
 MAX_FRAMES = 100  # of a trajectory are kept, evenly chosen, first and last included
@@ -34,17 +35,15 @@ def pixels(text: str, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(data.copy()).permute(0, 3, 1, 2)
 
 
-class Recording:
+class Recording(Run):
     """The kept frames of a reverse process, by position, and what it takes to go on from each.
 
-    frames: as the page gets them.  states: x_t of each, `shape`: (n, C, S, S).  kept: which steps have a frame, or
-    will have one.  times, signal: t and sqrt(alphas_bar) of each position there is or will be.
+    states: x_t of each frame, `shape`: (n, C, S, S).  kept: which steps have a frame, or will have one.
+    times_kept, signal: t and sqrt(alphas_bar) of each position there is or will be.
     dataset: what its weights were trained on.  parameters: what it takes to make the same again; settings: the same,
     checked, with its weights; None if they are not here.  parent: whose past it shares, if it is a branch.
     """
 
-    id: str
-    frames: list[dict[str, Any]]
     states: list[Tensor]
     shape: tuple[int, int, int, int]
     kept: set[int]
@@ -56,30 +55,38 @@ class Recording:
     parent: Recording | None = None
 
     @staticmethod
-    def frame(k: int, i: int, t: int, a: float, x, h, step: tuple[int, list[float], Any] | None) -> dict[str, Any]:
-        """Frame k: step i at time t, where sqrt(alphas_bar) is a; x_t and x0_hat as shown, (n, S, S, C) uint8.
+    def frame(
+        step: int, t: int, signal: float, x_t, x0_hat, towards: tuple[int, list[float], Any] | None
+    ) -> dict[str, Any]:
+        """The frame of a step at time t, where sqrt(alphas_bar) is `signal`; pictures as shown, (n, S, S, C) uint8.
 
-        step: the time it leads to, the numbers of its equation, and eps_hat as shown; None of the finished sample.
+        towards: the time s it leads to, the coefficients of its equation, and eps_hat as shown; None of the finished
+        sample.
         """
-        s, c, eps = (step[0], step[1], b64(step[2])) if step else (None, None, None)
-        return {"k": k, "i": i, "t": t, "s": s, "a": round(a, 4), "c": c, "x": b64(x), "h": b64(h), "eps": eps}
+        s, coefficients, eps_hat = (towards[0], towards[1], b64(towards[2])) if towards else (None, None, None)
+        return {
+            "step": step,
+            "t": t,
+            "s": s,
+            "signal": round(signal, 4),
+            "coefficients": coefficients,
+            "x_t": b64(x_t),
+            "x0_hat": b64(x0_hat),
+            "eps_hat": eps_hat,
+        }
 
     @property
     def size(self) -> int:
-        """Bytes, about."""
-        texts = [value for frame in self.frames for value in frame.values() if isinstance(value, str)]
-        return sum(map(len, texts)) + sum(x.numel() * x.element_size() for x in self.states)
+        return super().size + sum(x.numel() * x.element_size() for x in self.states)
 
     def x0_hats_of(self, i: int) -> Tensor:
         """x0_hat of digit i in all frames, as shown: (frames, C, S, S) uint8."""
-        return torch.stack([pixels(frame["h"], self.shape)[i] for frame in self.frames])
+        return torch.stack([pixels(frame["x0_hat"], self.shape)[i] for frame in self.frames])
 
-    def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-        """What the page gets: frames not yet sent, what they are of, and sqrt(alphas_bar) along them."""
+    def about(self) -> dict[str, Any]:
+        """What the frames are of, and t and sqrt(alphas_bar) along them."""
         n, channels, size, _ = self.shape
         return {
-            "run": self.id,
-            "frames": frames,
             "total": len(self.times_kept),
             "n": n,
             "size": size,
@@ -88,4 +95,4 @@ class Recording:
             "num_steps": self.parameters["steps"],
             "times": self.times_kept,
             "signal": self.signal,
-        } | more
+        }

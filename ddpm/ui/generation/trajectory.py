@@ -56,7 +56,7 @@ class Trajectory(Recording):
         self.kept = set(evenly(self.num_steps, self.max_frames))
         self.start: tuple[int, Tensor] | None = None
         if self.parent is not None:
-            self.start = self.parent.frames[self.at]["i"], self.parent.states[self.at].float()
+            self.start = self.parent.frames[self.at]["step"], self.parent.states[self.at].float()
             self.kept = self.parent.kept | {self.start[0]}
             self.frames, self.states = self.parent.frames[: self.at], self.parent.states[: self.at]
         self.times_kept = [self.times[i] for i in sorted(self.kept)]
@@ -97,18 +97,17 @@ class Trajectory(Recording):
     def keep(self, moment: SampleStep) -> dict[str, Any]:
         """Make a frame of this moment and keep it."""
         sampling, sched, i, t = self.settings.sampling, self.settings.weights.sched, moment.i, moment.t
-        a, step = 1.0, None
+        signal, towards = 1.0, None
         if i < self.num_steps:
-            a = sched.sqrt_alphas_bar[t].item()
-            step = self.times[i + 1], coefficients(sampling, self.times, i, sched), recording.frame(moment.eps_hat)
+            signal = sched.sqrt_alphas_bar[t].item()
+            towards = self.times[i + 1], coefficients(sampling, self.times, i, sched), recording.frame(moment.eps_hat)
         shown = recording.frame(moment.x_t), recording.frame(moment.x0_hat)
-        self.frames.append(self.frame(len(self.frames), i, t, a, *shown, step))
         self.states.append(moment.x_t.cpu())
-        return self.frames[-1]
+        return self.add(self.frame(i, t, signal, *shown, towards))
 
     def end(self) -> list[dict[str, Any]]:
         """After a stop: the moment it was stopped at, if that is not among the frames yet."""
-        if self.moment is None or (self.frames and self.frames[-1]["i"] == self.moment.i):
+        if self.moment is None or (self.frames and self.frames[-1]["step"] == self.moment.i):
             return []
         return [self.keep(self.moment)]
 
@@ -125,9 +124,9 @@ class Trajectory(Recording):
         ]
         return ", ".join(said) or "nothing changed"
 
-    def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-        """The frames not yet sent, and how far the run is."""
-        progress = {
+    def about(self) -> dict[str, Any]:
+        """What the frames are of, and how far the run is."""
+        return super().about() | {
             "step": self.step,
             "evaluations": self.evaluations,
             "seconds": round(self.seconds, 2),
@@ -135,7 +134,6 @@ class Trajectory(Recording):
             "from": self.at,
             "what": self.changes(),
         }
-        return super().packet(frames, **progress, **more)
 
 
 class Costs:

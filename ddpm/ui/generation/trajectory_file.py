@@ -53,7 +53,7 @@ class Opened(Recording):
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
     def __post_init__(self):
-        there = {frame["i"] for frame in self.frames}
+        there = {frame["step"] for frame in self.frames}
         to_come = {i for i in evenly(self.parameters["steps"], MAX_FRAMES) if i > max(there)}
         self.kept = there | to_come  # of a branch
 
@@ -61,7 +61,7 @@ class Opened(Recording):
         """Whether the settings' weights could have made these frames: pictures of that shape at those times."""
         times, w = s.sampler().times, s.weights
         fits = self.shape == (s.n, w.channels, w.img_size, w.img_size)
-        return fits and all(times[f["i"]] == f["t"] for f in self.frames if f["i"] < len(times))
+        return fits and all(times[f["step"]] == f["t"] for f in self.frames if f["step"] < len(times))
 
 
 def write(recording: Recording) -> tuple[bytes, int]:
@@ -79,13 +79,13 @@ def write(recording: Recording) -> tuple[bytes, int]:
     x_t = torch.stack([recording.states[k].clamp(-largest, largest).half() for k in chosen])
     tensors = {
         "x_t": x_t,
-        "x0_hat": torch.stack([pixels(frame["h"], recording.shape) for frame in frames]),
-        "eps_hat": torch.stack([pixels(frame["eps"], recording.shape) for frame in before]),
-        "i": torch.tensor([frame["i"] for frame in frames]),
+        "x0_hat": torch.stack([pixels(frame["x0_hat"], recording.shape) for frame in frames]),
+        "eps_hat": torch.stack([pixels(frame["eps_hat"], recording.shape) for frame in before]),
+        "i": torch.tensor([frame["step"] for frame in frames]),
         "t": torch.tensor([frame["t"] for frame in frames]),
         "s": torch.tensor([frame["s"] for frame in before]),
-        "c": torch.tensor([frame["c"] for frame in before], dtype=torch.float32),
-        "signal": torch.tensor([frame["a"] for frame in frames]),
+        "c": torch.tensor([frame["coefficients"] for frame in before], dtype=torch.float32),
+        "signal": torch.tensor([frame["signal"] for frame in frames]),
     }
     about = {
         "format": FORMAT,
@@ -136,12 +136,13 @@ def read_recording(raw: bytes) -> Opened:
     check_times(tensors, before, parameters["steps"])
 
     i, t, s, c, signal = (tensors[name].tolist() for name in ("i", "t", "s", "c", "signal"))
-    h, eps = (tensors[name].movedim(2, -1).numpy() for name in ("x0_hat", "eps_hat"))
+    x0_hat, eps_hat = (tensors[name].movedim(2, -1).numpy() for name in ("x0_hat", "eps_hat"))
     frames = []
     for k in range(count):
-        step = (s[k], [round(number, 4) for number in c[k]], eps[k]) if k < before else None
-        frames.append(Recording.frame(k, i[k], t[k], signal[k], frame(x_t[k].float()), h[k], step))
-    return Opened(parameters, about["dataset"], one, frames, list(x_t), t, [frame["a"] for frame in frames])
+        towards = (s[k], [round(number, 4) for number in c[k]], eps_hat[k]) if k < before else None
+        shown = Recording.frame(i[k], t[k], signal[k], frame(x_t[k].float()), x0_hat[k], towards)
+        frames.append(shown | {"index": k})
+    return Opened(parameters, about["dataset"], one, frames, list(x_t), t, [frame["signal"] for frame in frames])
 
 
 def unpack(raw: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -9,10 +9,10 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -107,17 +107,12 @@ def tell(event: str, **more: Any) -> None:
     log.info(json.dumps({"event": event, **more}))
 
 
-class Runs(Protocol):
-    """Whatever goes on for longer than a visit: how many of it are at work."""
-
-    def active(self) -> int: ...
-
-
 class Health:
     """Whether this server does what it is there for.  Nothing in it is about a person."""
 
-    def __init__(self, engine: Engine, runs: Runs):
-        self.engine, self.runs, self.since = engine, runs, time.monotonic()
+    def __init__(self, engine: Engine, counts: Mapping[str, Callable[[], int]]):
+        """counts: of what goes on for longer than a visit, by name."""
+        self.engine, self.counts, self.since = engine, counts, time.monotonic()
 
     def report(self) -> tuple[int, dict[str, Any]]:
         """(HTTP status, what is so)."""
@@ -126,7 +121,7 @@ class Health:
             "status": "failed" if trouble else "ok",
             "version": __version__,
             "jobs": self.engine.count(),
-            "training": self.runs.active(),
+            **{name: count() for name, count in self.counts.items()},
             "step_seconds": round(self.engine.step_seconds, 4),
             "uptime": round(time.monotonic() - self.since),
         }

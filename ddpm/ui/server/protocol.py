@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -13,16 +14,23 @@ MAX_SEED = 2**31 - 1  # of what a page may ask for: it fits a JavaScript number 
 
 
 def in_words(answer: Callable) -> Callable:
-    """What answers a page's question, saying as {error} what it raises as ValueError."""
+    """What answers a page's question, at once or later, saying as {error} what it raises as ValueError."""
 
     @functools.wraps(answer)
-    async def said(question: Any) -> dict[str, Any]:
+    def at_once(question: Any) -> dict[str, Any]:
+        try:
+            return answer(question)
+        except ValueError as error:
+            return {"error": str(error)}
+
+    @functools.wraps(answer)
+    async def later(question: Any) -> dict[str, Any]:
         try:
             return await answer(question)
         except ValueError as error:
             return {"error": str(error)}
 
-    return said
+    return later if inspect.iscoroutinefunction(answer) else at_once
 
 
 def b64(data: np.ndarray) -> str:
@@ -54,13 +62,10 @@ def fields(question: Any) -> dict[str, Any]:
     return question if isinstance(question, dict) else {}
 
 
-def missed(question: Any, kept: Any, items: Callable[[Any], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Of a run, what a page has not got, because packets were dropped or it was reloaded.
+def missed(question: Any, frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of a run's frames those that a page has not got, because packets were dropped or it was reloaded.
 
-    asked: {run, have: [k, ...]}, or {run} for all.  kept: whose get(id) has the run.  items(run): each with its k.
+    question: {have: [index, ...]}, or anything else for all.
     """
-    question = fields(question)
-    run, have = kept.get(question.get("run")), question.get("have")
-    if run is None:
-        return []
-    return [each for each in items(run) if not isinstance(have, list) or each["k"] not in have]
+    have = fields(question).get("have")
+    return [frame for frame in frames if not isinstance(have, list) or frame["index"] not in have]

@@ -2,25 +2,67 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 
 from .engine import Engine, Job
 
 PLACE_SECONDS = 1.0  # while a run waits for its first turn, its place is said this often
 
 
-class Run(Protocol):
-    """Work whose results a page shows while they come: a job, and the packets made of what it yields."""
+class Run:
+    """Work whose frames a page shows while they come, and asks for again where it has missed some.
 
-    def steps(self) -> Iterator[Any]: ...
+    id: nobody can guess it.  frames: those there are, each with its place among them, `index`.
+    """
 
-    def packet(self, results: list[Any], **more: Any) -> dict[str, Any]: ...
+    id: str
+    frames: list[dict[str, Any]]
 
-    def end(self) -> list[Any]:
-        """After the job has ended or was stopped: what is still to be sent."""
-        ...
+    def __init__(self) -> None:
+        self.id, self.frames = secrets.token_urlsafe(16), []
+
+    def steps(self) -> Iterator[dict[str, Any] | None]:
+        """The engine's job.  What it yields makes a packet: a frame, or {} if only other figures have changed."""
+        raise NotImplementedError
+
+    def add(self, frame: dict[str, Any]) -> dict[str, Any]:
+        """Keep a frame, in its place."""
+        self.frames.append(frame | {"index": len(self.frames)})
+        return self.frames[-1]
+
+    def end(self) -> list[dict[str, Any]]:
+        """After the job has ended or was stopped: frames that are still to be sent."""
+        return []
+
+    def about(self) -> dict[str, Any]:
+        """What a packet says beside its frames.  total: positions of the timeline; n, size, channels: pictures."""
+        return {}
+
+    def packet(self, frames: Sequence[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        """What the page gets: frames not yet sent, how many there are, and all else as it stands."""
+        new = [frame for frame in frames if frame]
+        return {"run": self.id, "frames": new, "kept": len(self.frames)} | self.about() | more
+
+    def left_behind(self) -> Run:
+        """What is kept of it once it has ended."""
+        return self
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return length(self.frames)
+
+
+def length(value: Any) -> int:
+    """Characters of the texts in a frame, which are its pictures, and a few for each of its numbers."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(length, value.values()))
+    return sum(map(length, value)) if isinstance(value, list) else 8
 
 
 class Sessions:

@@ -21,8 +21,9 @@ from ddpm.training.loop import build_model
 from ddpm.ui import build
 from ddpm.ui.generation.models import wrap
 from ddpm.ui.server import protocol
-from ddpm.ui.tabs.compare import lanes, quality
-from ddpm.ui.tabs.compare import tab as compare
+from ddpm.ui.tabs.compare import knob as knob_tab
+from ddpm.ui.tabs.compare import lanes, measurement, quality
+from ddpm.ui.tabs.compare import race as race_tab
 
 HOW = {"sampler": "ddim", "steps": 4, "guidance": 1, "middle": False, "eta": 0}
 
@@ -37,13 +38,13 @@ def run(race):
 
 
 def last(frames, lane):
-    return picture([frame for frame in frames if frame["lane"] == lane][-1]["x"])
+    return picture([frame for frame in frames if frame["lane"] == lane][-1]["x_t"])
 
 
 def test_each_lane_is_its_own_reverse_process_from_the_same_noise(registry):
     sampling = [{"sampler": "ddpm"}, {"eta": 0.5}, {"sampler": "dpmpp", "spacing": "log_snr"}, {"sampler": "heun"}]
     frames, _ = run(lanes.Race({letter: settings(registry, **h) for letter, h in zip("ABCD", sampling, strict=True)}))
-    firsts = [next(f["x"] for f in frames if f["lane"] == i) for i in range(4)]
+    firsts = [next(f["x_t"] for f in frames if f["lane"] == i) for i in range(4)]
     assert len(set(firsts)) == 1, "the same x_T"
     w = registry.get("mnist")
     for i, h in enumerate(sampling):
@@ -80,10 +81,12 @@ def test_the_packet_says_what_each_lane_costs_and_where_it_is(registry):
     assert start["about"][1]["at"] == [1, 3, 5, 5], "Heun asks twice but for the first time and the last"
     frames, state = run(race)
     assert [lane["evaluations"] for lane in state] == [200, 5] and all(lane["finished"] for lane in state)
-    assert [lane["frames"] for lane in state] == [lanes.MAX_FRAMES, 4]
+    assert [sum(frame["lane"] == i for frame in frames) for i in (0, 1)] == [lanes.MAX_FRAMES, 4]
     assert len(json.dumps(race.packet([]))) < 20_000
-    assert race.frames() == sorted(frames, key=lambda f: (f["lane"], f["k"]))
-    assert all(set(frame) == {"lane", "k", "i", "t", "e", "x"} for frame in frames), "the sample alone"
+    assert race.frames == frames and [frame["index"] for frame in frames] == list(range(len(frames)))
+    assert all(set(frame) == {"lane", "index", "step", "t", "evaluations", "x_t"} for frame in frames), (
+        "the sample alone"
+    )
 
 
 def test_the_classifier_reads_each_digit_of_each_lane_as_it_ended(registry, monkeypatch):
@@ -144,7 +147,7 @@ def test_what_the_classifier_does_not_know_he_does_not_read(registry):
     assert all("digits" not in lane for lane in state)
     assert race.packet([])["labels"] is None
     with pytest.raises(ValueError, match="MNIST"):
-        compare.measurement(registry, 200, 0, "secret", **HOW)
+        quality.measurement(registry, 200, 0, "secret", **HOW)
 
 
 LANE = {"sampler": "ddim", "steps": 5, "eta": 0, "guidance": 1, "spacing": "linspace"}
@@ -166,7 +169,7 @@ LANE = {"sampler": "ddim", "steps": 5, "eta": 0, "guidance": 1, "spacing": "lins
 )
 def test_bad_lanes_get_one_sentence(registry, sent, words):
     with pytest.raises(ValueError, match=words) as error:
-        compare.race_lanes(registry, sent, 4, "all in turn", 0, "mnist")
+        race_tab.race_lanes(registry, sent, 4, "all in turn", 0, "mnist")
     assert "\n" not in str(error.value)
 
 
@@ -179,16 +182,16 @@ def test_bad_lanes_get_one_sentence(registry, sent, words):
     ],
 )
 def test_one_knob_turns_and_all_else_stays(registry, knob, field, values):
-    turned = list(compare.knob_lanes(registry, knob, 4, "all in turn", 7, "mnist", **HOW).values())
+    turned = list(knob_tab.knob_lanes(registry, knob, 4, "all in turn", 7, "mnist", **HOW).values())
     assert tuple(getattr(s.sampling, field) for s in turned) == values
     rest = {dataclasses.replace(s, sampling=dataclasses.replace(s.sampling, **{field: values[1]})) for s in turned}
     assert len(rest) == 1
 
 
 def test_the_seed_is_a_knob_too(registry):
-    turned = compare.knob_lanes(registry, "seed", 4, "all in turn", protocol.MAX_SEED - 1, "mnist", **HOW)
+    turned = knob_tab.knob_lanes(registry, "seed", 4, "all in turn", protocol.MAX_SEED - 1, "mnist", **HOW)
     assert [s.seed for s in turned.values()] == [protocol.MAX_SEED - 1, protocol.MAX_SEED, 0, 1, 2, 3]
-    firsts = {lane["x"] for lane in run(lanes.Race(turned))[0] if lane["k"] == 0}
+    firsts = {frame["x_t"] for frame in run(lanes.Race(turned))[0] if frame["step"] == 0}
     assert len(firsts) == 6
 
 
@@ -204,7 +207,7 @@ def test_the_seed_is_a_knob_too(registry):
 def test_a_knob_that_does_nothing_says_so(registry, changes, words):
     asked = {"knob": "steps", "n": 4, "choice": "all in turn", "seed": 0, "weights_id": "mnist"} | HOW | changes
     with pytest.raises(ValueError, match=words):
-        compare.knob_lanes(registry, **asked)
+        knob_tab.knob_lanes(registry, **asked)
 
 
 def test_a_race_streams_stops_and_can_be_asked_again(registry, monkeypatch):
@@ -220,7 +223,7 @@ def test_a_race_streams_stops_and_can_be_asked_again(registry, monkeypatch):
     assert packets[-1]["done"] and not packets[-1]["error"] and packets[-1]["lanes"][0]["evaluations"] == 5
     sent = [frame for packet in packets for frame in packet["frames"]]
     again = named["race-view"].replay({"run": packets[0]["run"]})["frames"]
-    assert sorted(sent, key=lambda f: (f["lane"], f["k"])) == again and len(again) == 6 + 4
+    assert sent == again and len(again) == 6 + 4
     assert named["race-view"].replay(None) == named["race-view"].replay({"run": "guess"}) == {"frames": []}
     assert asyncio.run(race([LANE], 2, "all in turn", 0, "mnist")) == [{"error": "Lanes: from 2 to 4, please."}]
 
@@ -235,35 +238,35 @@ def test_a_race_streams_stops_and_can_be_asked_again(registry, monkeypatch):
 
 
 def test_the_curve_of_weights_that_nobody_measured_is_empty_and_says_so(registry):
-    found = quality.load_curve(registry, "mnist")
+    found = measurement.load_curve(registry, "mnist")
     assert found["points"] == [] and "Nobody" in found["notice"]
-    path = registry.folder / "mnist" / quality.CURVE
+    path = registry.folder / "mnist" / measurement.CURVE
     for text in ("", "[]", '{"points": [{}]}', '{"points": 3}'):
         path.write_text(text)
-        assert quality.load_curve(registry, "mnist")["points"] == []
+        assert measurement.load_curve(registry, "mnist")["points"] == []
     for name in ("../mnist", "a-run-of-somebody", None):
-        assert quality.load_curve(registry, name)["points"] == []
+        assert measurement.load_curve(registry, name)["points"] == []
 
 
 def test_the_curve_is_the_file_that_the_benchmark_wrote(registry):
-    point = dict.fromkeys(quality.FIGURES, 1.5) | {"peak_mb": 3}
-    (registry.folder / "mnist" / quality.CURVE).write_text(json.dumps({"points": [point]}))
-    found = quality.load_curve(registry, "mnist")
-    assert found["points"] == [dict.fromkeys(quality.FIGURES, 1.5)] and "notice" not in found
+    point = dict.fromkeys(measurement.FIGURES, 1.5) | {"peak_mb": 3}
+    (registry.folder / "mnist" / measurement.CURVE).write_text(json.dumps({"points": [point]}))
+    found = measurement.load_curve(registry, "mnist")
+    assert found["points"] == [dict.fromkeys(measurement.FIGURES, 1.5)] and "notice" not in found
     assert found["command"] == f"python -m ddpm bench --curve checkpoints/mnist --out {found['file']}"
 
 
 @pytest.mark.slow
 def test_a_live_point_is_what_evaluate_says_on_the_curves_scale(registry, monkeypatch):
-    measured = compare.measurement(registry, 200, 5, "mnist", **HOW)
+    measured = quality.measurement(registry, 200, 5, "mnist", **HOW)
     drawn = [measured.drawn for _ in measured.steps()]
     assert drawn == sorted(drawn) and drawn[-1] == 200
     point = measured.packet([])["point"]
     evaluation = evaluate(measured.sampler, 200, 5)
     assert point["accuracy"] == evaluation["accuracy"] and point["evaluations"] == 4 and point["n"] == 200
-    by_hand = 1 + (evaluation["fid"] - evaluation["fid_real"]) / real_scores(quality.CURVE_N)["fid"]
+    by_hand = 1 + (evaluation["fid"] - evaluation["fid_real"]) / real_scores(measurement.CURVE_N)["fid"]
     assert point["fid_over_real"] == pytest.approx(by_hand)
-    assert point["fid_error"] == pytest.approx(2 * evaluation["fid_error"] / real_scores(quality.CURVE_N)["fid"])
+    assert point["fid_error"] == pytest.approx(2 * evaluation["fid_error"] / real_scores(measurement.CURVE_N)["fid"])
     low, high = point["accuracy_between"]
     assert 0 <= low < point["accuracy"] < high < 1
 
@@ -271,4 +274,4 @@ def test_a_live_point_is_what_evaluate_says_on_the_curves_scale(registry, monkey
 @pytest.mark.parametrize("n", [0, 100, 10**9, None, "500", True])
 def test_a_point_of_another_size_is_refused(registry, n):
     with pytest.raises(ValueError, match="Samples"):
-        compare.measurement(registry, n, 0, "mnist", **HOW)
+        quality.measurement(registry, n, 0, "mnist", **HOW)

@@ -4,17 +4,15 @@ import asyncio
 import json
 import math
 
-import gradio as gr
 import numpy as np
 import pytest
 import torch
-from helpers.pages import Window, handler, picture
+from helpers.pages import Window, alone, handler, picture
 
 from ddpm import make_schedule
 from ddpm.data import load_dataset, to_uint8
 from ddpm.seeding import seeded
 from ddpm.ui.server import protocol
-from ddpm.ui.server.engine import Engine
 from ddpm.ui.tabs.forward import chain
 
 X0 = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
@@ -30,7 +28,7 @@ def run(request):
 
 def test_there_is_a_frame_before_the_first_step_and_after_every_tenth(run):
     assert [frame["t"] for frame in run.frames] == list(range(-1, 1000, 10))
-    assert [frame["k"] for frame in run.frames] == list(range(101))
+    assert [frame["index"] for frame in run.frames] == list(range(101))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -66,7 +64,7 @@ def test_standardised_pixels_are_a_density_and_that_of_n_0_1(run, way):
 def test_a_draw_jumps_with_noise_that_no_step_has_used(run):
     ab = run.sched.alphas_bar[9]
     jumped = ab.sqrt() * X0 + (1 - ab).sqrt() * torch.randn(chain.DRAWS, 1, 8, 8, generator=seeded(4, 1))
-    seen, exact = picture(run.frames[1]["jump"]["x"]), to_uint8(jumped[: chain.SHOWN]).numpy().ravel()
+    seen, exact = picture(run.frames[1]["jump"]["pictures"]), to_uint8(jumped[: chain.SHOWN]).numpy().ravel()
     assert np.abs(seen[: len(exact)].astype(int) - exact).max() <= 1
 
 
@@ -75,13 +73,13 @@ def test_a_draw_is_walked_in_small_steps_and_seen_as_it_is(run):
     for beta in run.sched.betas[:30]:
         x = (1 - beta).sqrt() * x + beta.sqrt() * torch.randn(x.shape, generator=generator)
     shown = torch.cat([x[: chain.SHOWN], x.mean(0, keepdim=True), x.var(0, keepdim=True) - 1])
-    seen = picture(run.frames[3]["steps"]["x"]).astype(int)
+    seen = picture(run.frames[3]["steps"]["pictures"]).astype(int)
     assert np.abs(seen - to_uint8(shown).numpy().ravel().astype(int)).max() <= 1
 
 
 def test_steps_carry_over_from_one_frame_to_the_next_and_jumps_do_not(run):
     def draws(k, way):
-        pixels = picture(run.frames[k][way]["x"])[: chain.SHOWN * 64].astype(float)
+        pixels = picture(run.frames[k][way]["pictures"])[: chain.SHOWN * 64].astype(float)
         return pixels / 127.5 - 1 - run.frames[k]["theory"][0] * np.tile(X0.numpy().ravel(), chain.SHOWN)
 
     together = {way: np.corrcoef(draws(30, way), draws(31, way))[0, 1] for way in WAYS}
@@ -90,23 +88,25 @@ def test_steps_carry_over_from_one_frame_to_the_next_and_jumps_do_not(run):
 
 def test_another_seed_is_other_noise():
     first, other, again = (next(iter_from(chain.Chain(X0, "cosine", seed), 1)) for seed in (4, 5, 4))
-    assert first == again and first["steps"]["x"] != other["steps"]["x"] and first["jump"]["x"] != other["jump"]["x"]
+    assert (
+        first == again
+        and first["steps"]["pictures"] != other["steps"]["pictures"]
+        and first["jump"]["pictures"] != other["jump"]["pictures"]
+    )
 
 
 def iter_from(run, k):
-    return (frame for frame in run.steps() if frame["k"] >= k)
+    return (frame for frame in run.steps() if frame["index"] >= k)
 
 
 @pytest.mark.parametrize(("size", "n"), [(16, 256), (64, 192), (256, 12)])
 def test_large_pictures_are_drawn_less_often(size, n):
     run = chain.Chain(torch.zeros(1, 1, size, size), "cosine", 0)
-    assert run.n == run.packet([])["draws"] == n and len(picture(next(run.steps())["steps"]["x"])) == 6 * size**2
+    assert run.n == run.packet([])["draws"] == n and len(picture(next(run.steps())["steps"]["pictures"])) == 6 * size**2
 
 
 def tab(registry):
-    with gr.Blocks() as demo:
-        chain.build(Engine(), registry, gr.Dropdown(registry.shipped, value="mnist"))
-    return demo
+    return alone(chain, registry)[0]
 
 
 def test_a_run_streams_stops_and_can_be_asked_again(registry):

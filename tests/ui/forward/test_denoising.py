@@ -5,11 +5,10 @@ import dataclasses
 import json
 import math
 
-import gradio as gr
 import numpy as np
 import pytest
 import torch
-from helpers.pages import Window, handler, picture
+from helpers.pages import Window, alone, handler, picture
 
 from ddpm import make_schedule, q_sample
 from ddpm.config import ModelConfig
@@ -21,7 +20,6 @@ from ddpm.ui.components import pictures
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.models import wrap
 from ddpm.ui.server import protocol
-from ddpm.ui.server.engine import Engine
 from ddpm.ui.tabs.forward import denoising
 
 IMAGES = load_dataset("bundled").images
@@ -68,7 +66,9 @@ def test_a_schedule_of_another_length_has_the_same_share_of_it(registry):
         assert q.level == steps // 2 and q.start[1] == T // 2 - 1
         assert len(list(denoising.Futures(q).steps())) == q.level + 1
         *_, shown = denoising.at_once(q)
-        assert all(set(one) == {"d", "grey"} for one in shown["measured"].values()), "the classifier knows digits only"
+        assert all(set(one) == {"distance", "grey"} for one in shown["measured"].values()), (
+            "the classifier knows digits only"
+        )
 
 
 def test_a_blur_keeps_what_is_even_and_is_a_gaussian_of_its_width():
@@ -114,15 +114,15 @@ def test_one_step_of_a_model_that_knows_the_answer_is_the_digit_and_is_measured(
     q = question(registry)
     *_, shown = denoising.at_once(knowing(q))
     clean = picture(protocol.b64(recording.frame(q.x0)))
-    assert np.array_equal(picture(shown["pictures"]["x0_hat"]), clean) and shown["measured"]["x0_hat"]["d"] == 0
-    assert np.array_equal(picture(shown["xt"]), picture(protocol.b64(recording.frame(q.x_t))))
+    assert np.array_equal(picture(shown["pictures"]["x0_hat"]), clean) and shown["measured"]["x0_hat"]["distance"] == 0
+    assert np.array_equal(picture(shown["x_t"]), picture(protocol.b64(recording.frame(q.x_t))))
     read = classifiers.read(q.x0)
     assert shown["measured"]["x0"]["digit"] == shown["measured"]["x0_hat"]["digit"] == read.digits.item()
     assert shown["measured"]["x0"]["certainty"] == pytest.approx(read.confidence.item(), abs=1e-3)
     blur, width = denoising.best_blur(q.x_t / q.weights.sched.sqrt_alphas_bar[499], q.x0)
     assert shown["pictures"]["blur"] == protocol.b64(recording.frame(blur)) and shown["width"] == round(width, 2)
-    assert shown["measured"]["blur"]["d"] > 0 and shown["t"] == 499
-    assert (shown["a"], shown["b"]) == pytest.approx((math.sqrt(0.4938), math.sqrt(1 - 0.4938)), abs=2e-3)
+    assert shown["measured"]["blur"]["distance"] > 0 and shown["t"] == 499
+    assert (shown["signal"], shown["noise"]) == pytest.approx((math.sqrt(0.4938), math.sqrt(1 - 0.4938)), abs=2e-3)
 
 
 def test_futures_are_the_reverse_process_from_this_x_t_with_noise_of_their_own(registry):
@@ -140,20 +140,20 @@ def test_futures_are_the_reverse_process_from_this_x_t_with_noise_of_their_own(r
     assert torch.equal(moments[0].x_t, start[1])
     for frame, moment in zip(frames, moments, strict=True):
         shown = torch.cat([moment.x_t[:3], moment.x_t.mean(0, keepdim=True)])
-        assert np.array_equal(picture(frame["x"]), to_uint8(shown).numpy().ravel())
-        distances = [one["d"] for one in frame["measured"]]
+        assert np.array_equal(picture(frame["pictures"]), to_uint8(shown).numpy().ravel())
+        distances = [one["distance"] for one in frame["measured"]]
         assert distances == pytest.approx(denoising.distance(shown, q.x0).tolist(), abs=1e-3)
         x0_hats = (denoising.distance(moment.x0_hat, q.x0).mean().item(), denoising.grey(moment.x0_hat).mean().item())
-        assert frame["of_x0_hat"] == pytest.approx(x0_hats, abs=1e-4)
+        assert list(frame["of_x0_hat"].values()) == pytest.approx(x0_hats, abs=1e-4)
         assert ["digit" in one for one in frame["measured"]] == [moment.t < 0] * 4
-    ends = picture(frames[-1]["x"])[: 3 * 1024].reshape(3, 1024)
+    ends = picture(frames[-1]["pictures"])[: 3 * 1024].reshape(3, 1024)
     assert len({end.tobytes() for end in ends}) == 3
 
 
 def test_all_futures_of_a_model_that_knows_the_answer_are_the_digit(registry):
     q = question(registry, level=5)
     *_, end = denoising.Futures(knowing(q)).steps()
-    assert [one["d"] for one in end["measured"]] == [0] * 4 and end["of_x0_hat"][0] == 0
+    assert [one["distance"] for one in end["measured"]] == [0] * 4 and end["of_x0_hat"]["distance"] == 0
 
 
 @pytest.mark.slow
@@ -170,16 +170,15 @@ def test_one_step_is_nearer_and_greyer_than_what_comes_out_step_by_step(level):
     )
     x0_hat = torch.tensor(picture(shown["pictures"]["x0_hat"]) / 127.5 - 1).reshape(1, 1, 32, 32)
     futures, nearest = denoising.distance(last.x_t, q.x0), shown["measured"]["x0_hat"]
-    assert (futures > nearest["d"]).float().mean() > 0.75
-    assert nearest["d"] < shown["measured"]["blur"]["d"]
+    assert (futures > nearest["distance"]).float().mean() > 0.75
+    assert nearest["distance"] < shown["measured"]["blur"]["distance"]
     assert nearest["grey"] > 1.2 * denoising.grey(last.x_t).mean().item()
     mean = last.x_t.mean(0, keepdim=True)
     assert denoising.distance(mean, x0_hat).item() < 0.4 * denoising.distance(last.x_t, x0_hat).mean().item()
 
 
 def test_a_question_is_answered_streamed_or_refused_in_words(registry):
-    with gr.Blocks() as demo:
-        denoising.build(Engine(), registry, gr.Dropdown(registry.shipped, value="mnist"))
+    demo, _, _ = alone(denoising, registry)
     view = next(b for b in demo.blocks.values() if getattr(b, "elem_id", None) == "denoising-view")
     go, x0 = handler(demo, "denoising-denoise"), protocol.b64(IMAGES[0].numpy())
     good = {"x0": x0, "seed": 1, "t": 99, "weights": "mnist", "question": 7}

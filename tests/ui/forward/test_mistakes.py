@@ -5,11 +5,10 @@ import inspect
 import math
 from itertools import pairwise
 
-import gradio as gr
 import numpy as np
 import pytest
 import torch
-from helpers.pages import TINY, Window, handler, picture
+from helpers.pages import TINY, Window, alone, handler, picture
 from helpers.tiny import TINY_CLASSES
 
 from ddpm import data, diffusion, generate, make_schedule, objective, samplers
@@ -18,7 +17,6 @@ from ddpm.device import Inference
 from ddpm.training.loop import build_model
 from ddpm.ui.generation import recording
 from ddpm.ui.server import cache, limits
-from ddpm.ui.server.engine import Engine
 from ddpm.ui.tabs.forward.mistakes import experiment, mistakes
 from ddpm.ui.tabs.forward.mistakes import tab as mistakes_tab
 from ddpm.ui.tabs.forward.mistakes.mistakes import BROADCAST, LIVE, NAMES, PIXELS, SIGN
@@ -137,7 +135,7 @@ def test_the_lines_in_the_margin_are_in_the_sources():
 
 
 def run_of(names, steps=8, seed=0, kept=None):
-    run = experiment.Run(frozenset(names), steps, seed, kept or cache.LRUCache(10**8), experiment.Pace())
+    run = experiment.Experiment(frozenset(names), steps, seed, kept or cache.LRUCache(10**8), experiment.Pace())
     list(run.steps())
     return run
 
@@ -147,7 +145,7 @@ def test_no_schedule_is_made_before_the_work_begins(small, monkeypatch):
     monkeypatch.setattr(
         experiment, "build_schedule", lambda *_: pytest.fail("made where the page's questions are answered")
     )
-    experiment.Run(frozenset({SIGN}), 8, 0, cache.LRUCache(10**8), experiment.Pace())
+    experiment.Experiment(frozenset({SIGN}), 8, 0, cache.LRUCache(10**8), experiment.Pace())
 
 
 def lanes_of(run):
@@ -159,10 +157,14 @@ def lanes_of(run):
 def test_both_lanes_begin_alike_and_end_apart(small, names):
     run = run_of(names)
     right, wrong = lanes_of(run)
-    assert [frame["k"] for frame in right] == [frame["k"] for frame in wrong] == list(range(experiment.MOMENTS + 1))
+    assert (
+        [frame["moment"] for frame in right]
+        == [frame["moment"] for frame in wrong]
+        == list(range(experiment.MOMENTS + 1))
+    )
     assert [frame["step"] for frame in right] == list(range(9))
-    assert (right[0]["x"] == wrong[0]["x"]) == (SIGN not in names), "the same weights and noise"
-    assert right[-1]["x"] != wrong[-1]["x"]
+    assert (right[0]["pictures"] == wrong[0]["pictures"]) == (SIGN not in names), "the same weights and noise"
+    assert right[-1]["pictures"] != wrong[-1]["pictures"]
     trained_apart = bool(names & {PIXELS, BROADCAST})
     assert len(run.trainings) == 1 + trained_apart
     assert (right[-1]["loss"] != wrong[-1]["loss"]) == trained_apart
@@ -178,7 +180,7 @@ def test_live_weights_are_those_of_the_optimiser(small):
     for lane, model in zip(lanes_of(run), (moment.averaged, moment.live), strict=True):
         guided = experiment.Guided(model, experiment.GUIDANCE)
         *_, x = mistakes.draw(guided, run.trainings[0].sched, torch.arange(10), 3, 0, set(), img_size=32)
-        assert np.array_equal(picture(lane[-1]["x"]), recording.frame(x).ravel())
+        assert np.array_equal(picture(lane[-1]["pictures"]), recording.frame(x).ravel())
 
 
 @pytest.mark.slow
@@ -212,17 +214,14 @@ def test_a_finished_training_is_kept_for_the_next_break(small, monkeypatch):
     first = run_of({PIXELS}, kept=kept)
     second = run_of({SIGN, LIVE}, kept=kept)
     assert len(started) == 2, "the right one and the one with other pixels"
-    assert lanes_of(first)[0][-1]["x"] == lanes_of(second)[0][-1]["x"]
+    assert lanes_of(first)[0][-1]["pictures"] == lanes_of(second)[0][-1]["pictures"]
     run_of({BROADCAST}, kept=kept)
     run_of({SIGN}, seed=1, kept=kept)
     assert len(started) == 4
 
 
 def the_tab():
-    engine = Engine()
-    with gr.Blocks() as demo, gr.Tabs(), gr.Tab("Common mistakes") as tab:
-        mistakes_tab.build(engine, tab)
-    return demo, {b.elem_id: b for b in demo.blocks.values() if getattr(b, "elem_id", None)}
+    return alone(mistakes_tab, None)[:2]
 
 
 async def packets(demo, *asked, window="a"):

@@ -5,18 +5,16 @@ import base64
 import dataclasses
 import math
 
-import gradio as gr
 import numpy as np
 import pytest
 import torch
-from helpers.pages import picture
+from helpers.pages import alone, picture
 
 from ddpm.data import from_uint8, load_dataset
 from ddpm.ui.components import pictures
 from ddpm.ui.generation.request import ALL, ANY, NONE, Settings, choices
 from ddpm.ui.server import protocol
-from ddpm.ui.server.engine import Engine
-from ddpm.ui.tabs.forward import tab as forward
+from ddpm.ui.tabs.forward import noising
 
 
 def test_the_page_and_the_server_speak_of_the_same_eps(registry):
@@ -68,21 +66,20 @@ def test_the_guess_of_a_model_that_knows_the_answer_is_the_digit(registry):
             return x0.expand(x.shape)
 
     oracle = dataclasses.replace(weights, model=Oracle())
-    (hat,) = forward.predicted_x0(torch.randn(2, 1, 32, 32), [400, 600], oracle)
+    (hat,) = noising.predicted_x0(torch.randn(2, 1, 32, 32), [400, 600], oracle)
     assert torch.equal(hat, x0.expand(2, -1, -1, -1))
 
 
 def test_a_linear_t_is_asked_at_the_models_own_noise_level(registry):
     weights = registry.get("mnist")
-    assert forward.same_noise_level(400, "cosine", weights) == 400
-    t = forward.same_noise_level(400, "linear", weights)
+    assert noising.same_noise_level(400, "cosine", weights) == 400
+    t = noising.same_noise_level(400, "linear", weights)
     ours, theirs = pictures.schedule("linear").alphas_bar[400], weights.sched.alphas_bar[t]
     assert t != 400 and abs(ours - theirs) < 2e-3
 
 
 def test_a_question_from_the_page_is_answered_or_refused_in_words(registry):
-    with gr.Blocks() as demo:
-        forward.build(Engine(), registry, gr.Dropdown(registry.shipped, value="mnist"))
+    demo, _, _ = alone(noising, registry)
     ask = next(b.x0_hat for b in demo.blocks.values() if getattr(b, "elem_id", None) == "forward-view")
     x0 = protocol.b64(load_dataset("bundled").images[0].numpy())
     good = {"x0": x0, "seed": 1, "t": 10, "schedules": ["cosine", "linear"], "weights": "mnist"}

@@ -3,11 +3,10 @@
 import asyncio
 import math
 
-import gradio as gr
 import numpy as np
 import pytest
 import torch
-from helpers.pages import picture
+from helpers.pages import alone, picture
 
 from ddpm import make_schedule, q_sample
 from ddpm import posterior as exact
@@ -15,7 +14,6 @@ from ddpm.data import load_dataset, to_uint8
 from ddpm.seeding import seeded
 from ddpm.ui.generation import recording
 from ddpm.ui.server import protocol
-from ddpm.ui.server.engine import Engine
 from ddpm.ui.tabs.forward import posterior
 
 TIMES = [(500, 300), (500, 499), (950, 450), (20, 10), (1, 0), (999, 998)]
@@ -85,13 +83,12 @@ def test_what_is_shown_is_the_mean_and_a_draw_of_the_x_t_that_the_page_mixes():
 def test_clean_data_are_known():
     x0 = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
     shown = posterior.look(x0, torch.zeros_like(x0), 10, -1, "linear", 0, (0, 0))
-    assert shown["c"] == [1, 0, 0] and shown["curves"] is None
+    assert shown["coefficients"] == [1, 0, 0] and shown["curves"] is None
     assert shown["mean"] == shown["draw"] == protocol.b64(recording.frame(x0))
 
 
 def test_a_question_from_the_page_is_answered_or_refused_in_words(registry):
-    with gr.Blocks() as demo:
-        posterior.build(Engine(), registry, gr.Dropdown(registry.shipped, value="mnist"))
+    demo, _, _ = alone(posterior, registry)
     answer = next(b.posterior_of for b in demo.blocks.values() if getattr(b, "elem_id", None) == "posterior-view")
 
     def ask(question):

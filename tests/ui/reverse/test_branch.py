@@ -79,16 +79,16 @@ def test_a_branch_shares_the_past_and_not_the_future(registry, changes):
     branch = Trajectory.branch(parent, 3, other)
     run(branch)
     assert [f["t"] for f in branch.frames] == [f["t"] for f in parent.frames]
-    assert branch.frames[:3] == parent.frames[:3] and branch.frames[3]["x"] == parent.frames[3]["x"]
-    assert branch.frames[-1]["x"] != parent.frames[-1]["x"]
+    assert branch.frames[:3] == parent.frames[:3] and branch.frames[3]["x_t"] == parent.frames[3]["x_t"]
+    assert branch.frames[-1]["x_t"] != parent.frames[-1]["x_t"]
 
 
 def test_a_branch_of_a_long_run_starts_from_what_was_and_not_from_its_picture(registry):
     parent = finished(registry, n=2, steps=200, eta=0)
     branch = Trajectory.branch(parent, 50, parent.settings)
     run(branch)
-    assert [f["x"] for f in branch.frames] == [f["x"] for f in parent.frames]
-    assert [f["i"] for f in branch.frames] == [f["i"] for f in parent.frames]
+    assert [f["x_t"] for f in branch.frames] == [f["x_t"] for f in parent.frames]
+    assert [f["step"] for f in branch.frames] == [f["step"] for f in parent.frames]
 
 
 def test_what_cannot_branch_says_so(registry):
@@ -102,12 +102,12 @@ def test_what_cannot_branch_says_so(registry):
     async def generate():
         return [packet async for packet in handler(demo, "reverse-generate")(Window("a"), *asked)][-1]
 
-    for at in (None, {}, {"run": "guess", "k": 0}, [], {"run": ["x"]}):
+    for at in (None, {}, {"run": "guess", "index": 0}, [], {"run": ["x"]}):
         assert "Press Generate" in asyncio.run(press(at))["error"]
     run_id = asyncio.run(generate())["run"]
     for k, words in ((99, "Frame"), (None, "Frame"), ("1", "Frame"), (5, "Drag the playhead back")):
-        assert words in asyncio.run(press({"run": run_id, "k": k}))["error"]
-    assert asyncio.run(press({"run": run_id, "k": 2}))["done"]
+        assert words in asyncio.run(press({"run": run_id, "index": k}))["error"]
+    assert asyncio.run(press({"run": run_id, "index": 2}))["done"]
     config = ModelConfig(base=8, mults=(1,), num_classes=10, patch_size=4)
     registry.put("secret", wrap(build_model(config), ddpm.make_schedule(), "linear", "mine", "mnist"))
     parent = finished(registry)
@@ -130,7 +130,7 @@ def test_the_classifier_reads_one_digits_guesses_along_the_way(registry, monkeyp
     assert len(answer["digits"]) == len(answer["confidence"]) == 5
     frames = [frame for packet in packets for frame in packet["frames"]]
     for shown, frame in zip(seen[0], frames, strict=True):
-        assert np.array_equal(shown.numpy().ravel(), picture(frame["h"]).reshape(3, 1024)[2])
+        assert np.array_equal(shown.numpy().ravel(), picture(frame["x0_hat"]).reshape(3, 1024)[2])
     for i in (3, -1, None, "0"):
         assert "Digit" in asyncio.run(view.readings({"run": packets[0]["run"], "i": i}))["error"]
     for asked in (None, {}, {"run": "guess", "i": 0}):

@@ -34,7 +34,7 @@ def test_a_saved_picture_holds_its_recipe_and_its_pixels(registry, kind):
         assert getattr(opened, "n_frames", 1) == (7 if kind == "gif" else 1)
         opened.seek(opened.n_frames - 1 if kind == "gif" else 0)
         shown = np.asarray(opened.convert("L"))[8:136:4, 8:136:4]
-    exact = picture(trajectory.frames[-1]["x"])[:1024].reshape(32, 32).astype(int)
+    exact = picture(trajectory.frames[-1]["x_t"])[:1024].reshape(32, 32).astype(int)
     assert np.abs(shown.astype(int) - exact).max() <= (3 if kind == "gif" else 0)
 
 

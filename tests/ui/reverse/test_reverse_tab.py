@@ -27,15 +27,15 @@ def test_frames_are_those_of_reverse_process(registry):
     frames = run(Trajectory(s))
     process = reverse_process(s.weights.model, s.weights.sched, 2, y=torch.tensor([0, 1]), num_steps=4, seed=3)
     for frame, step in zip(frames, process, strict=True):
-        assert (frame["i"], frame["t"]) == (step.i, step.t)
-        assert np.array_equal(picture(frame["x"]), to_uint8(step.x_t).numpy().ravel())
-        assert np.array_equal(picture(frame["h"]), to_uint8(step.x0_hat).numpy().ravel())
-        assert frame["a"] == (round(s.weights.sched.sqrt_alphas_bar[step.t].item(), 4) if step.t >= 0 else 1)
+        assert (frame["step"], frame["t"]) == (step.i, step.t)
+        assert np.array_equal(picture(frame["x_t"]), to_uint8(step.x_t).numpy().ravel())
+        assert np.array_equal(picture(frame["x0_hat"]), to_uint8(step.x0_hat).numpy().ravel())
+        assert frame["signal"] == (round(s.weights.sched.sqrt_alphas_bar[step.t].item(), 4) if step.t >= 0 else 1)
         if step.eps_hat is None:
-            assert frame["eps"] is None and step.t == -1
+            assert frame["eps_hat"] is None and step.t == -1
         else:
             shown = (127.5 * (step.eps_hat + 1)).clamp(0, 255).round()  # as Forward shows a noise
-            assert np.array_equal(picture(frame["eps"]), shown.numpy().ravel())
+            assert np.array_equal(picture(frame["eps_hat"]), shown.numpy().ravel())
 
 
 @pytest.mark.parametrize(
@@ -55,15 +55,15 @@ def test_every_setting_reaches_the_process(registry, changes):
     frames = run(Trajectory(s))
     options = {"sampler": "ddim", "num_steps": 4, "seed": 3} | changes
     *_, last = reverse_process(s.weights.model, s.weights.sched, 2, y=torch.tensor([0, 1]), **options)
-    assert np.array_equal(picture(frames[-1]["x"]), to_uint8(last.x_t).numpy().ravel())
-    assert frames[-1]["x"] != run(Trajectory(settings(registry, guidance=1)))[-1]["x"]
+    assert np.array_equal(picture(frames[-1]["x_t"]), to_uint8(last.x_t).numpy().ravel())
+    assert frames[-1]["x_t"] != run(Trajectory(settings(registry, guidance=1)))[-1]["x_t"]
 
 
 def test_same_seed_same_digits_and_another_seed_others(registry):
     first, again = run(Trajectory(settings(registry))), run(Trajectory(settings(registry)))
     other = run(Trajectory(settings(registry, seed=4)))
     assert first == again
-    assert first[0]["x"] != other[0]["x"]
+    assert first[0]["x_t"] != other[0]["x_t"]
 
 
 @pytest.mark.parametrize("steps", [1, 99, 100, 101, 1000])
@@ -80,8 +80,8 @@ def test_the_moment_of_a_stop_is_kept(registry):
     for _ in range(8):
         next(steps)
     steps.close()
-    assert [frame["i"] for frame in trajectory.frames] == [0]
-    assert trajectory.end() == trajectory.frames[1:] and trajectory.frames[1]["i"] == 7
+    assert [frame["step"] for frame in trajectory.frames] == [0]
+    assert trajectory.end() == trajectory.frames[1:] and trajectory.frames[1]["step"] == 7
     assert trajectory.end() == []
     assert trajectory.packet([])["evaluations"] == 8 * 2, "the moment shown has been asked about"
 
@@ -227,7 +227,7 @@ def test_a_closed_tab_and_a_second_generate_end_the_first(registry):
     assert again["done"] and not again["stopped"] and again["step"] == 2
     *_, end = stays
     assert end["done"] and end["stopped"] and end["step"] < 1000
-    sent = [frame["i"] for packet in stays for frame in packet["frames"]]
+    sent = [frame["step"] for packet in stays for frame in packet["frames"]]
     assert sent[-1] == end["step"], "the moment it was stopped at"
     assert engine.count() == 0
 
@@ -243,7 +243,7 @@ def test_frames_that_the_page_missed_are_sent_again(registry):
 
     packets = asyncio.run(run_it())
     frames = [frame for packet in packets for frame in packet["frames"]]
-    assert [frame["k"] for frame in frames] == list(range(6))
+    assert [frame["index"] for frame in frames] == list(range(6))
     missed = view.replay({"run": packets[0]["run"], "have": [0, 1, 5]})["frames"]
     assert missed == frames[2:5]
     for bad in (None, {}, {"run": "guess", "have": []}, {"run": ["x"]}, []):

@@ -45,9 +45,9 @@ def test_what_is_opened_is_what_was_saved(registry, opened):
     assert values["choice"]["value"] == "3" and (values["n"], values["seed"], values["eta"]) == (3, 21, 0.7)
     assert packet["done"] and packet["opened"].startswith("Opened: 7 moments of 3 digits. Play it")
     for ours, theirs in zip(packet["frames"], trajectory.frames, strict=True):
-        assert ours | {"x": None, "c": None} == theirs | {"x": None, "c": None}
-        assert ours["c"] == (theirs["c"] and pytest.approx(theirs["c"], abs=1e-4))
-        assert np.abs(picture(ours["x"]).astype(int) - picture(theirs["x"])).max() <= 1, "float16 of the same"
+        assert ours | {"x_t": None, "coefficients": None} == theirs | {"x_t": None, "coefficients": None}
+        assert ours["coefficients"] == (theirs["coefficients"] and pytest.approx(theirs["coefficients"], abs=1e-4))
+        assert np.abs(picture(ours["x_t"]).astype(int) - picture(theirs["x_t"])).max() <= 1, "float16 of the same"
     sent = trajectory.packet([])
     for name in ("n", "size", "channels", "total", "times", "signal", "sampler", "num_steps"):
         assert packet[name] == sent[name]
@@ -59,7 +59,7 @@ def branch_of(opened, packet, k, **changes):
 
     async def press():
         fork = handler(opened.tab[0], "reverse-branch")
-        return [p async for p in fork(Window("a"), {"run": packet["run"], "k": k}, *asked.values())]
+        return [p async for p in fork(Window("a"), {"run": packet["run"], "index": k}, *asked.values())]
 
     return asyncio.run(press())
 
@@ -73,8 +73,8 @@ def test_a_branch_from_an_opened_trajectory_is_that_of_the_original(registry, op
     assert packets[-1]["done"] and packets[-1]["parent"] == packet["run"] and packets[-1]["from"] == 2
     assert [f["t"] for f in frames] == [f["t"] for f in original] and len(frames) == 5
     for ours, theirs in zip(frames, original, strict=True):
-        assert np.abs(picture(ours["x"]).astype(int) - picture(theirs["x"])).max() <= 2
-    assert np.abs(picture(frames[-1]["x"]).astype(int) - picture(packet["frames"][-1]["x"])).max() > 20
+        assert np.abs(picture(ours["x_t"]).astype(int) - picture(theirs["x_t"])).max() <= 2
+    assert np.abs(picture(frames[-1]["x_t"]).astype(int) - picture(packet["frames"][-1]["x_t"])).max() > 20
 
 
 def test_a_stopped_run_goes_on_to_the_end_from_its_file(registry, opened):
@@ -85,10 +85,12 @@ def test_a_stopped_run_goes_on_to_the_end_from_its_file(registry, opened):
     trajectory.end()
     *_, packet = opened(trajectory_file.write(trajectory)[0])
     assert packet["total"] == len(packet["frames"]) == len(trajectory.frames)
-    assert packet["frames"][-1]["i"] == 89 and packet["frames"][-1]["eps"]
+    assert packet["frames"][-1]["step"] == 89 and packet["frames"][-1]["eps_hat"]
     packets = branch_of(opened, packet, 3)
     frames = [frame for p in packets for frame in p["frames"]]
-    assert frames[-1]["t"] == -1 and packets[-1]["total"] == 100 + (89 not in trajectory.kept) == frames[-1]["k"] + 1
+    assert (
+        frames[-1]["t"] == -1 and packets[-1]["total"] == 100 + (89 not in trajectory.kept) == frames[-1]["index"] + 1
+    )
 
 
 @pytest.mark.slow
@@ -97,9 +99,9 @@ def test_a_large_one_keeps_as_many_frames_as_fit(registry, opened):
     data, count = trajectory_file.write(trajectory)
     assert len(trajectory.frames) == 100 and count == 38 and 9_500_000 < len(data) < 10_000_000
     *_, packet = opened(data)
-    assert [packet["frames"][k]["i"] for k in (0, -1)] == [0, 120] and len(packet["frames"]) == 38
+    assert [packet["frames"][k]["step"] for k in (0, -1)] == [0, 120] and len(packet["frames"]) == 38
     gaps = np.diff(
-        [trajectory.frames.index(f) for f in trajectory.frames if f["i"] in {p["i"] for p in packet["frames"]}]
+        [trajectory.frames.index(f) for f in trajectory.frames if f["step"] in {p["step"] for p in packet["frames"]}]
     )
     assert set(gaps) == {2, 3}
 

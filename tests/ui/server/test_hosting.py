@@ -102,7 +102,7 @@ def test_the_log_is_one_object_a_line():
 
 class Blocks:
     def __init__(self, engine, folder):
-        self.health = hosting.Health(engine, Runs(engine, folder))
+        self.health = hosting.Health(engine, {"training": Runs(engine, folder).active})
 
 
 @pytest.fixture

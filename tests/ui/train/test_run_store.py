@@ -184,7 +184,7 @@ def test_a_finished_run_comes_back_finished_with_its_weights(tmp_path):
     runs.save()
     again = Runs(Engine(), tmp_path).get(run.id)
     packet = again.packet()
-    assert not packet["active"] and packet["step"] == 3 and packet["previews"] == run.previews
+    assert packet["done"] and packet["step"] == 3 and packet["frames"] == run.previews
     after = again.weights("").model.model.state_dict()
     assert all((before[name] == after[name]).all() for name in before)
 
@@ -223,7 +223,7 @@ def test_a_learning_rate_too_high_is_said_and_the_last_good_weights_are_kept(mon
     run.job.finished.result(timeout=20)
     packet = run.packet()
     assert "lower the learning rate" in packet["error"] and f"weights of step {run.state.step}" in packet["error"]
-    assert packet["step"] == run.state.step >= good and not packet["active"]
+    assert packet["step"] == run.state.step >= good and packet["done"]
     kept = run.good.tensors
     assert all((kept[f"ema.{name}"] == v).all() for name, v in run.weights("").model.model.state_dict().items())
 

@@ -12,7 +12,7 @@ import gradio as gr
 import numpy as np
 import pytest
 import torch
-from helpers.pages import TINY, Window, handler, picture
+from helpers.pages import TINY, Window, alone, handler, picture
 from helpers.training_runs import finish, new_run, quick  # noqa: F401 (quick is a fixture)
 
 import ddpm
@@ -35,12 +35,12 @@ def test_a_run_trains_and_draws_the_same_noise_each_time(monkeypatch):
     first, again = finish(new_run()), finish(new_run())
     assert first.job.error is None
     packet = first.packet()
-    assert packet["step"] == 3 and packet["images_seen"] == 12 and not packet["active"]
+    assert packet["step"] == 3 and packet["images_seen"] == 12 and packet["done"]
     assert [len(column) for column in packet["curve"]] == [3, 3, 3, 3]
     assert packet["curve"][2] == again.packet()["curve"][2]  # the losses: all randomness comes from the seed
-    assert len(packet["previews"]) == 1
-    assert packet["previews"][0]["x"] == again.previews[0]["x"]
-    assert len(picture(packet["previews"][0]["x"])) == 20 * 32 * 32
+    assert len(packet["frames"]) == 1
+    assert packet["frames"][0]["averaged"] == again.previews[0]["averaged"]
+    assert len(picture(packet["frames"][0]["averaged"])) == 20 * 32 * 32
 
 
 def test_no_schedule_is_made_off_the_engines_thread(monkeypatch):
@@ -61,7 +61,7 @@ def test_no_schedule_is_made_off_the_engines_thread(monkeypatch):
 
 def test_previews_are_of_the_averaged_weights():
     each = finish(new_run())
-    shown = picture(each.previews[-1]["x"])
+    shown = picture(each.previews[-1]["averaged"])
     model = each.weights("").model
     y = torch.arange(20) % 10
     guided = ddpm.Guided(model, 2.5)  # a young network: see training_sampling
@@ -79,8 +79,8 @@ def test_stop_keeps_the_weights_and_shows_them():
     each.halt = True
     each.job.finished.result(timeout=60)
     packet = each.packet()
-    assert 2 <= packet["step"] < 20_000 and packet["stopped"] and not packet["active"]
-    assert packet["previews"][-1]["step"] == packet["step"]
+    assert 2 <= packet["step"] < 20_000 and packet["stopped"] and packet["done"]
+    assert packet["frames"][-1]["step"] == packet["step"]
 
 
 def test_the_curve_that_the_page_gets_is_bounded_and_spans_the_run(monkeypatch):
@@ -145,16 +145,11 @@ def test_a_failing_run_says_so():
     broken.sched = None
     finish(broken)
     packet = broken.packet()
-    assert "Try again" in packet["error"] and not packet["active"]
+    assert "Try again" in packet["error"] and packet["done"]
 
 
 def train_tab(registry):
-    engine = Engine()
-    with gr.Blocks() as demo:
-        mine, weights = gr.BrowserState([]), gr.Dropdown(registry.shipped, value="mnist")
-        with gr.Tabs() as tabs, gr.Tab("Train"):
-            train.build(engine, registry, demo, mine, weights, tabs)
-    return demo, {b.elem_id: b for b in demo.blocks.values() if getattr(b, "elem_id", None)}
+    return alone(train, registry)[:2]
 
 
 ME = Window("me")
@@ -202,7 +197,7 @@ def test_start_pause_resume_stop_continue(registry, small):
         pause(run_id)
         stop(run_id)  # a paused run stops too
         packet, _ = await last_of(stream)
-        assert packet["stopped"] and not packet["active"]
+        assert packet["stopped"] and packet["done"]
         stopped_at = packet["step"]
 
         more = go_on(ME, run_id)
@@ -215,7 +210,7 @@ def test_start_pause_resume_stop_continue(registry, small):
 
     stopped_at, packet = asyncio.run(asyncio.wait_for(scenario(), 120))
     assert packet["step"] > stopped_at and packet["curve"][0][-1] > stopped_at
-    assert packet["previews"] == [] or packet["previews"][-1]["step"] == packet["step"]
+    assert packet["frames"] == [] or packet["frames"][-1]["step"] == packet["step"]
     steps = packet["curve"][0]
     assert steps == sorted(set(steps))  # the curve goes on where it was
 
@@ -230,7 +225,7 @@ def test_nothing_to_stop_pause_continue_use_or_save(registry):
         assert "press Start" in asyncio.run(named["train-view"].download({"run": run_id}))["error"]
         assert "press Start" in asyncio.run(named["train-view"].level({"run": run_id, "level": 0}))["error"]
         assert "no longer" in named["train-view"].another({"run": run_id})["error"]
-    assert named["train-view"].missed(None) == {"previews": []}
+    assert named["train-view"].replay(None) == {"frames": []}
 
 
 def test_trained_weights_can_be_used_saved_and_opened_again(registry, small, tmp_path):
@@ -333,14 +328,14 @@ def test_colour_goes_through_training_previews_and_reverse(registry, small, monk
     monkeypatch.setattr(request, "dataset", lambda name: data)
     demo, _ = train_tab(registry)
     packet, _ = asyncio.run(last_of(handler(demo, "train-start")(ME, "fast", "cifar10", *small[2:], None)))
-    assert packet["channels"] == 3 and len(picture(packet["previews"][-1]["x"])) == 20 * 32 * 32 * 3
+    assert packet["channels"] == 3 and len(picture(packet["frames"][-1]["averaged"])) == 20 * 32 * 32 * 3
     asyncio.run(handler(demo, "train-use")([packet["run"]], []))
     weights = registry.get(packet["run"])
     sampling = {"sampler": "ddim", "steps": 2, "guidance": 1, "middle": False, "eta": 0}
     settings = Settings.check(registry, 2, "c", 0, packet["run"], **sampling)
     assert weights.channels == 3 and settings.labels == (2,)
     frames = [frame for frame in Trajectory(settings).steps() if frame]
-    assert len(picture(frames[-1]["x"])) == 2 * 32 * 32 * 3
+    assert len(picture(frames[-1]["x_t"])) == 2 * 32 * 32 * 3
     monkeypatch.setattr(weights_module, "dataset", lambda name: data)
     assert pictures.another_picture(weights, "c")["channels"] == 3
     assert len(picture(pictures.noise_packet(weights, 1)["eps"])) == 2 * 3 * 32 * 32

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from ddpm.ui.generation import recording
 from ddpm.ui.generation.request import MAX_STEPS, Settings, deterministic
 from ddpm.ui.generation.trajectory import Trajectory
 from ddpm.ui.server import cache, protocol
+from ddpm.ui.server.sessions import Run
 
 MAX_FRAMES = 50  # of each lane
 REFERENCE_BYTES = 64_000_000
@@ -29,9 +29,8 @@ class Lane(Trajectory):
     max_frames = MAX_FRAMES
 
     def keep(self, moment: SampleStep) -> dict[str, Any]:
-        frame = {"k": len(self.frames), "i": moment.i, "t": moment.t, "e": self.evaluations}
-        self.frames.append(frame | {"x": protocol.b64(recording.frame(moment.x_t))})
-        return self.frames[-1]
+        shown = protocol.b64(recording.frame(moment.x_t))
+        return self.add({"step": moment.i, "t": moment.t, "evaluations": self.evaluations, "x_t": shown})
 
 
 class References:
@@ -54,7 +53,7 @@ class References:
         yield known
 
 
-class Race:
+class Race(Run):
     """Lanes on their way.  Of those still running, whichever has used fewest network evaluations takes the next step.
 
     lanes: their names and settings, which differ in how and seed only.  references: where the deterministic lanes'
@@ -62,15 +61,16 @@ class Race:
     """
 
     def __init__(self, lanes: dict[str, Settings], references: References | None = None):
+        super().__init__()
         self.names, self.references = list(lanes), references
         self.lanes = [Lane(s) for s in lanes.values()]
-        self.id = secrets.token_urlsafe(16)
         self.first = self.lanes[0].settings
         self.results: list[dict[str, Any]] = [{} for _ in self.lanes]
         self.reference: tuple[int, int] | None = None
         labels, w = self.first.y(), self.first.weights
-        self.shape = {"n": self.first.n, "size": w.img_size, "channels": w.channels}
-        self.shape |= {"labels": None if labels is None else labels.tolist(), "about": self.about()}
+        self.fixed = {"n": self.first.n, "size": w.img_size, "channels": w.channels}
+        self.fixed |= {"labels": None if labels is None else labels.tolist(), "about": self.about_lanes()}
+        self.fixed |= {"total": 1 + max(lane.sampler.evaluations for lane in self.lanes)}  # positions: evaluations used
 
     def steps(self) -> Iterator[dict[str, Any]]:
         """The engine's job: the lanes, then what the classifier reads, then the distances."""
@@ -94,7 +94,7 @@ class Race:
 
     def of_lane(self, i: int, frame: dict[str, Any] | None) -> dict[str, Any]:
         """A frame as the page gets it: in its lane."""
-        return {"lane": i} | frame if frame else {}
+        return self.add(frame | {"lane": i}) if frame else {}
 
     def measure(self, lane: Lane, result: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The distance of each digit to the reference: root mean square over its pixels, which are in [-1, 1]."""
@@ -109,11 +109,7 @@ class Race:
     def end(self) -> list[dict[str, Any]]:
         return [self.of_lane(i, frame) for i, lane in enumerate(self.lanes) for frame in lane.end()]
 
-    def frames(self) -> list[dict[str, Any]]:
-        """All that are kept, for a page that has missed some."""
-        return [self.of_lane(i, frame) for i, lane in enumerate(self.lanes) for frame in lane.frames]
-
-    def about(self) -> list[dict[str, Any]]:
+    def about_lanes(self) -> list[dict[str, Any]]:
         """What the lanes are, and the noise level along each, sqrt(1 - alphas_bar), against network evaluations."""
         noise, lanes = self.first.weights.sched.sqrt_one_minus_alphas_bar.tolist(), []
         for name, lane in zip(self.names, self.lanes, strict=True):
@@ -130,20 +126,18 @@ class Race:
             )
         return lanes
 
-    def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-        """What the page gets: the frames not yet sent, and all else as it stands, for pages that miss packets."""
+    def about(self) -> dict[str, Any]:
+        """What the race is, and how far each lane."""
         lanes = [
             {
                 "evaluations": lane.evaluations,
                 "seconds": round(lane.seconds, 2),
                 "finished": lane.moment is not None and lane.moment.t < 0,
-                "frames": len(lane.frames),
             }
             | result
             for lane, result in zip(self.lanes, self.results, strict=True)
         ]
-        now = {"run": self.id, "frames": [f for f in frames if f], "lanes": lanes, "reference": self.reference}
-        return now | self.shape | more
+        return self.fixed | {"lanes": lanes, "reference": self.reference}
 
 
 def curve(sampler: Sampler) -> list[tuple[int, int]]:

@@ -1,88 +1,62 @@
-"""Quality against cost: the curve of weights that `python -m ddpm bench --curve` measured, and one point more, live."""
+"""The inner tab Measure quality: quality against network evaluations, as measured beforehand and as measured live."""
 
 from __future__ import annotations
 
-import json
-import secrets
-from collections.abc import Iterator
+import dataclasses
 from pathlib import Path
-from typing import Any
 
-from ddpm.evaluation import metrics
-from ddpm.evaluation.evaluate import evaluating, evaluating_real, real_scores
-from ddpm.samplers import SAMPLERS
-from ddpm.spacing import LABELS
-from ddpm.storage.checkpoint import renamed
+import gradio as gr
+
+from ddpm.ui.components import controls, layout
+from ddpm.ui.components.streaming import QUIET, Streaming
 from ddpm.ui.generation.models import ModelRegistry
-from ddpm.ui.generation.request import Settings
+from ddpm.ui.generation.request import ALL, NONE, Settings
+from ddpm.ui.server import protocol
 
-CURVE = "curve.json"
-CURVE_N = 2000  # samples behind a point of the curve
-SIZES = (200, 500, 1000)  # samples behind a live one
-FIGURES = ("sampler", "steps", "evaluations", "n", "fid_over_real", "fid_error", "fid_real", "accuracy")
+from .measurement import SIZES, Measurement, load_curve
 
-
-def load_curve(registry: ModelRegistry, weights_id: str) -> dict[str, Any]:
-    """The chart's lines: {weights, file, command, labels: of the samplers, points: [{each of FIGURES}]}.
-
-    No points, and a sentence, for weights that nobody has measured.
-    """
-    name = weights_id if weights_id in registry.shipped else "NAME"
-    file = f"checkpoints/{name}/{CURVE}"
-    command = f"python -m ddpm bench --curve checkpoints/{name} --out {file}"
-    labels = {sampler: method.label for sampler, method in SAMPLERS.items()}
-    found: dict[str, Any] = {"weights": weights_id, "file": file, "command": command, "labels": labels, "points": []}
-    try:
-        text = (registry.folder / Path(name) / CURVE).read_text(encoding="utf-8")
-        points = json.loads(text, object_hook=renamed)["points"]
-        return found | {"points": [{key: point[key] for key in FIGURES} for point in points]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return found | {"notice": "Nobody has measured a curve of these weights yet. Measure points of your own."}
+TITLE = "Measure quality"
+EQUATION = """
+<math display="block"><mtext>FID</mtext><mo>=</mo><msup><mrow><mo>|</mo><msub><mi>μ</mi><mn>1</mn></msub><mo>−</mo>
+<msub><mi>μ</mi><mn>2</mn></msub><mo>|</mo></mrow><mn>2</mn></msup><mo>+</mo></math>
+<math display="block"><mtext>tr</mtext><mo>(</mo><msub><mi>Σ</mi><mn>1</mn></msub><mo>+</mo>
+<msub><mi>Σ</mi><mn>2</mn></msub><mo>−</mo><mn>2</mn><msqrt><mrow><msub><mi>Σ</mi><mn>1</mn></msub><msub><mi>Σ</mi><mn>2</mn></msub></mrow></msqrt>
+<mo>)</mo></math>
+<p class="source">Heusel et al. 2017, Eq. 6: means and covariances of what a digit reader sees in the samples and in the
+MNIST test digits. 1 is what as many real digits score.</p>
+<p class="code">computed by <code>ddpm.evaluation.metrics.frechet_distance</code></p>
+"""
 
 
-class Measurement:
-    """One point, measured live: samples drawn and evaluated, a network evaluation or a reading at a time."""
+def measurement(registry: ModelRegistry, n, seed, weights_id, **sampling) -> Measurement:
+    """A point for the chart: n samples, all classes alike.  Raises ValueError with one clear sentence."""
+    choice = ALL if registry.get(weights_id).num_classes else NONE
+    settings = Settings.check(registry, 1, choice, seed, weights_id, **sampling)
+    return Measurement(dataclasses.replace(settings, n=protocol.one_of(n, "Samples", SIZES)))
 
-    def __init__(self, settings: Settings):
-        """settings.n: how many.  Raises ValueError for weights whose pictures the classifier cannot read."""
-        if not settings.weights.classifiable:
-            raise ValueError("The classifier knows MNIST's digits only; these weights draw something else.")
-        self.settings, self.sampler = settings, settings.sampler()
-        self.id = secrets.token_urlsafe(16)
-        self.drawn = 0  # of them, about
-        self.point: dict[str, Any] | None = None
 
-    def steps(self) -> Iterator[bool]:
-        """The engine's job."""
-        yield from evaluating_real(CURVE_N)
-        for found in evaluating(self.sampler, self.settings.n, self.settings.seed):
-            if isinstance(found, dict):
-                self.point = self.on_the_curve(found, real_scores(CURVE_N)["fid"])
-            elif found is not None:
-                self.drawn = round(found * self.settings.n)
-            yield True
+def build(shared: layout.Shared) -> None:
+    registry, weights, runs = shared.registry, shared.weights, Streaming(shared.engine, "quality")
+    with gr.Row(elem_classes="tab-row"):
+        with gr.Column(elem_classes="controls"):
+            sampling = controls.sampling("quality")
+            n = gr.Radio(list(SIZES), value=SIZES[1], label="Samples", elem_id="quality-n")
+            seed = controls.seed_and_dice("quality")
+            go, halt = controls.go_and_stop("quality", "Measure this")
+            sampling += controls.more("quality", sampling[0])
+        view = layout.stage_and_margin(
+            "quality",
+            Path(__file__).with_name("quality.js"),
+            load_curve(registry, registry.default),
+            [],
+            EQUATION,
+            "Twenty evaluations are as good as a thousand, if the sampler is right; and a digit can be classified as "
+            "asked long before its stroke is as real digits' are.",
+        )
 
-    def on_the_curve(self, evaluation: dict[str, Any], fid_real: float) -> dict[str, Any]:
-        """The classifier's evaluation as a point on the curve's scale.
+    def make(n, seed, weights_id, *sampling) -> Measurement:
+        return measurement(registry, n, seed, weights_id, **controls.named(sampling))
 
-        A Frechet distance of few samples is too large, by about as much as that of as many real digits: what exceeds
-        their real-data FID is added to that of the curve's n.  The error is twice the jackknife's.
-        """
-        n, accuracy, sampling = evaluation["n"], evaluation["accuracy"], self.settings.sampling
-        return {
-            "sampler": sampling.sampler,
-            "label": f"{SAMPLERS[sampling.sampler].label}, {sampling.num_steps} steps, eta {sampling.eta:g}, "
-            f"guidance {sampling.guidance:g}, {LABELS[sampling.spacing]}",
-            "evaluations": self.sampler.evaluations,
-            "n": n,
-            "fid_over_real": 1 + (evaluation["fid"] - evaluation["fid_real"]) / fid_real,
-            "fid_error": 2 * evaluation["fid_error"] / fid_real,
-            "accuracy": accuracy,
-            "accuracy_between": None if accuracy is None else metrics.share_interval(round(accuracy * n), n),
-        }
-
-    def packet(self, results: list[bool], **more: Any) -> dict[str, Any]:
-        return {"run": self.id, "drawn": self.drawn, "n": self.settings.n, "point": self.point} | more
-
-    def end(self) -> list[bool]:
-        return []
+    runs.start(go.click, make, [n, seed, weights, *sampling], view)
+    runs.stop(halt, view)
+    weights.change(lambda chosen: load_curve(registry, chosen), weights, view, **QUIET)

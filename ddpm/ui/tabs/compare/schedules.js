@@ -1,26 +1,28 @@
 // Compare: the schedules side by side, computed in the page.  One row of pictures each: the same digit, the same noise.
-"use strict";
+import { isWhole, mix, toPixels, unpack } from "../../components/mixing.js";
+import { curves, decibels, KINDS, nameOf, noiseTimeline, signal, SignalToNoise } from "../../components/schedules.js";
+import { Stage } from "../../components/stage.js";
+import { Status } from "../../components/status.js";
 
-DDPM.schedules = (element, props, watch) => {
+export const schedules = (element, props, watch) => {
   const TIMES = [0, 125, 250, 375, 500, 625, 750, 875, 999];
   const root = element.querySelector(".view");
-  const { KINDS, NAMES, decibels, signal } = DDPM.SCHEDULES;
-  const stage = new DDPM.Stage(root, KINDS.map((key) => ({ key, label: NAMES[key] })), { n: TIMES.length, columns: TIMES.length });
-  const status = new DDPM.Status(root, "");
-  const timeline = DDPM.noiseTimeline(root, show);
-  const ratios = new DDPM.SignalToNoise("#schedules-margin");
+  const stage = new Stage(root, KINDS.map((key) => ({ key, label: nameOf(key) })), { n: TIMES.length, columns: TIMES.length });
+  const status = new Status(root, "");
+  const timeline = noiseTimeline(root, show);
+  const ratios = new SignalToNoise("#schedules-margin");
   let state = {};
 
   function receive(packet) {
     if (!packet) return;
     status.say(packet.error || "", Boolean(packet.error));
-    state = { ...state, ...DDPM.unpack(packet) };
-    if (!state.x0 || state.x0.length !== state.eps?.length) return;
+    state = { ...state, ...unpack(packet) };
+    if (!isWhole(state)) return;
     stage.shape(TIMES.length, state.size, state.channels);
-    timeline.setCurves(DDPM.SCHEDULES.curves());
+    timeline.setCurves(curves());
     for (const kind of KINDS) {
       const strip = new Uint8ClampedArray(TIMES.length * state.x0.length);
-      TIMES.forEach((t, i) => strip.set(DDPM.shown(DDPM.mix(state, t, kind)), i * state.x0.length));
+      TIMES.forEach((t, i) => strip.set(toPixels(mix(state, t, kind)), i * state.x0.length));
       stage.show(kind, strip);
     }
     show(timeline.position);
@@ -29,8 +31,8 @@ DDPM.schedules = (element, props, watch) => {
   function show(t) {
     const nearest = TIMES.reduce((best, time, i) => (Math.abs(time - t) < Math.abs(TIMES[best] - t) ? i : best), 0);
     for (const kind of KINDS) {
-      const a = signal[kind][t];
-      stage.caption(kind, `${NAMES[kind]}: ᾱ = ${(a * a).toFixed(3)}, ${decibels(a)} dB at t = ${t}`);
+      const a = signal(kind)[t];
+      stage.caption(kind, `${nameOf(kind)}: ᾱ = ${(a * a).toFixed(3)}, ${decibels(a)} dB at t = ${t}`);
       stage.frame(kind, nearest);
     }
     timeline.say(`t = ${t}`);

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -14,11 +14,12 @@ from ddpm.diffusion import forward_step, q_sample
 from ddpm.schedule import SCHEDULES
 from ddpm.seeding import seeded
 from ddpm.ui.components import controls, layout, pictures
+from ddpm.ui.components.streaming import Streaming
 from ddpm.ui.generation import recording
-from ddpm.ui.generation.models import ModelRegistry
-from ddpm.ui.server import cache, protocol
-from ddpm.ui.server.engine import Engine
+from ddpm.ui.server import protocol
+from ddpm.ui.server.sessions import Run
 
+TITLE = "Step by step or at once"
 DRAWS = 256  # fewer of pictures so large that they would hold more than MAX_PIXELS
 MAX_PIXELS = DRAWS * 3 * 32 * 32
 SHOWN = 4  # of them
@@ -54,7 +55,7 @@ def contrast(mean: Tensor, x0: Tensor) -> float:
     return ((mean * x0).sum() / (x0 * x0).sum()).item()
 
 
-class Chain:
+class Chain(Run):
     """Draws of one digit, noised in T small steps; and, at the end of every STRIDE of them, in one jump.
 
     The jumps' noise is fresh at every t: what agrees with the steps is each moment's distribution, not the path.
@@ -62,12 +63,12 @@ class Chain:
 
     def __init__(self, x0: Tensor, kind: str, seed: int, question: int = 0):
         """x0: (1, C, S, S) in [-1, 1].  kind: of the schedule.  question: the page's number for what it has asked."""
+        super().__init__()
         self.x0, self.sched = x0, pictures.schedule(kind)
         self.n = max(2 * SHOWN, min(DRAWS, MAX_PIXELS // x0.numel()))
         self.draws = x0.expand(self.n, -1, -1, -1)
         self.small, self.large = seeded(seed, 0), seeded(seed, 1)
-        self.id, self.question = secrets.token_urlsafe(16), question
-        self.frames: list[dict[str, Any]] = []
+        self.question = question
 
     def steps(self) -> Iterator[dict[str, Any]]:
         """The engine's job."""
@@ -87,15 +88,13 @@ class Chain:
         signal = 1.0 if t < 0 else self.sched.sqrt_alphas_bar[t].item()
         variance = 0.0 if t < 0 else 1 - self.sched.alphas_bar[t].item()
         frame = {
-            "k": len(self.frames),
             "t": t,
             "beta": None if t < 0 else self.sched.betas[t].item(),
             "theory": [signal, variance],
             "steps": self.measure(steps, signal, variance),
             "jump": self.measure(jump, signal, variance),
         }
-        self.frames.append(frame)
-        return frame
+        return self.add(frame)
 
     def measure(self, x: Tensor, signal: float, variance: float) -> dict[str, Any]:
         """What the page shows of all draws of one way: some of them, their mean and variance, pixel by pixel.
@@ -110,19 +109,14 @@ class Chain:
             counts = torch.histc((x - signal * self.x0) / variance**0.5, BINS, -LIMIT, LIMIT)
             spread = [round(v, 4) for v in (counts / x.numel() * BINS / (2 * LIMIT)).tolist()]
         moments = [round(v, 5) for v in (contrast(mean, self.x0), squares.mean().item())]
-        return {"x": protocol.b64(recording.frame(shown)), "moments": moments, "spread": spread}
+        return {"pictures": protocol.b64(recording.frame(shown)), "moments": moments, "spread": spread}
 
-    def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-        about = {"run": self.id, "question": self.question, "total": self.sched.T // STRIDE + 1, "stride": STRIDE}
-        return about | {"draws": self.n, "frames": frames, "kept": len(self.frames)} | more
-
-    def end(self) -> list[dict[str, Any]]:
-        return []
+    def about(self) -> dict[str, Any]:
+        return {"question": self.question, "total": self.sched.T // STRIDE + 1, "stride": STRIDE, "draws": self.n}
 
 
-def build(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown) -> None:
-    """The inner tab.  weights: whose kind of pictures is noised."""
-    kept = cache.LRUCache(KEPT_BYTES)
+def build(shared: layout.Shared) -> None:
+    registry, weights, runs = shared.registry, shared.weights, Streaming(shared.engine, "chain", KEPT_BYTES)
 
     def make(question: Any) -> Chain:
         """asked: what the page shows, {x0, seed, schedule, weights, question}.  Raises ValueError."""
@@ -130,14 +124,6 @@ def build(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown) -> None
         _, x0, seed = pictures.asked_about(registry, question)
         kind = protocol.one_of(question.get("schedule"), "Schedule", SCHEDULES)
         return Chain(x0, kind, seed, protocol.whole_number(question.get("question"), "Question", 0, protocol.MAX_SEED))
-
-    def keep(run: Chain) -> None:
-        size = sum(len(frame[way]["x"]) + 8 * BINS for frame in run.frames for way in ("steps", "jump"))
-        kept.put(run.id, run, size)
-
-    def replay(question: Any) -> dict[str, Any]:
-        """All frames of a run, for a page that has missed some: {run} -> {frames}."""
-        return {"frames": protocol.missed(question, kept, lambda run: run.frames)}
 
     start, names = pictures.opening(registry)
     with gr.Row(elem_classes="tab-row"):
@@ -154,12 +140,19 @@ def build(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown) -> None
             )
         view = layout.stage_and_margin(
             "chain",
+            Path(__file__).with_name("chain.js"),
             start,
-            [replay],
+            [runs.replay],
             EQUATION,
             "No two draws are alike, and on the right nothing carries over from one t to the next; yet mean, variance "
             "and histogram agree at every t. So training may jump to a random t, and never walks there.",
+            {
+                "schedule": pictures.FIRST_SCHEDULE,
+                "shown": SHOWN,
+                "limit": LIMIT,
+                "total": pictures.T // STRIDE + 1,
+            },
         )
     pictures.follow(registry, weights, view, choice, another, again)
-    sessions = controls.stoppable(engine, halt, view)
-    controls.runs(sessions, make, go.click, [question], view, keep, js="() => [DDPM.tabs.chain.asked()]")
+    runs.stop(halt, view)
+    runs.start(go.click, make, [question], view, js="() => [DDPM.tabs.chain.asked()]")

@@ -1,10 +1,10 @@
-"""The inner tab Denoise: from one x_t a blur, predicted x0 in one step, and all the steps of a sampler."""
+"""The inner tab Denoise it: from one x_t a blur, predicted x0 in one step, and all the steps of a sampler."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -17,11 +17,14 @@ from ddpm.evaluation import classifiers
 from ddpm.generate import Sampler
 from ddpm.samplers import SampleStep, predict
 from ddpm.ui.components import controls, layout, pictures
+from ddpm.ui.components.streaming import Streaming
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.models import Model, ModelRegistry
-from ddpm.ui.server import cache, protocol
-from ddpm.ui.server.engine import Engine
+from ddpm.ui.server import protocol
+from ddpm.ui.server.sessions import Run
 
+TITLE = "Denoise it"
+FIRST_T = 849
 STEPS = 40  # from noise to clean; from t = 499, where half of them remain, 20
 FUTURES = 32  # drawn from one x_t
 SHOWN = 3  # of them
@@ -99,7 +102,7 @@ def grey(x: Tensor) -> Tensor:
 def measured(x: Tensor, x0: Tensor, weights: Model, read: bool = True) -> list[dict[str, Any]]:
     """For each picture its distance to x0, its grey and, where it can be classified, the digit and its certainty."""
     figures = zip(distance(x, x0).tolist(), grey(x).tolist(), strict=True)
-    about: list[dict[str, Any]] = [{"d": round(d, 3), "grey": round(g, 3)} for d, g in figures]
+    about: list[dict[str, Any]] = [{"distance": round(d, 3), "grey": round(g, 3)} for d, g in figures]
     if read and weights.classifiable:
         found = classifiers.read(x)
         for one, digit, certainty in zip(about, found.digits.tolist(), found.confidence.tolist(), strict=True):
@@ -136,23 +139,22 @@ def at_once(q: Question) -> Iterator[dict[str, Any] | None]:
     found = {"x0": q.x0, "blur": blur, "x0_hat": x0_hat.cpu()}
     yield {
         "t": time,
-        "a": round(signal, 4),
-        "b": round(w.sched.sqrt_one_minus_alphas_bar[time].item(), 4),
+        "signal": round(signal, 4),
+        "noise": round(w.sched.sqrt_one_minus_alphas_bar[time].item(), 4),
         "width": round(width, 2),
-        "xt": protocol.b64(recording.frame(x_t)),
+        "x_t": protocol.b64(recording.frame(x_t)),
         "pictures": {name: protocol.b64(recording.frame(picture)) for name, picture in found.items()},
         "measured": dict(zip(found, measured(torch.cat(list(found.values())), q.x0, w), strict=True)),
     }
 
 
-class Futures:
+class Futures(Run):
     """FUTURES ways on from one x_t, each with noise of its own: some of them, and the mean of all, as they come."""
 
     def __init__(self, question: Question):
+        super().__init__()
         self.question, self.sampler = question, question.sampler()
         self.begin, self.t = question.start
-        self.id = secrets.token_urlsafe(16)
-        self.frames: list[dict[str, Any]] = []
 
     def steps(self) -> Iterator[dict[str, Any]]:
         """The engine's job: one network evaluation a step."""
@@ -166,38 +168,27 @@ class Futures:
         q, x0_hats = self.question, moment.x0_hat.cpu()
         x = moment.x_t.cpu()
         shown = torch.cat([x[:SHOWN], x.mean(dim=0, keepdim=True)])
+        mean = {"distance": distance(x0_hats, q.x0), "grey": grey(x0_hats)}
         frame = {
-            "k": len(self.frames),
             "t": moment.t,
-            "x": protocol.b64(recording.frame(shown)),
+            "pictures": protocol.b64(recording.frame(shown)),
             "measured": measured(shown, q.x0, q.weights, read=moment.t < 0),
-            "of_x0_hat": [round(of(x0_hats).mean().item(), 4) for of in (lambda x: distance(x, q.x0), grey)],
+            "of_x0_hat": {name: round(each.mean().item(), 4) for name, each in mean.items()},
         }
-        self.frames.append(frame)
-        return frame
+        return self.add(frame)
 
-    def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-        about = {"run": self.id, "question": self.question.number, "t": self.t, "total": self.question.level + 1}
-        return about | {"futures": FUTURES, "frames": frames, "kept": len(self.frames)} | more
-
-    def end(self) -> list[dict[str, Any]]:
-        return []
+    def about(self) -> dict[str, Any]:
+        q = self.question
+        return {"question": q.number, "t": self.t, "total": q.level + 1, "futures": FUTURES}
 
 
-def build(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown) -> None:
-    """The inner tab.  weights: who is asked."""
-    kept = cache.LRUCache(KEPT_BYTES)
+def build(shared: layout.Shared) -> None:
+    engine, registry, weights = shared.engine, shared.registry, shared.weights
+    runs = Streaming(engine, "denoising", KEPT_BYTES)
 
     async def look(question: Any) -> dict[str, Any]:
         """What the page asks after every change: see Question and at_once."""
         return await engine.submit(at_once(Question.check(registry, question))).result()
-
-    def keep(run: Futures) -> None:
-        kept.put(run.id, run, sum(len(frame["x"]) for frame in run.frames))
-
-    def replay(question: Any) -> dict[str, Any]:
-        """All frames of a run, for a page that has missed some: {run} -> {frames}."""
-        return {"frames": protocol.missed(question, kept, lambda run: run.frames)}
 
     start, names = pictures.opening(registry)
     stride = pictures.T // STEPS
@@ -205,7 +196,7 @@ def build(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown) -> None
         with gr.Column(elem_classes="controls"):
             choice, another, again = pictures.choosing("denoising", names)
             label = "t: how noisy xₜ is"
-            t = gr.Slider(stride - 1, pictures.T - 1, 849, step=stride, label=label, elem_id="denoising-t")
+            t = gr.Slider(stride - 1, pictures.T - 1, FIRST_T, step=stride, label=label, elem_id="denoising-t")
             go, halt = controls.go_and_stop("denoising", "Denoise fully")
             question = gr.JSON(visible=False)  # what the page shows, filled in as the button is pressed
             gr.HTML(
@@ -216,13 +207,15 @@ def build(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown) -> None
             )
         view = layout.stage_and_margin(
             "denoising",
+            Path(__file__).with_name("denoising.js"),
             start,
-            [look, replay],
+            [look, runs.replay],
             EQUATION,
             "x̂<sub>0</sub>, predicted in one step, is nearer to x<sub>0</sub> than most digits that come out step by "
             "step, and the noisier x<sub>t</sub> is, the greyer: it is the average of all that could have been, and "
             "the mean of those drawn looks just like it. Each step decides a little, and only so does "
             "<em>one</em> of them come out.",
+            {"shown": SHOWN, "t": FIRST_T},
         )
     pictures.follow(registry, weights, view, choice, another, again)
     t.input(None, t, None, js="(t) => { DDPM.tabs.denoising.receive({t}); }")
@@ -230,5 +223,5 @@ def build(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown) -> None
     def make(question: Any) -> Futures:
         return Futures(Question.check(registry, question))
 
-    sessions = controls.stoppable(engine, halt, view)
-    controls.runs(sessions, make, go.click, [question], view, keep, js="() => [DDPM.tabs.denoising.asked()]")
+    runs.stop(halt, view)
+    runs.start(go.click, make, [question], view, js="() => [DDPM.tabs.denoising.asked()]")

@@ -1,62 +1,69 @@
-// The Forward tab: x_t = a x0 + b eps in the page, at once; predicted x0 from the server, when t rests.
-"use strict";
+// The inner tab Noise it: x_t = a x0 + b eps in the page, at once; predicted x0 from the server, when t rests.
+import { fromBase64, toBase64 } from "../../components/base64.js";
+import { drawingOn } from "../../components/canvas.js";
+import { el, live } from "../../components/dom.js";
+import { asker, isWhole, mix, toPixels, unpack } from "../../components/mixing.js";
+import { Pad } from "../../components/pad.js";
+import { frameButton, paint } from "../../components/pixels.js";
+import { curves as curvesOfAll, decibels, KINDS, levels, nameOf, noiseTimeline, signal, SignalToNoise } from "../../components/schedules.js";
+import { Stage } from "../../components/stage.js";
+import { Status } from "../../components/status.js";
+import { tabs } from "../../components/tabs.js";
 
-DDPM.forward = (element, props, watch, server) => {
+export const forward = (element, props, watch, server, { schedule }) => {
   const STRIP = [0, 111, 222, 333, 444, 555, 666, 777, 888, 999];
   const root = element.querySelector(".view");
   const panes = [
     { key: "x0", label: "x₀  the digit" }, { key: "eps", label: "ε  the noise" },
-    { key: "xt", label: "xₜ" }, { key: "hat", label: "x̂₀  predicted x₀" },
-    { key: "xt1", label: "xₜ" }, { key: "hat1", label: "x̂₀" },
-    { key: "xt2", label: "xₜ" }, { key: "hat2", label: "x̂₀" },
+    ...KINDS.flatMap((_, i) => [{ key: `xt${i || ""}`, label: "xₜ" }, { key: `hat${i || ""}`, label: "x̂₀  predicted x₀" }]),
   ];
-  const { KINDS, NAMES, decibels, signal } = DDPM.SCHEDULES;
-  const stage = new DDPM.Stage(root, panes);
-  const recording = DDPM.el("div", "recording", root);
-  const status = new DDPM.Status(root, "");
-  const state = { x0: null, eps: null, schedule: "cosine", all: false };
+  const stage = new Stage(root, panes);
+  const recording = el("div", "recording", root);
+  const status = new Status(root, "");
+  const state = { x0: null, eps: null, schedule, all: false };
   let pad = null;
 
-  const frames = STRIP.map((t) => ({ t, ...DDPM.frameButton(recording, `t = ${t}`, () => { timeline.pause(); timeline.seek(t); }) }));
-  const timeline = DDPM.noiseTimeline(root, show);
+  const strip = STRIP.map((t) => ({ t, ...frameButton(recording, `t = ${t}`, () => { timeline.pause(); timeline.seek(t); }) }));
+  const timeline = noiseTimeline(root, show);
 
   const others = () => KINDS.filter((kind) => kind !== state.schedule);
-  const ask = DDPM.asker(server.x0_hat, status, (answer, { x0 }) => {
+  const ask = asker(server.x0_hat, status, (answer, { x0 }) => {
     if (x0.length !== state.x0.length) return;
-    answer.x0_hat.forEach((hat, i) => stage.show(`hat${i || ""}`, DDPM.bytes(hat)));
+    answer.x0_hat.forEach((hat, i) => stage.show(`hat${i || ""}`, fromBase64(hat)));
     status.say("");
   });
-  const ratios = new DDPM.SignalToNoise("#forward-margin");
+  const ratios = new SignalToNoise("#forward-margin");
 
   function receive(packet) {
     if (!packet) return;
     if (packet.error) status.say(packet.error, true);
-    Object.assign(state, DDPM.unpack(packet));
-    if (!state.x0 || state.x0.length !== state.eps?.length) return; // nothing yet, or half of a change of weights
+    Object.assign(state, unpack(packet));
+    if (!isWhole(state)) return;
     stage.shape(1, state.size, state.channels);
     arrange();
     curves();
     stage.show("x0", state.x0);
-    stage.show("eps", Uint8ClampedArray.from(state.eps, (v) => 127.5 * (v + 1)));
+    stage.show("eps", toPixels(state.eps));
     stage.caption("x0", state.label ? `x₀  the digit: ${state.label}` : "x₀  your own");
-    for (const { t, canvas } of frames) DDPM.thumbnail(canvas, DDPM.shown(DDPM.mix(state, t, state.schedule)), state.size, state.channels);
+    for (const { t, canvas } of strip) paint(canvas, toPixels(mix(state, t, state.schedule)), state.size, state.size, state.channels);
     show(timeline.position);
   }
 
-  // Of all three: a column each where there is room, else a row each.
+  // Of all schedules: a column each where there is room, else a row each.
   function arrange() {
+    const of = (what) => KINDS.map((_, i) => `${what}${i || ""}`), [noisy, predicted] = [of("xt"), of("hat")];
     if (!state.all) stage.arrange(["x0", "eps", "xt", "hat"]);
-    else if (root.clientWidth >= 540) stage.arrange(["xt", "xt1", "xt2", "hat", "hat1", "hat2"]);
-    else stage.arrange(["xt", "hat", "xt1", "hat1", "xt2", "hat2"]);
+    else if (root.clientWidth >= 540) stage.arrange([...noisy, ...predicted]);
+    else stage.arrange(noisy.flatMap((key, i) => [key, predicted[i]]));
   }
 
   function curves() {
     if (state.all) {
-      timeline.setCurves(DDPM.SCHEDULES.curves());
+      timeline.setCurves(curvesOfAll());
     } else {
       timeline.setCurves([
-        ...DDPM.SCHEDULES.levels(signal[state.schedule]),
-        ...others().map((kind, i) => ({ label: i ? "" : "other schedules", y: signal[kind], colour: "c", width: 1.5, dash: [2, 3] })),
+        ...levels(signal(state.schedule)),
+        ...others().map((kind, i) => ({ label: i ? "" : "other schedules", y: signal(kind), colour: "c", width: 1.5, dash: [2, 3] })),
       ]);
     }
   }
@@ -65,26 +72,26 @@ DDPM.forward = (element, props, watch, server) => {
     if (!state.x0) return;
     const schedules = state.all ? KINDS : [state.schedule];
     schedules.forEach((schedule, i) => {
-      const x = DDPM.mix(state, t, schedule), a = signal[schedule][t], b = Math.sqrt(1 - a * a), end = i || "";
-      stage.show(`xt${end}`, DDPM.shown(x));
-      stage.caption(`xt${end}`, state.all ? `xₜ  ${NAMES[schedule]}, ${decibels(a)} dB` : `xₜ = ${a.toFixed(2)} x₀ + ${b.toFixed(2)} ε`);
-      stage.caption(`hat${end}`, state.all ? `x̂₀  ${NAMES[schedule]}` : "x̂₀  predicted x₀");
+      const x = mix(state, t, schedule), a = signal(schedule)[t], b = Math.sqrt(1 - a * a), end = i || "";
+      stage.show(`xt${end}`, toPixels(x));
+      stage.caption(`xt${end}`, state.all ? `xₜ  ${nameOf(schedule)}, ${decibels(a)} dB` : `xₜ = ${a.toFixed(2)} x₀ + ${b.toFixed(2)} ε`);
+      stage.caption(`hat${end}`, state.all ? `x̂₀  ${nameOf(schedule)}` : "x̂₀  predicted x₀");
       if (schedule !== state.schedule) return;
-      DDPM.live("forward", "a", a.toFixed(3));
-      DDPM.live("forward", "b", b.toFixed(3));
-      DDPM.live("forward", "snr", decibels(a));
+      live("forward", "a", a.toFixed(3));
+      live("forward", "b", b.toFixed(3));
+      live("forward", "snr", decibels(a));
       histogram(x);
     });
     ratios.draw(state.schedule, t);
     timeline.say(`t = ${t}`);
-    DDPM.live("forward", "t", t);
-    for (const frame of frames) frame.button.classList.toggle("now", Math.abs(frame.t - t) < 56);
+    live("forward", "t", t);
+    for (const one of strip) one.button.classList.toggle("now", Math.abs(one.t - t) < 56);
     ask({ x0: state.x0, seed: state.seed, schedules, t, weights: state.weights });
   }
 
   function histogram(x) {
     const canvas = document.querySelector("#forward-margin .histogram");
-    const drawing = canvas && DDPM.context(canvas);
+    const drawing = canvas && drawingOn(canvas);
     if (!drawing) return;
     const { c, width, height, colour } = drawing, bins = 48, limit = 4, counts = new Float32Array(bins);
     for (const v of x) counts[Math.max(0, Math.min(bins - 1, Math.floor(((v + limit) / (2 * limit)) * bins)))]++;
@@ -109,10 +116,10 @@ DDPM.forward = (element, props, watch, server) => {
     for (const v of [-2, 0, 2]) c.fillText(String(v).replace("-", "−"), ((v + limit) / (2 * limit)) * width, height - 4);
   }
 
-  DDPM.tabs.forward = {
+  tabs.forward = {
     receive,
     own() {
-      pad = pad || new DDPM.Pad((x0) => receive({ x0: DDPM.base64(x0), label: "" }));
+      pad = pad || new Pad((x0) => receive({ x0: toBase64(x0), label: "" }));
       pad.open(state.size, state.channels);
     },
   };

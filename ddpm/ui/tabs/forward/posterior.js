@@ -1,35 +1,42 @@
 // Forward, the posterior q(x_s | x_t, x0): four pictures, and for one pixel the curves that Bayes' rule multiplies.
-"use strict";
+import { fromBase64 } from "../../components/base64.js";
+import { showLegend } from "../../components/canvas.js";
+import { el, live } from "../../components/dom.js";
+import { asker, isWhole, mix, toPixels, unpack } from "../../components/mixing.js";
+import { Plot } from "../../components/plot.js";
+import { levels, noiseTimeline, signal } from "../../components/schedules.js";
+import { Stage } from "../../components/stage.js";
+import { Status } from "../../components/status.js";
+import { tabs } from "../../components/tabs.js";
 
-DDPM.posterior = (element, props, watch, server) => {
+export const posterior = (element, props, watch, server, { limit, ...start }) => {
   const CURVES = [
     { key: "prior", label: "q(xₛ | x₀)", colour: "a", dash: [8, 4] },
     { key: "seen", label: "q(xₜ | xₛ)", colour: "b", dash: [2, 3] },
     { key: "product", label: "their product, scaled", colour: "d", width: 3 },
   ];
   const root = element.querySelector(".view");
-  const stage = new DDPM.Stage(root, [
+  const stage = new Stage(root, [
     { key: "x0", label: "x₀" }, { key: "xt", label: "xₜ" }, { key: "mean", label: "μ̃" }, { key: "draw", label: "a draw" },
   ], { captionWidth: 100 });
-  const bar = DDPM.el("div", "pixel", root), [row, column] = ["row", "column"].map(number), values = DDPM.el("output", "", bar);
-  const plot = new DDPM.Plot(DDPM.el("div", "bayes", root), {
+  const bar = el("div", "pixel", root), [row, column] = ["row", "column"].map(number), values = el("output", "", bar);
+  const plot = new Plot(el("div", "bayes", root), {
     label: "Over the value of the chosen pixel at s: what x0 says, what x_t says, and their product",
-    x: { min: -4, max: 4, ticks: [-4, -3, -2, -1, 0, 1, 2, 3, 4] }, y: { min: 0, max: 1.12, ticks: [] },
+    x: { min: -limit, max: limit, ticks: Array.from({ length: 2 * limit + 1 }, (_, i) => i - limit) }, y: { min: 0, max: 1.12, ticks: [] },
   });
-  const legend = DDPM.el("p", "legend", root);
-  DDPM.legend(legend, CURVES);
+  const legend = el("p", "legend", root);
+  showLegend(legend, CURVES);
   legend.prepend("over the pixel at s:");
-  const mark = DDPM.el("span", "key d", legend);
-  DDPM.el("b", "", mark, "◆ ");
+  const mark = el("span", "key d", legend);
+  el("b", "", mark, "◆ ");
   mark.append("μ̃ ± √β̃, from Eq. 7");
-  const status = new DDPM.Status(root, "");
-  const timeline = DDPM.noiseTimeline(root, show);
-  const ask = DDPM.asker(server.posterior_of, status, answered);
-  // As the controls begin: other weights may be chosen before this tab is opened.
-  let state = { schedule: "cosine", stride: 200, draw: 0, pixel: [17, 20] };
+  const status = new Status(root, "");
+  const timeline = noiseTimeline(root, show);
+  const ask = asker(server.posterior_of, status, answered);
+  let state = { ...start, draw: 0, pixel: [17, 20] };
 
   function number(name) {
-    const label = DDPM.el("label", "", bar, name), input = DDPM.el("input", "", label);
+    const label = el("label", "", bar, name), input = el("input", "", label);
     Object.assign(input, { type: "number", min: 0, step: 1 });
     input.setAttribute("aria-label", `Pixel: ${name}`);
     input.addEventListener("input", () => {
@@ -51,10 +58,10 @@ DDPM.posterior = (element, props, watch, server) => {
   function receive(packet) {
     if (!packet) return;
     if (packet.error) status.say(packet.error, true);
-    state = { ...state, ...DDPM.unpack(packet) };
-    if (!state.x0 || state.x0.length !== state.eps?.length) return;
+    state = { ...state, ...unpack(packet) };
+    if (!isWhole(state)) return;
     stage.shape(1, state.size, state.channels);
-    timeline.setCurves(DDPM.SCHEDULES.levels(DDPM.SCHEDULES.signal[state.schedule]));
+    timeline.setCurves(levels(signal(state.schedule)));
     choose(state.pixel.map((v) => Math.min(v, state.size - 1)));
   }
 
@@ -62,7 +69,7 @@ DDPM.posterior = (element, props, watch, server) => {
     if (!state.x0) return;
     const { x0, seed, stride, schedule, draw, pixel, weights } = state, s = Math.max(t - stride, -1);
     stage.show("x0", x0);
-    stage.show("xt", DDPM.shown(DDPM.mix(state, t, schedule)));
+    stage.show("xt", toPixels(mix(state, t, schedule)));
     stage.caption("xt", `xₜ at t = ${t}`);
     stage.caption("mean", s < 0 ? "μ̃ at s = −1" : `μ̃ at s = ${s}`);
     timeline.say(`t = ${t}, s = ${String(s).replace("-", "−")}`);
@@ -72,13 +79,13 @@ DDPM.posterior = (element, props, watch, server) => {
   function answered(answer, asked) {
     if (asked.x0.length !== state.x0.length) return;
     status.say(answer.s < 0 ? "s = −1 is clean data, and x₀ is known: nothing is left to draw." : "");
-    stage.show("mean", DDPM.bytes(answer.mean));
-    stage.show("draw", DDPM.bytes(answer.draw));
-    const { here, curves, c: [onX0, onXt, sd] } = answer, text = (v) => v.toFixed(2).replace("-", "−");
+    stage.show("mean", fromBase64(answer.mean));
+    stage.show("draw", fromBase64(answer.draw));
+    const { here, curves, coefficients: [onX0, onXt, sd] } = answer, text = (v) => v.toFixed(2).replace("-", "−");
     values.textContent = `x₀ = ${text(here.x0)}, xₜ = ${text(here.xt)}, μ̃ = ${text(here.mean)}, drawn ${text(here.draw)}`;
-    DDPM.live("posterior", "c0", onX0.toFixed(3));
-    DDPM.live("posterior", "c1", onXt.toFixed(3));
-    DDPM.live("posterior", "sd", sd.toFixed(3));
+    live("posterior", "c0", onX0.toFixed(3));
+    live("posterior", "c1", onXt.toFixed(3));
+    live("posterior", "sd", sd.toFixed(3));
     const { mean } = here, reach = { x: [mean - sd, mean, mean + sd], y: [1.06, 1.06, 1.06], colour: "d" };
     plot.set(
       [...(curves ? CURVES.map((curve) => ({ ...curve, x: curves.x, y: curves[curve.key] })) : []), reach],
@@ -90,7 +97,7 @@ DDPM.posterior = (element, props, watch, server) => {
     [row.value, column.value] = pixel;
     choose(pixel);
   };
-  DDPM.tabs.posterior = { receive, draw: () => receive({ draw: state.draw + 1 }) };
+  tabs.posterior = { receive, draw: () => receive({ draw: state.draw + 1 }) };
   watch("value", () => receive(props.value));
   timeline.seek(500);
   receive(props.value);

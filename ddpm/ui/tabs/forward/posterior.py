@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,10 +14,11 @@ from ddpm.schedule import SCHEDULES, Schedule
 from ddpm.seeding import seeded
 from ddpm.ui.components import layout, pictures
 from ddpm.ui.generation import recording
-from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.server import protocol
-from ddpm.ui.server.engine import Engine, once
+from ddpm.ui.server.engine import once
 
+TITLE = "The posterior"
+FIRST_STRIDE = 200
 STRIDES = (1, 10, 50, 200, 500)  # t - s
 LIMIT = 4.0  # the densities are drawn from -LIMIT to LIMIT
 PLACES = 161  # at which they are computed, there; and half as many where the posterior is
@@ -92,15 +94,15 @@ def look(x0: Tensor, eps: Tensor, t: int, s: int, kind: str, draw: int, pixel: t
         "s": s,
         "mean": protocol.b64(recording.frame(mean)),
         "draw": protocol.b64(recording.frame(drawn)),
-        "c": [round(v, 4) for v in coefficients(t, s, sched)],
+        "coefficients": [round(v, 4) for v in coefficients(t, s, sched)],
         "pixel": list(pixel),
         "here": here,
         "curves": densities(here["x0"], here["xt"], t, s, sched) if s >= 0 else None,
     }
 
 
-def build(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown) -> None:
-    """The inner tab.  weights: whose kind of pictures it is about."""
+def build(shared: layout.Shared) -> None:
+    engine, registry, weights = shared.engine, shared.registry, shared.weights
 
     async def posterior_of(question: Any) -> dict[str, Any]:
         """What the page asks after every move: {x0, seed, t, stride, schedule, draw, pixel, weights}: see `look`."""
@@ -124,7 +126,7 @@ def build(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown) -> None
             choice, another, again = pictures.choosing("posterior", names)
             pictures.which_schedule("posterior")
             strides = [("1, the paper's", 1), *((str(n), n) for n in STRIDES[1:])]
-            stride = gr.Radio(strides, value=200, label="How far back: t − s", elem_id="posterior-stride")
+            stride = gr.Radio(strides, value=FIRST_STRIDE, label="How far back: t − s", elem_id="posterior-stride")
             draw = gr.Button("Another draw", variant="primary", elem_id="posterior-draw")
             gr.HTML(
                 '<p class="hint">Drag <b>t</b>; click a <b>pixel</b>, or set its row and column. The curves are over '
@@ -132,12 +134,14 @@ def build(engine: Engine, registry: ModelRegistry, weights: gr.Dropdown) -> None
             )
         view = layout.stage_and_margin(
             "posterior",
+            Path(__file__).with_name("posterior.js"),
             start,
             [posterior_of],
             EQUATION,
             "Both say something of x<sub>s</sub>, and what they say together is narrower than either. A long way back "
             "the digit decides, one step back x<sub>t</sub> does: that is why a network's rough prediction of "
             "x<sub>0</sub> is good enough for a small step.",
+            {"schedule": pictures.FIRST_SCHEDULE, "stride": FIRST_STRIDE, "limit": LIMIT},
         )
     pictures.follow(registry, weights, view, choice, another, again)
     stride.input(None, stride, None, js="(stride) => { DDPM.tabs.posterior.receive({stride}); }")

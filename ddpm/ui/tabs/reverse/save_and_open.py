@@ -12,11 +12,12 @@ import gradio as gr
 
 from ddpm.system.threads import apart
 from ddpm.ui.components import controls
+from ddpm.ui.components.streaming import Streaming
 from ddpm.ui.generation.image_file import BEFORE, save
 from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.request import Settings, choices
 from ddpm.ui.generation.trajectory_file import Opened, read, write
-from ddpm.ui.server import cache, protocol
+from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Engine, once
 
 # What Generate sends, in this order: what Settings.check takes.
@@ -26,14 +27,14 @@ NOTHING = [gr.skip()] * len(FIELDS)
 
 
 def files(
-    engine: Engine, registry: ModelRegistry, kept: cache.LRUCache, check: Callable[[Iterable[Any]], Settings]
+    engine: Engine, registry: ModelRegistry, runs: Streaming, check: Callable[[Iterable[Any]], Settings]
 ) -> tuple[Callable, Callable]:
     """(what the page asks for a file, what opens one).  check: of the values of FIELDS."""
 
     async def file(question: Any) -> dict[str, Any]:
         """A run as a file: {run, kind: one of KINDS} -> {name, data, note} or {error}."""
         question = protocol.fields(question)
-        run, kind, note = kept.get(question.get("run")), question.get("kind"), ""
+        run, kind, note = runs.get(question.get("run")), question.get("kind"), ""
         if run is None or not run.frames or kind not in list(KINDS):
             raise ValueError("These digits are no longer on the server. Press Generate, then save.")
         if kind == "trajectory":
@@ -77,7 +78,7 @@ def files(
             s = restored(recording.parameters, weights_id or now)
         if s is not None and weights_id is not None and recording.belongs_to(s):
             recording.settings = s
-        kept.put(recording.id, recording, recording.size)
+        runs.keep(recording)
         what = f"Opened: {len(recording.frames)} moments of {recording.shape[0]} digits."
         label = recording.parameters["weights"]
         more = f"It plays, but nothing branches from it: its weights ({label}) are not here."

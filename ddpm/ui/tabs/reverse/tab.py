@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,38 +11,36 @@ import gradio as gr
 from ddpm.evaluation import classifiers
 from ddpm.presets import PAGE_SAMPLING
 from ddpm.ui.components import controls, layout
+from ddpm.ui.components.streaming import QUIET, Streaming
 from ddpm.ui.generation.coefficients import equations
-from ddpm.ui.generation.models import ModelRegistry, can_be_classified
-from ddpm.ui.generation.recording import Recording
+from ddpm.ui.generation.models import can_be_classified
 from ddpm.ui.generation.request import Settings
 from ddpm.ui.generation.trajectory import Costs, Trajectory
-from ddpm.ui.server import cache, protocol
-from ddpm.ui.server.engine import Engine, once
+from ddpm.ui.server import protocol
+from ddpm.ui.server.engine import once
 
 from .save_and_open import FIELDS, files
 
+TITLE = "Reverse"
 KEPT_BYTES = 256_000_000
 
 
-def build(engine: Engine, registry: ModelRegistry, demo: gr.Blocks, weights: gr.Dropdown) -> None:
-    """The tab.  weights: whose samples are drawn."""
-    kept, costs = cache.LRUCache(KEPT_BYTES), Costs(engine)
+def build(shared: layout.Shared) -> None:
+    engine, registry, weights = shared.engine, shared.registry, shared.weights
+    runs, costs = Streaming(engine, "reverse", KEPT_BYTES), Costs(engine)
 
     def check(question: Iterable[Any]) -> Settings:
         return Settings.check(registry, **dict(zip(FIELDS, question, strict=True)))
 
-    def keep(run: Recording) -> None:
-        kept.put(run.id, run, run.size)
-
-    file, opened = files(engine, registry, kept, check)
+    file, opened = files(engine, registry, runs, check)
 
     def branch(at, *question) -> Trajectory:
-        """at: where the page's playhead is, {run, k}."""
+        """at: where the page's playhead is, {run, index}."""
         at = protocol.fields(at)
-        parent = kept.get(at.get("run"))
+        parent = runs.get(at.get("run"))
         if parent is None or not parent.frames:
             raise ValueError("There is nothing to branch from. Press Generate, and let it finish or stop it.")
-        return Trajectory.branch(parent, at.get("k"), check(question))
+        return Trajectory.branch(parent, at.get("index"), check(question))
 
     async def cost(*question) -> str:
         try:
@@ -49,14 +48,10 @@ def build(engine: Engine, registry: ModelRegistry, demo: gr.Blocks, weights: gr.
         except ValueError as error:
             return str(error)
 
-    def replay(question: Any) -> dict[str, Any]:
-        """The frames of a run that the page has missed: {run, have: [k, ...]} -> {frames}."""
-        return {"frames": protocol.missed(question, kept, lambda run: run.frames)}
-
     async def readings(question: Any) -> dict[str, Any]:
         """One digit classified along a run: {run, i} -> {digits, confidence: of each frame} or {error}."""
         question = protocol.fields(question)
-        run = kept.get(question.get("run"))
+        run = runs.get(question.get("run"))
         if run is None or not run.frames:
             raise ValueError("Let the run finish, or stop it: then this digit is classified along the way.")
         if not can_be_classified(run.dataset, run.shape):
@@ -69,7 +64,7 @@ def build(engine: Engine, registry: ModelRegistry, demo: gr.Blocks, weights: gr.
     async def open_file(request: gr.Request, path, now) -> list[Any]:
         answer = await opened(path, now)
         if "run" in answer[-1]:  # a recording has taken the place of what this window had running
-            sessions.stop(request.session_hash)
+            runs.sessions.stop(request.session_hash)
         return answer
 
     with gr.Row(elem_classes="tab-row"):
@@ -87,17 +82,19 @@ def build(engine: Engine, registry: ModelRegistry, demo: gr.Blocks, weights: gr.
             forecast = layout.sentence("reverse-cost")
         view = layout.stage_and_margin(
             "reverse",
+            Path(__file__).with_name("reverse.js"),
             None,
-            [replay, file, readings],
+            [runs.replay, file, readings],
             equations(PAGE_SAMPLING.sampler),
             "Predicted x₀ is a blurred digit from the first step on. Each step keeps a little of it and hands the "
             "rest back as noise; the digit is decided early, its edges late.",
         )
 
-    inputs, sessions = [n, choice, seed, weights, *sampling], controls.stoppable(engine, halt, view)
-    controls.runs(sessions, lambda *question: Trajectory(check(question)), go.click, inputs, view, keep)
+    inputs = [n, choice, seed, weights, *sampling]
+    runs.start(go.click, lambda *question: Trajectory(check(question)), inputs, view)
     here = "(at, ...others) => [DDPM.tabs.reverse.at(), ...others]"
-    controls.runs(sessions, branch, fork.click, [at, *inputs], view, keep, js=here)
-    opener.upload(open_file, [opener, weights], [*inputs, view], **controls.QUIET)
-    changes = [demo.load, *(each.change for each in inputs)]
+    runs.start(fork.click, branch, [at, *inputs], view, js=here)
+    runs.stop(halt, view)
+    opener.upload(open_file, [opener, weights], [*inputs, view], **QUIET)
+    changes = [shared.demo.load, *(each.change for each in inputs)]
     gr.on(changes, cost, inputs, forecast, trigger_mode="always_last", concurrency_limit=8, show_progress="hidden")

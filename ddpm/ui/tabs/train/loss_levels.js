@@ -1,7 +1,11 @@
 // The loss by noise level: a bar and a picture for each, and what the network is asked and says at one of them.
-"use strict";
+import { fromBase64 } from "../../components/base64.js";
+import { makeDialog } from "../../components/dialog.js";
+import { el } from "../../components/dom.js";
+import { frameButton, paint } from "../../components/pixels.js";
+import { Stage } from "../../components/stage.js";
 
-DDPM.Levels = class {
+export class Levels {
   // place: where the bars go, which may come after the stage.  look(level): the server's answer for one.
   constructor(place, look) {
     Object.assign(this, { place, look, run: null, bars: [] });
@@ -14,10 +18,10 @@ DDPM.Levels = class {
     Object.assign(this, { run, size, channels, T });
     root.replaceChildren();
     this.bars = inputs.map((input, level) => {
-      const { button, canvas } = DDPM.frameButton(root, "", () => this.open(level));
-      const bar = DDPM.el("i", "bar");
+      const { button, canvas } = frameButton(root, "", () => this.open(level));
+      const bar = el("i", "bar");
       button.prepend(bar);
-      DDPM.thumbnail(canvas, DDPM.bytes(input), size, channels);
+      paint(canvas, fromBase64(input), size, size, channels);
       return { button, bar };
     });
   }
@@ -39,14 +43,14 @@ DDPM.Levels = class {
 
   async open(level) {
     if (!this.dialog) {
-      this.dialog = DDPM.dialog("");
+      this.dialog = makeDialog("");
       this.dialog.classList.add("asked");
       const panes = [
         { key: "input", label: "input xₜ" }, { key: "target", label: "target" },
         { key: "prediction", label: "prediction" }, { key: "residual", label: "prediction − target, halved" },
       ];
-      this.stage = new DDPM.Stage(this.dialog.body, panes, { n: 4, columns: 4, captionWidth: 100 });
-      this.says = DDPM.el("p", "hint", this.dialog.body, "");
+      this.stage = new Stage(this.dialog.body, panes, { n: 4, columns: 4, captionWidth: 100 });
+      this.says = el("p", "hint", this.dialog.body, "");
       this.says.setAttribute("role", "status");
     }
     this.dialog.title_.textContent = `What the network is asked at t = ${this.span(level)}`;
@@ -55,8 +59,8 @@ DDPM.Levels = class {
     const answer = await this.look(level);
     if (answer.error) return void (this.says.textContent = answer.error);
     this.stage.shape(answer.t.length, this.size, this.channels);
-    for (const key of this.stage.panes.keys()) this.stage.show(key, DDPM.bytes(answer[key]));
+    for (const key of this.stage.panes.keys()) this.stage.show(key, fromBase64(answer[key]));
     const losses = answer.losses.map((loss, i) => `${loss.toFixed(3)} at t = ${answer.t[i]}`).join(", ");
     this.says.textContent = `Loss of each with the live weights as they are now: ${losses}. Grey is 0.`;
   }
-};
+}

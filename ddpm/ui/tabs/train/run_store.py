@@ -44,6 +44,7 @@ NEVER: list[Any] = []  # how a run stood that was not written yet
 KEEP_EVERY = 30.0  # seconds between two writings of a run that trains: what a crash may cost
 SAVED = ("kind", "budget", "label", "halt", "complete", "paused_by_hand", "remote")
 SAVED += ("points", "stride", "previews", "evaluation")
+OLD_PREVIEW = {"k": "index", "x": "averaged", "x_digits": "averaged_digits"}  # as it was written before 2026-12
 
 
 def default_folder() -> Path:
@@ -263,6 +264,7 @@ class Runs:
             run = TrainingRun(config, data, described["kind"], described["budget"], described["label"])
             for name in (*SAVED, "ended_with"):
                 setattr(run, name, described[name])
+            run.previews = [{OLD_PREVIEW.get(name, name): v for name, v in each.items()} for each in run.previews]
             run.id, run.resume = run_id, Snapshot(tensors, described["numbers"])
             run.state = resting(config, run.resume)
             run.clock = Stopwatch(run.state.seconds)

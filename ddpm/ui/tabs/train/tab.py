@@ -18,9 +18,9 @@ from ddpm.presets import PRESETS, labelled
 from ddpm.schedule import SCHEDULES
 from ddpm.system.threads import apart
 from ddpm.ui.components import layout
-from ddpm.ui.generation.models import ModelRegistry, from_checkpoint
+from ddpm.ui.generation.models import from_checkpoint
 from ddpm.ui.server import protocol
-from ddpm.ui.server.engine import Engine, once
+from ddpm.ui.server.engine import once
 
 from . import zerogpu, zip_file
 from .forecast import Forecast
@@ -29,6 +29,7 @@ from .request import LEAST, MORE, check, fetch, more_of
 from .run_store import GOING, Runs
 from .training_run import TrainingRun
 
+TITLE = "Train"
 CONTINUE_SECONDS = 60
 PACKET_SECONDS = 0.25
 REMEMBERED = 4  # runs of a browser, which it can look at again
@@ -48,14 +49,11 @@ loss: that of the digits as noisy as the picture under it. Press one to see what
 """
 
 
-def build(
-    engine: Engine, registry: ModelRegistry, demo: gr.Blocks, mine: gr.BrowserState, weights: gr.Dropdown, tabs: gr.Tabs
-) -> Runs:
-    """The tab.  mine: where the browser remembers its runs, the latest last; weights, tabs: what "Use in Reverse" sets.
-
-    Returns the registry of the runs.
-    """
+def build(shared: layout.Shared) -> None:
+    engine, registry, mine = shared.engine, shared.registry, shared.mine
     runs, forecasts = Runs(engine), Forecast(engine)
+    shared.counts["training"] = runs.active
+    shared.at_end.append(runs.save)
 
     def latest(mine: Any) -> TrainingRun | None:
         return runs.get(mine[-1]) if isinstance(mine, list) and mine else None
@@ -70,13 +68,13 @@ def build(
         ended = run.job and asyncio.wrap_future(run.job.finished)  # none of a run that came back finished
         while True:
             runs.watched(run)
-            done = not run.active or ended.done()
             packet = run.packet(sent)
-            sent += len(packet["previews"])
-            now = (done, *map(packet.get, ("paused", "waiting", "step", "num_previews", "evaluating")))
+            packet["done"] = not run.active or ended.done()
+            sent += len(packet["frames"])
+            now = tuple(map(packet.get, ("done", "paused", "waiting", "step", "kept", "evaluating")))
             if now != last:
                 yield packet | {"mine": known(mine)}
-            if done:
+            if packet["done"]:
                 return
             last = now
             await asyncio.wait({ended}, timeout=PACKET_SECONDS)
@@ -202,9 +200,10 @@ def build(
         look = once(lambda: run.levels.detail(Inference(run.state.live_model(), "auto"), chosen))
         return await engine.submit(look).result()
 
-    def missed(question: Any) -> dict[str, Any]:
-        """The previews of a run that the page has missed: {run, have: [k, ...]} -> {previews}."""
-        return {"previews": protocol.missed(question, runs, lambda run: run.previews)}
+    def replay(question: Any) -> dict[str, Any]:
+        """What the page asks if it has missed previews: {run, have: [index, ...]} -> {frames}."""
+        run = runs.get(protocol.fields(question).get("run"))
+        return {"frames": protocol.missed(question, run.previews if run else [])}
 
     own = gr.State([])  # weights trained or opened in this window: (label, id)
     fast = PRESETS["fast"]
@@ -253,8 +252,9 @@ def build(
             )
         view = layout.stage_and_margin(
             "train",
+            Path(__file__).with_name("train.js"),
             None,
-            [missed, download, another, level],
+            [replay, download, another, level],
             EQUATION,
             "The loss falls fast, then looks flat, while the digits still improve. Drag the playhead back: the same "
             "noise, at every moment of the training.",
@@ -265,12 +265,11 @@ def build(
     inputs = [preset, name, kind, budget, *more, *where, mine]
     preset.input(fill, preset, more, queue=False, **quiet)
     preset.input(forecast, preset, expected, queue=False, **quiet)
-    demo.load(forecast, preset, expected, queue=False, show_progress="hidden")
+    shared.demo.load(forecast, preset, expected, queue=False, show_progress="hidden")
     go.click(start, inputs, [view, mine], concurrency_limit=64, **quiet)
     again.click(go_on, mine, view, concurrency_limit=64, **quiet)
-    demo.load(attach, mine, view, concurrency_limit=64, show_progress="hidden")
+    shared.demo.load(attach, mine, view, concurrency_limit=64, show_progress="hidden")
     hold.click(pause, mine, view, queue=False, **quiet)
     halt.click(stop, mine, view, queue=False, **quiet)
-    to_reverse.click(use, [mine, own], [weights, own, tabs, view], queue=False, **quiet)
-    opener.upload(open_zip, [opener, own], [weights, own, view], **quiet)
-    return runs
+    to_reverse.click(use, [mine, own], [shared.weights, own, shared.tabs, view], queue=False, **quiet)
+    opener.upload(open_zip, [opener, own], [shared.weights, own, view], **quiet)

@@ -1,20 +1,26 @@
 // The Train tab: the loss as it falls, and what the same noise becomes at every moment of the run.
-"use strict";
+import { fromBase64 } from "../../components/base64.js";
+import { el, live } from "../../components/dom.js";
+import { download } from "../../components/download.js";
+import { Run, RunView } from "../../components/run_view.js";
+import { Stage } from "../../components/stage.js";
+import { Status } from "../../components/status.js";
+import { Timeline } from "../../components/timeline.js";
+import { Levels } from "./loss_levels.js";
 
-DDPM.train = (element, props, watch, server) => {
+export const train = (element, props, watch, server) => {
   const root = element.querySelector(".view");
-  const panes = [{ key: "x", label: "Samples from the averaged weights" }, { key: "live", label: "live weights" }, { key: "other", label: "earlier run" }];
-  const stage = new DDPM.Stage(root, panes, {
+  const panes = [{ key: "averaged", label: "Samples from the averaged weights" }, { key: "live", label: "live weights" }, { key: "other", label: "earlier run" }];
+  const stage = new Stage(root, panes, {
     n: 20, empty: "Press Start: a network that knows nothing yet will learn to draw digits while you watch.",
   });
-  stage.arrange(["x"]);
-  const status = new DDPM.Status(root, "Nothing trained yet.");
-  const timeline = new DDPM.Timeline(root, { label: "moment of the training", ends: ["start", "end"], onseek: show, frameMs: 100 });
+  stage.arrange(["averaged"]);
+  const status = new Status(root, "Nothing trained yet.");
+  const timeline = new Timeline(root, { label: "moment of the training", ends: ["start", "end"], onseek: show, frameMs: 100 });
   const POSITIONS = 1000; // of the axis, over the whole budget
-  timeline.setCount(2, 0);
-  const levels = new DDPM.Levels("#train-margin .levels", (level) => server.level({ run: run.id, level }));
-  let run = { id: null, previews: [] }, other = null, log = true;
-  const beside = DDPM.el("select", "");
+  const levels = new Levels("#train-margin .levels", (level) => server.level({ run: view.run.id, level }));
+  let other = null, log = true, following = true;
+  const beside = el("select", "");
   beside.setAttribute("aria-label", "Held beside the averaged weights");
   timeline.readout.before(beside);
   beside.addEventListener("change", holdBeside);
@@ -26,44 +32,55 @@ DDPM.train = (element, props, watch, server) => {
   });
   const zip = timeline.addButton("Save zip", save);
   zip.textContent = "Save";
-  zip.disabled = true;
 
-  function receive(packet) {
-    if (!packet) return;
-    if (packet.notice) return status.say(packet.notice);
-    if (packet.error && !packet.run) return status.say(packet.error, true);
-    if (packet.run !== run.id) begin(packet);
+  const view = new RunView({ root, stage, status, timeline, saving: zip, replay: server.replay }, {
+    decode,
+    begin: () => {
+      following = true;
+      for (const key of ["averaged", "live"]) {
+        stage.show(key, null);
+        stage.mark(key, null);
+      }
+      timeline.setCurves([]);
+    },
+    added,
+    grow,
+    progress: (packet) => {
+      if (packet.step === undefined) return "Waiting for a turn…";
+      if (packet.evaluating) return evaluating(packet.evaluating);
+      if (packet.waiting) return `Nobody was watching: ${speedOf(packet)}. It goes on when another training run on this server ends.`;
+      if (packet.paused) return `Paused: ${speedOf(packet)}. Press Pause again to go on.`;
+      return `${Math.ceil(packet.seconds_left)} s left: ${speedOf(packet)}, loss ${packet.loss}`;
+    },
+    ended: (packet) => {
+      const { evaluation, loss, seconds, stopped } = packet;
+      const how = evaluation ? `${seenBy(packet)}. ${distance(evaluation)}` : `${speedOf(packet)}, loss ${loss}`;
+      return `${stopped ? "Stopped" : "Done"} after ${seconds} s: ${how}`;
+    },
+  });
+  const seenBy = ({ step = 0, images_seen: seen = 0 }) => `step ${step}, ${seen.toLocaleString("en")} digits seen`;
+  const speedOf = (packet) => `${seenBy(packet)}, ${packet.images_per_second || 0} a second`;
+
+  // What came with a packet, which may be the first after a reload: then all previews before it are still to come.
+  function added({ id, packet, frames }) {
     offer(packet.mine);
-    run.packet = packet;
-    add(packet.previews);
+    if (frames[0]) levels.begin(id, frames[0].inputs, packet);
     curves();
-    fetchMissed(packet.num_previews);
-    timeline.setCount(POSITIONS, run.previews.length ? at(packet[unit()] || 0) + 1 : 0);
-    if (run.following && run.previews.length) {
-      timeline.seek(timeline.available - 1);
-      run.following = true;
-    }
+    view.fetchMissed();
+    live("train", "target", packet.prediction === "eps" ? "ε" : packet.prediction);
+    if (packet.loss === undefined) return;
+    live("train", "loss", packet.loss.toFixed(4));
+    live("train", "norm", packet.grad_norm);
+    live("train", "clipped", `${Math.round(100 * packet.clipped)} %`);
+    live("train", "lr", packet.lr && packet.lr < 1e-4 ? packet.lr.toExponential(1) : packet.lr.toPrecision(2));
+  }
+
+  function grow({ packet, frames }) {
+    timeline.setCount(POSITIONS, frames.length ? at(packet[unit()] || 0) + 1 : 0);
     zip.disabled = !packet.step;
-    DDPM.live("train", "target", packet.prediction === "eps" ? "ε" : packet.prediction);
-    if (packet.loss !== undefined) {
-      DDPM.live("train", "loss", packet.loss.toFixed(4));
-      DDPM.live("train", "norm", packet.grad_norm);
-      DDPM.live("train", "clipped", `${Math.round(100 * packet.clipped)} %`);
-      DDPM.live("train", "lr", packet.lr && packet.lr < 1e-4 ? packet.lr.toExponential(1) : packet.lr.toPrecision(2));
-    }
-    const seen = `step ${packet.step || 0}, ${(packet.images_seen || 0).toLocaleString("en")} digits seen`;
-    const so_far = `${seen}, ${packet.images_per_second || 0} a second`;
-    if (packet.error) status.say(packet.error, true);
-    else if (packet.active && packet.step === undefined) status.say("Waiting for a turn…");
-    else if (packet.evaluating) status.say(evaluating(packet.evaluating));
-    else if (packet.waiting) status.say(`Nobody was watching: ${so_far}. It goes on when another training run on this server ends.`);
-    else if (packet.paused) status.say(`Paused: ${so_far}. Press Pause again to go on.`);
-    else if (packet.active) status.say(`${Math.ceil(packet.seconds_left)} s left: ${so_far}, loss ${packet.loss}`);
-    else {
-      const { evaluation } = packet;
-      const end = evaluation ? `${seen}. ${distance(evaluation)}` : `${so_far}, loss ${packet.loss}`;
-      status.say(`${packet.stopped ? "Stopped" : "Done"} after ${packet.seconds} s: ${end}`);
-    }
+    if (!following || !frames.length) return;
+    timeline.seek(timeline.available - 1);
+    following = true;
   }
 
   function evaluating({ n, drawn, seconds_left: left }) {
@@ -78,10 +95,10 @@ DDPM.train = (element, props, watch, server) => {
   }
 
   // Of the axis: what a run's budget is counted in, its end, and where a value of it lies.
-  const unit = () => (run.packet.kind === "seconds" ? "seconds" : "step");
+  const unit = () => (view.run.packet.kind === "seconds" ? "seconds" : "step");
   const end = () => {
-    const { active, budget } = run.packet, done = run.packet[unit()] || 0;
-    return active ? Math.max(budget, done) : Math.max(done, 1e-9);
+    const { done: over, budget } = view.run.packet, done = view.run.packet[unit()] || 0;
+    return !over ? Math.max(budget, done) : Math.max(done, 1e-9);
   };
   const at = (value) => Math.round(Math.min(POSITIONS - 1, (value / end()) * (POSITIONS - 1)));
   const isInside = (value) => value <= end() + 1e-6;
@@ -92,9 +109,9 @@ DDPM.train = (element, props, watch, server) => {
       return { x: x.slice(0, inside).map(at), y: curve[column].slice(0, inside) };
     };
     timeline.ends = ["start", unit() === "seconds" ? `${spent} s of training` : `step ${spent}`];
-    const drawn = run.packet.curve.length ? [
-      { label: "batch", ...of(run.packet, 2), colour: "c", width: 1 },
-      { label: "loss", ...of(run.packet, 3), colour: "b", dash: [8, 3] },
+    const drawn = view.run.packet.curve.length ? [
+      { label: "batch", ...of(view.run.packet, 2), colour: "c", width: 1 },
+      { label: "loss", ...of(view.run.packet, 3), colour: "b", dash: [8, 3] },
     ] : [];
     if (other?.packet.curve.length) drawn.push({ label: "other run", ...of(other.packet, 3), colour: "e", dash: [2, 3] });
     timeline.setCurves(drawn, { log });
@@ -102,12 +119,12 @@ DDPM.train = (element, props, watch, server) => {
 
   // What can be held beside the averaged weights: nothing, the live ones, or an earlier run of this browser.
   function offer(mine) {
-    const earlier = (mine || []).filter((each) => each.run !== run.id).map((each) => [each.run, each.label]);
+    const earlier = (mine || []).filter((each) => each.run !== view.run.id).map((each) => [each.run, each.label]);
     const options = [["", "beside: nothing"], ["live", "live weights"], ...earlier.reverse()];
     if (beside.options.length === options.length && options.every(([value], i) => beside.options[i].value === value)) return;
     const chosen = beside.value;
     beside.replaceChildren();
-    for (const [value, text] of options) DDPM.el("option", "", beside, text).value = value;
+    for (const [value, text] of options) el("option", "", beside, text).value = value;
     beside.value = options.some(([value]) => value === chosen) ? chosen : "";
     if (beside.value !== chosen) holdBeside();
   }
@@ -119,63 +136,34 @@ DDPM.train = (element, props, watch, server) => {
       const packet = await server.another({ run: chosen });
       if (packet.error) return status.say(packet.error, true);
       if (beside.value !== chosen) return;
-      other = { packet, previews: packet.previews.map(decode) };
+      other = new Run(packet, decode);
+      other.add(packet.frames);
     }
-    stage.arrange(["x", ...(chosen === "live" ? ["live"] : other ? ["other"] : [])]);
-    if (run.packet) curves();
+    stage.arrange(["averaged", ...(chosen === "live" ? ["live"] : other ? ["other"] : [])]);
+    if (view.run.id) curves();
     show(timeline.position);
   }
 
-  function begin(packet) {
-    timeline.pause();
-    run = { id: packet.run, previews: [], following: true };
-    root.dataset.run = packet.run;
-    stage.shape(packet.n, packet.size, packet.channels);
-    for (const key of ["x", "live"]) {
-      stage.show(key, null);
-      stage.mark(key, null);
-    }
-    timeline.setCurves([]);
-  }
-
-  const decode = (preview) => ({ ...preview, x: DDPM.bytes(preview.x), live: DDPM.bytes(preview.live) });
-
-  function add(previews) {
-    for (const preview of previews) run.previews[preview.k] = decode(preview);
-    if (run.previews[0]) levels.begin(run.id, run.previews[0].inputs, run.packet);
-  }
-
-  // Gradio may drop packets when the page is slow, and a page that was reloaded has missed the beginning.
-  async function fetchMissed(total) {
-    const have = run.previews.filter(Boolean).map((preview) => preview.k);
-    if (have.length === total || run.fetching) return;
-    const mine = run;
-    mine.fetching = true;
-    try {
-      const { previews } = await server.missed({ run: mine.id, have });
-      if (mine === run) add(previews);
-    } finally {
-      mine.fetching = false;
-    }
+  function decode(preview) {
+    return { ...preview, averaged: fromBase64(preview.averaged), live: fromBase64(preview.live) };
   }
 
   // The latest preview of a run at or before the playhead.
-  function latest(previews, position) {
-    const there = previews.filter(Boolean);
+  function latest({ there }, position) {
     return there.findLast(({ [unit()]: value }) => isInside(value) && at(value) <= position) || there[0];
   }
 
   function show(position) {
-    run.following = position >= timeline.available - 1;
-    const preview = latest(run.previews, position);
+    following = position >= timeline.available - 1;
+    const preview = latest(view.run, position);
     if (!preview) return;
-    const { labels } = run.packet;
-    picture("x", preview.x, preview.x_digits, labels, `After ${preview.seconds} s`);
+    const { labels } = view.run.packet;
+    picture("averaged", preview.averaged, preview.averaged_digits, labels, `After ${preview.seconds} s`);
     picture("live", preview.live, preview.live_digits, labels, "Live weights");
-    const held = other && latest(other.previews, position);
-    if (held) picture("other", held.x, held.x_digits, other.packet.labels, other.packet.label);
+    const held = other && latest(other, position);
+    if (held) picture("other", held.averaged, held.averaged_digits, other.packet.labels, other.packet.label);
     levels.show(preview.levels);
-    DDPM.live("train", "about", preview.about);
+    live("train", "about", preview.about);
     timeline.say(`${preview.seconds} s`);
   }
 
@@ -189,13 +177,13 @@ DDPM.train = (element, props, watch, server) => {
 
   async function save() {
     status.say("Packing the checkpoint…");
-    const { error, name, data } = await server.download({ run: run.id });
+    const { error, name, data } = await server.download({ run: view.run.id });
     if (error) return status.say(error, true);
-    DDPM.download(name, DDPM.bytes(data), "application/zip");
+    download(name, fromBase64(data), "application/zip");
     status.say(`Saved ${name}. Open it again here, or with: python -m ddpm sample --checkpoint FOLDER`);
   }
 
   timeline.stride = 25;
-  watch("value", () => receive(props.value));
-  if (props.value) receive(props.value);
+  watch("value", () => view.receive(props.value));
+  view.receive(props.value);
 };

@@ -191,9 +191,9 @@ class TrainingRun:
         The seconds of its network evaluations are measured for the next one.
         """
         state, live = self.state, Inference(self.state.live_model(), "auto")
-        shown: dict[str, Any] = {"k": len(self.previews), "step": state.step, "seconds": round(state.seconds, 1)}
+        shown: dict[str, Any] = {"index": len(self.previews), "step": state.step, "seconds": round(state.seconds, 1)}
         worked, evaluations = 0.0, 0
-        for key, model in (("x", Inference(state.ema_model(), "auto")), ("live", live)):
+        for key, model in (("averaged", Inference(state.ema_model(), "auto")), ("live", live)):
             sampler = self.sampler(model, sampling)
             evaluations += sampler.evaluations * PREVIEWS
             begin = time.perf_counter()
@@ -266,7 +266,7 @@ class TrainingRun:
         points, state, m = list(self.points), self.state, self.config.model
         packet = {
             "run": self.id,
-            "active": self.active,
+            "done": not self.active,
             "stopped": self.halt and not self.complete,
             "paused": self.paused,
             "waiting": self.active and self.idle,  # or else it would be awake, now that somebody looks
@@ -282,8 +282,8 @@ class TrainingRun:
             "channels": m.in_ch,
             "n": PREVIEWS,
             "curve": [[round(value, 5) for value in column] for column in zip(*points, strict=True)],
-            "num_previews": len(self.previews),
-            "previews": self.previews[first_preview:],
+            "kept": len(self.previews),
+            "frames": self.previews[first_preview:],
         }
         if state is not None:
             packet |= {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import secrets
 import time
 from collections.abc import Iterator, Set
 from typing import Any
@@ -24,6 +23,7 @@ from ddpm.training.loop import build_model, fit
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.models import dataset
 from ddpm.ui.server import cache, protocol
+from ddpm.ui.server.sessions import Run
 
 from . import mistakes
 from .mistakes import IN_SAMPLING, IN_TRAINING, LIVE
@@ -143,7 +143,8 @@ class Lane:
             stds.append(round(x_t.std().item(), 4))
             yield None
         x = x_t.cpu()
-        yield {"k": k, "step": moment.step, "x": protocol.b64(recording.frame(x)), "stds": stds} | self.facts(x, moment)
+        shown = {"moment": k, "step": moment.step, "pictures": protocol.b64(recording.frame(x)), "stds": stds}
+        yield shown | self.facts(x, moment)
 
     def facts(self, x: Tensor, moment: Moment) -> dict[str, Any]:
         """What is measured of finished digits, unclamped as they are: (DIGITS, 1, S, S)."""
@@ -164,20 +165,19 @@ class Lane:
         return rounded | {"digits": classifiers.read(x).digits.tolist(), "given": given}
 
 
-class Run:
+class Experiment(Run):
     """Two lanes from the same weights, batches and noise, as it should be and broken: the work, and what the page gets.
 
     kept: finished trainings, in which this one looks first: the lane as it should be is trained once for all breaks.
     """
 
     def __init__(self, broken: Set[str], num_steps: int, seed: int, kept: cache.LRUCache, pace: Pace):
-        self.id = secrets.token_urlsafe(16)
+        super().__init__()
         self.broken, self.num_steps, self.kept, self.pace = broken, num_steps, kept, pace
         right, wrong = (Training(each, num_steps, seed) for each in (set(), broken))
         right, wrong = (kept.get(training.key) or training for training in (right, wrong))
         self.trainings = [right] if wrong.key == right.key else [right, wrong]
         self.lanes = [Lane(self.trainings[0], set()), Lane(self.trainings[-1], broken)]
-        self.frames: list[dict[str, Any]] = []
 
     def steps(self) -> Iterator[dict[str, Any] | None]:
         """The engine's job: up to each moment the trainings take turns, then the lanes draw."""
@@ -189,9 +189,7 @@ class Run:
                     yield {}
             for i, lane in enumerate(self.lanes):
                 for found in self.pace.timed("draw", lane.draw(k)):
-                    if found:
-                        self.frames.append({"lane": i} | found)
-                    yield self.frames[-1] if found else {}
+                    yield self.add({"lane": i} | found) if found else {}
         for training in self.trainings:
             self.kept.put(training.key, training, training.size)
 
@@ -200,32 +198,26 @@ class Run:
         to_train = sum(self.num_steps - len(training.losses) for training in self.trainings)
         return to_train, 2 * (MOMENTS + 1) - len(self.frames)
 
-    def end(self) -> list[dict[str, Any]]:
-        return []
+    def left_behind(self) -> Run:
+        """Its frames; not the networks."""
+        recording = Run()
+        recording.id, recording.frames = self.id, self.frames
+        return recording
 
-    @property
-    def size(self) -> int:
-        """Bytes, about."""
-        return sum(len(frame["x"]) + len(frame["given"] or "") for frame in self.frames)
-
-    def packet(self, frames: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-        """What the page gets: the frames not yet sent, and all else as it stands, for pages that miss packets."""
+    def about(self) -> dict[str, Any]:
+        """What is trained, and how far."""
         seconds = self.pace.of(*self.left())
-        now = {
-            "run": self.id,
-            "frames": [frame for frame in frames if frame],
-            "total": len(self.frames),
+        return {
+            "total": MOMENTS + 1,
             "broken": [each for each in mistakes.NAMES if each in self.broken],
             "step": min(len(training.losses) for training in self.trainings),
             "num_steps": self.num_steps,
-            "moments": MOMENTS,
             "curves": [curve(training.losses, self.num_steps) for training in self.trainings],
             "seconds_left": None if seconds is None else round(seconds),
             "n": DIGITS,
             "size": MODEL.img_size,
             "channels": MODEL.in_ch,
         }
-        return now | more
 
 
 def curve(losses: list[float], num_steps: int) -> list[list[float]]:

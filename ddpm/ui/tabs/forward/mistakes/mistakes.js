@@ -1,20 +1,39 @@
 // Common mistakes: the same digits by a network as it should be and by a broken one, at several moments of their training.
-"use strict";
+import { fromBase64 } from "../../../components/base64.js";
+import { showLegend } from "../../../components/canvas.js";
+import { el, live } from "../../../components/dom.js";
+import { download } from "../../../components/download.js";
+import { paint } from "../../../components/pixels.js";
+import { Plot } from "../../../components/plot.js";
+import { RunView } from "../../../components/run_view.js";
+import { Stage } from "../../../components/stage.js";
+import { Status, waiting } from "../../../components/status.js";
+import { tabs } from "../../../components/tabs.js";
+import { Timeline } from "../../../components/timeline.js";
 
-DDPM.mistakes = (element, props, watch, server) => {
+export const mistakes = (element, props, watch, server, { draw_steps: drawSteps }) => {
   const LANES = [{ key: "right", label: "As it should be", colour: "a" }, { key: "broken", label: "Broken", colour: "b", dash: [8, 4] }];
   const root = element.querySelector(".view");
-  const stage = new DDPM.Stage(root, LANES, {
+  const stage = new Stage(root, LANES, {
     n: 10, columns: 5, beside: false, captionWidth: 60,
     empty: "Choose mistakes and press Train both: two networks learn from the same weights and digits, one of them with the mistakes.",
   });
-  const status = new DDPM.Status(root, "Nothing trained yet.");
-  const timeline = new DDPM.Timeline(root, { label: "moment of the training", ends: ["step 0", ""], onseek: show, frameMs: 600 });
-  timeline.setCount(2, 0);
-  timeline.onarrive = finish;
-  const saving = timeline.addButton("Save PNG", async () => DDPM.download(`${["broken", ...run.packet.broken].join("-")}.png`, await stage.png(), "image/png"));
-  saving.disabled = true;
-  let run = { id: null, lanes: [[], []] }, chosen = [], evidence = null;
+  const status = new Status(root, "Nothing trained yet.");
+  const timeline = new Timeline(root, { label: "moment of the training", ends: ["step 0", ""], onseek: show, frameMs: 600 });
+  const saving = timeline.addButton("Save PNG", async () => download(`${["broken", ...view.run.packet.broken].join("-")}.png`, await stage.png(), "image/png"));
+  let chosen = [], evidence = null;
+  const view = new RunView({ root, stage, status, timeline, saving, replay: server.replay }, {
+    decode: (frame) => ({ ...frame, pictures: fromBase64(frame.pictures), given: frame.given && fromBase64(frame.given) }),
+    begin,
+    added: curves,
+    grow: (run) => timeline.grow(run.packet.total, at(run).length),
+    progress: (packet) => {
+      if (packet.ahead > 0) return waiting(packet);
+      const { step, num_steps: steps, seconds_left: left } = packet;
+      return `Step ${step} of ${steps}${left === null ? "" : `; about ${left} s of computing left`}`;
+    },
+    ended,
+  });
 
   // The margin, which may come after the stage.
   function inMargin(act) {
@@ -37,34 +56,24 @@ DDPM.mistakes = (element, props, watch, server) => {
 
   const opened = () => document.querySelector("#mistakes-margin details.break[open]:not([hidden])")?.dataset.break;
 
-  function receive(packet) {
-    if (!packet) return;
-    if (packet.error && !packet.run) return status.say(packet.error, true);
-    if (packet.notice) return status.say(packet.notice);
-    if (packet.run !== run.id) begin(packet);
-    run.packet = packet;
-    add(packet.frames);
-    const { step, num_steps: steps, seconds_left: left, curves } = packet;
-    const both = curves.length === 1;
-    timeline.setCurves(curves.map(([at, loss], i) => ({
-      label: both ? "loss of both" : i ? "broken" : "loss, right",
-      x: at.map((each) => (each / steps) * packet.moments), y: loss, colour: LANES[i].colour, dash: LANES[i].dash,
-    })), { log: true });
-    timeline.grow(packet.moments + 1, there());
-    if (packet.done) {
-      fetchMissed();
-      if (!timeline.chasing) finish();
-    } else if (packet.ahead > 0) status.say(DDPM.waiting(packet));
-    else status.say(`Step ${step} of ${steps}${left === null ? "" : `; about ${left} s of computing left`}`);
+  // The frames of both lanes at each moment of the training that both have come to.
+  function at({ there }) {
+    const lanes = LANES.map((_, i) => there.filter(({ lane }) => lane === i)), moments = [];
+    for (let k = 0; ; k++) {
+      const frames = lanes.map((lane) => lane.find(({ moment }) => moment === k));
+      if (!frames.every(Boolean)) return moments;
+      moments.push(frames);
+    }
   }
 
-  function begin(packet) {
-    timeline.pause();
-    timeline.position = 0;
-    saving.disabled = true;
-    run = { id: packet.run, lanes: [[], []] };
-    root.dataset.run = packet.run;
-    stage.shape(packet.n, packet.size, packet.channels);
+  function curves({ packet: { curves, num_steps: steps, total } }) {
+    timeline.setCurves(curves.map(([at, loss], i) => ({
+      label: curves.length === 1 ? "loss of both" : i ? "broken" : "loss, right",
+      x: at.map((each) => (each / steps) * (total - 1)), y: loss, colour: LANES[i].colour, dash: LANES[i].dash,
+    })), { log: true });
+  }
+
+  function begin({ packet }) {
     for (const { key, label } of LANES) {
       stage.show(key, null);
       stage.mark(key, null);
@@ -72,47 +81,22 @@ DDPM.mistakes = (element, props, watch, server) => {
     }
     for (const cell of document.querySelectorAll("#mistakes-margin td[data-live]")) cell.textContent = "·";
     timeline.ends = ["step 0", `step ${packet.num_steps}`];
-    timeline.setCount(packet.moments + 1, 0);
-  }
-
-  function add(frames) {
-    for (const frame of frames) run.lanes[frame.lane][frame.k] = { ...frame, x: DDPM.bytes(frame.x), given: frame.given && DDPM.bytes(frame.given) };
-  }
-
-  // How many moments both lanes have.
-  function there() {
-    let k = 0;
-    while (run.lanes[0][k] && run.lanes[1][k]) k++;
-    return k;
-  }
-
-  async function fetchMissed() {
-    const mine = run;
-    if (mine.lanes.flat().filter(Boolean).length >= mine.packet.total) return;
-    const { frames } = await server.replay({ run: mine.id });
-    if (mine !== run) return;
-    add(frames);
-    timeline.grow(mine.packet.moments + 1, there());
   }
 
   const read = (frame) => frame.digits.filter((digit, i) => digit === i).length;
 
-  // Only once the animation has arrived, so that nothing is told before it is seen.
-  function finish() {
-    const { packet, lanes } = run, last = there() - 1;
-    if (!packet || !packet.done) return;
-    saving.disabled = last < 0;
-    if (packet.error) status.say(packet.error, true);
-    else if (last < packet.moments) status.say(`Stopped at step ${packet.step}.${last < 0 ? "" : " Drag the playhead to look at how far both came."}`);
-    else status.say(`Done: ${read(lanes[0][last])} of 10 are classified as asked, broken ${read(lanes[1][last])} of 10. Play it, or drag the playhead.`);
+  function ended({ step, total }) {
+    const moments = at(view.run), last = moments.at(-1);
+    if (moments.length < total) return `Stopped at step ${step}.${last ? " Drag the playhead to look at how far both came." : ""}`;
+    return `Done: ${read(last[0])} of 10 are classified as asked, broken ${read(last[1])} of 10. Play it, or drag the playhead.`;
   }
 
   function show(k) {
-    const frames = run.lanes.map((lane) => lane[k]);
-    if (!frames.every(Boolean)) return;
+    const frames = at(view.run)[k];
+    if (!frames) return;
     frames.forEach((frame, i) => {
       const { key, label } = LANES[i];
-      stage.show(key, frame.x);
+      stage.show(key, frame.pictures);
       stage.mark(key, frame.digits.map((digit, j) => ({ text: String(digit), wrong: digit !== j })));
       stage.caption(key, `${label}: ${read(frame)} of ${frame.digits.length} classified as asked`);
       measured(frame, i);
@@ -127,7 +111,7 @@ DDPM.mistakes = (element, props, watch, server) => {
   };
 
   function measured(frame, i) {
-    const say = (row, text) => DDPM.live("mistakes", `${row}-${i}`, text);
+    const say = (row, text) => live("mistakes", `${row}-${i}`, text);
     say("loss", short(frame.loss, 3));
     say("read", `${read(frame)} of ${frame.digits.length}`);
     say("edge", short(frame.edge));
@@ -142,7 +126,7 @@ DDPM.mistakes = (element, props, watch, server) => {
     for (const rows of evidence.given) {
       rows.forEach((canvases, i) => canvases.forEach((canvas, j) => {
         const { size, channels } = stage, { given } = frames[i], length = size * size * channels;
-        DDPM.thumbnail(canvas, given ? given.subarray(j * length, (j + 1) * length) : new Uint8Array(length), size, channels);
+        paint(canvas, given ? given.subarray(j * length, (j + 1) * length) : new Uint8Array(length), size, size, channels);
       }));
     }
     evidence.stds.set(frames.map(({ stds }, i) => ({ y: stds, colour: LANES[i].colour, dash: LANES[i].dash })));
@@ -150,20 +134,21 @@ DDPM.mistakes = (element, props, watch, server) => {
 
   function prepare(margin) {
     const given = [...margin.querySelectorAll(".given")].map((place) => LANES.map((lane, i) => {
-      const row = DDPM.el("figure", "", place);
-      DDPM.el("figcaption", "", row, i ? "xₜ broken" : "xₜ right");
-      return Array.from({ length: 5 }, () => DDPM.el("canvas", "", row));
+      const row = el("figure", "", place);
+      el("figcaption", "", row, i ? "xₜ broken" : "xₜ right");
+      return Array.from({ length: 5 }, () => el("canvas", "", row));
     }));
     const place = margin.querySelector(".stds");
-    const stds = new DDPM.Plot(place, {
-      label: "Standard deviation of x_t at each step of the drawing", x: { min: 0, max: 25, ticks: [0, 25] },
+    const stds = new Plot(place, {
+      label: "Standard deviation of x_t at each step of the drawing", x: { min: 0, max: drawSteps, ticks: [0, drawSteps] },
       y: { min: 0.1, max: 1e8, log: true, ticks: [1, 100, 10000] },
     });
-    DDPM.legend(DDPM.el("p", "legend", place), [{ ...LANES[0], label: "std of xₜ, right" }, { ...LANES[1], label: "broken" }]);
+    showLegend(el("p", "legend", place), [{ ...LANES[0], label: "std of xₜ, right" }, { ...LANES[1], label: "broken" }]);
     return { given, stds };
   }
 
-  DDPM.tabs.mistakes = { choose };
+  tabs.mistakes = { choose };
   choose(["pixels"]);
-  watch("value", () => receive(props.value));
+  watch("value", () => view.receive(props.value));
+  view.receive(props.value);
 };

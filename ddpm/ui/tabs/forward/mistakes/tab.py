@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from ddpm.ui.components import controls, layout
+from ddpm.ui.components.streaming import QUIET, Streaming
 from ddpm.ui.server import cache, limits, protocol
-from ddpm.ui.server.engine import Busy, Engine
+from ddpm.ui.server.engine import Busy
 
 from . import mistakes
-from .experiment import MOMENTS, STEPS, Pace, Run, key, measure
+from .experiment import DRAW_STEPS, MOMENTS, STEPS, Experiment, Pace, key, measure
 from .mistakes import BROADCAST, LIVE, PIXELS, SIGN
 
+TITLE = "Common mistakes"
 DEFAULT_STEPS = 400
 KEPT_BYTES = 200_000_000  # of trainings: some fifty million each
 KEPT_DRAWN_BYTES = 50_000_000
@@ -123,24 +126,17 @@ def check(broken: Any, num_steps: Any, seed: Any) -> tuple[frozenset[str], int, 
     return broken, num_steps, protocol.whole_number(seed, "Seed", 0, protocol.MAX_SEED)
 
 
-def build(engine: Engine, tab: gr.Tab) -> None:
-    """The inner tab.  tab: which, so that the forecast is there when it is opened."""
-    trainings, drawn, pace = cache.LRUCache(KEPT_BYTES), cache.LRUCache(KEPT_DRAWN_BYTES), Pace()
+def build(shared: layout.Shared) -> None:
+    engine, trainings, pace = shared.engine, cache.LRUCache(KEPT_BYTES), Pace()
+    runs = Streaming(engine, "mistakes", KEPT_DRAWN_BYTES)
 
-    def make(*question) -> Run:
+    def make(*question) -> Experiment:
         broken, num_steps, seed = check(*question)
         if not broken:
             raise ValueError("There is nothing to break: switch on at least one of the four.")
-        if sessions.running() >= limits.current().training_runs:
+        if runs.sessions.running() >= limits.current().training_runs:
             raise Busy("As many such runs are under way as this server takes. Try again a little later.")
-        return Run(broken, num_steps, seed, trainings, pace)
-
-    def keep(run: Run) -> None:
-        drawn.put(run.id, run.frames, run.size)  # not the run, which has its networks
-
-    def replay(question: Any) -> dict[str, Any]:
-        """All frames of a run, for a page that has missed some: {run} -> {frames}."""
-        return {"frames": protocol.missed(question, drawn, lambda frames: frames)}
+        return Experiment(broken, num_steps, seed, trainings, pace)
 
     async def forecast(*question) -> str:
         try:
@@ -173,14 +169,17 @@ def build(engine: Engine, tab: gr.Tab) -> None:
             told = layout.sentence("mistakes-cost")
         view = layout.stage_and_margin(
             "mistakes",
+            Path(__file__).with_name("mistakes.js"),
             None,
-            [replay],
+            [runs.replay],
             BLOCKS,
             "None of the four raises an error, and in three the loss is as low as it should be, or lower.",
+            {"draw_steps": DRAW_STEPS},
         )
 
-    inputs, sessions = [switches, steps, seed], controls.stoppable(engine, halt, view)
-    controls.runs(sessions, make, go.click, inputs, view, keep)
+    inputs = [switches, steps, seed]
+    runs.stop(halt, view)
+    runs.start(go.click, make, inputs, view)
     switches.input(None, switches, None, js="(names) => { DDPM.tabs.mistakes.choose(names); }")
-    changes = [tab.select, *(each.change for each in inputs)]
-    gr.on(changes, forecast, inputs, told, trigger_mode="always_last", **controls.QUIET)
+    changes = [shared.tab.select, *(each.change for each in inputs)]
+    gr.on(changes, forecast, inputs, told, trigger_mode="always_last", **QUIET)

@@ -1,0 +1,24 @@
+// Elements of the page, made and filled.
+
+export const el = (tag, className, parent, text) => {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text;
+  if (parent) parent.append(node);
+  return node;
+};
+
+// A button that says what it does to screen readers too.
+export const button = (parent, text, act, label = text) => {
+  const node = el("button", "", parent, text);
+  node.type = "button";
+  node.title = label;
+  node.setAttribute("aria-label", label);
+  node.addEventListener("click", act);
+  return node;
+};
+
+// Present numbers of the margin: every element of #<name>-margin with data-live=<key>.
+export const live = (name, key, text) => {
+  for (const node of document.querySelectorAll(`#${name}-margin [data-live="${key}"]`)) node.textContent = text;
+};

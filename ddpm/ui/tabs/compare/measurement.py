@@ -1,0 +1,86 @@
+"""Quality against cost: the curve of weights that `python -m ddpm bench --curve` measured, and one point more, live."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ddpm.evaluation import metrics
+from ddpm.evaluation.evaluate import evaluating, evaluating_real, real_scores
+from ddpm.samplers import SAMPLERS
+from ddpm.spacing import LABELS
+from ddpm.storage.checkpoint import renamed
+from ddpm.ui.generation.models import ModelRegistry
+from ddpm.ui.generation.request import Settings
+from ddpm.ui.server.sessions import Run
+
+CURVE = "curve.json"
+CURVE_N = 2000  # samples behind a point of the curve
+SIZES = (200, 500, 1000)  # samples behind a live one
+FIGURES = ("sampler", "steps", "evaluations", "n", "fid_over_real", "fid_error", "fid_real", "accuracy")
+
+
+def load_curve(registry: ModelRegistry, weights_id: str) -> dict[str, Any]:
+    """The chart's lines: {weights, file, command, labels: of the samplers, points: [{each of FIGURES}]}.
+
+    No points, and a sentence, for weights that nobody has measured.
+    """
+    name = weights_id if weights_id in registry.shipped else "NAME"
+    file = f"checkpoints/{name}/{CURVE}"
+    command = f"python -m ddpm bench --curve checkpoints/{name} --out {file}"
+    labels = {sampler: method.label for sampler, method in SAMPLERS.items()}
+    found: dict[str, Any] = {"weights": weights_id, "file": file, "command": command, "labels": labels, "points": []}
+    try:
+        text = (registry.folder / Path(name) / CURVE).read_text(encoding="utf-8")
+        points = json.loads(text, object_hook=renamed)["points"]
+        return found | {"points": [{key: point[key] for key in FIGURES} for point in points]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return found | {"notice": "Nobody has measured a curve of these weights yet. Measure points of your own."}
+
+
+class Measurement(Run):
+    """One point, measured live: samples drawn and evaluated, a network evaluation or a reading at a time."""
+
+    def __init__(self, settings: Settings):
+        """settings.n: how many.  Raises ValueError for weights whose pictures the classifier cannot read."""
+        if not settings.weights.classifiable:
+            raise ValueError("The classifier knows MNIST's digits only; these weights draw something else.")
+        super().__init__()
+        self.settings, self.sampler = settings, settings.sampler()
+        self.drawn = 0  # of them, about
+        self.point: dict[str, Any] | None = None
+
+    def steps(self) -> Iterator[dict[str, Any]]:
+        """The engine's job."""
+        for _ in evaluating_real(CURVE_N):
+            yield {}
+        for found in evaluating(self.sampler, self.settings.n, self.settings.seed):
+            if isinstance(found, dict):
+                self.point = self.on_the_curve(found, real_scores(CURVE_N)["fid"])
+            elif found is not None:
+                self.drawn = round(found * self.settings.n)
+            yield {}
+
+    def on_the_curve(self, evaluation: dict[str, Any], fid_real: float) -> dict[str, Any]:
+        """The classifier's evaluation as a point on the curve's scale.
+
+        A Frechet distance of few samples is too large, by about as much as that of as many real digits: what exceeds
+        their real-data FID is added to that of the curve's n.  The error is twice the jackknife's.
+        """
+        n, accuracy, sampling = evaluation["n"], evaluation["accuracy"], self.settings.sampling
+        return {
+            "sampler": sampling.sampler,
+            "label": f"{SAMPLERS[sampling.sampler].label}, {sampling.num_steps} steps, eta {sampling.eta:g}, "
+            f"guidance {sampling.guidance:g}, {LABELS[sampling.spacing]}",
+            "evaluations": self.sampler.evaluations,
+            "n": n,
+            "fid_over_real": 1 + (evaluation["fid"] - evaluation["fid_real"]) / fid_real,
+            "fid_error": 2 * evaluation["fid_error"] / fid_real,
+            "accuracy": accuracy,
+            "accuracy_between": None if accuracy is None else metrics.share_interval(round(accuracy * n), n),
+        }
+
+    def about(self) -> dict[str, Any]:
+        return {"drawn": self.drawn, "n": self.settings.n, "point": self.point}

@@ -1,0 +1,96 @@
+"""The inner tab Race: samplers from the same noise, at equal network evaluations a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ddpm.presets import PAGE_SAMPLING
+from ddpm.samplers import SAMPLERS
+from ddpm.spacing import LABELS
+from ddpm.ui.components import controls, layout
+from ddpm.ui.components.streaming import Streaming
+from ddpm.ui.generation.models import ModelRegistry
+from ddpm.ui.generation.request import Settings
+
+from .lanes import Race, References
+
+TITLE = "Race samplers"
+SCRIPT = Path(__file__).with_name("race.js")
+MIN_LANES, MAX_LANES = 2, 4
+FIRST_LANES = [
+    {"sampler": name, "steps": steps, "eta": 0, "guidance": PAGE_SAMPLING.guidance, "spacing": SAMPLERS[name].spacing}
+    for name, steps in (("ddpm", 50), ("ddim", 20), ("dpmpp", 10), ("heun", 10))
+]
+
+EQUATION = """
+<math display="block"><mi>d</mi><mo>=</mo><msqrt><mrow><mtext>mean</mtext><mo>(</mo><msub><mi>x</mi><mn>0</mn></msub>
+<mo>−</mo><msubsup><mi>x</mi><mn>0</mn><mo>∞</mo></msubsup><msup><mo>)</mo><mn>2</mn></msup></mrow></msqrt></math>
+<p class="source">How far a deterministic lane ends from where the ODE itself leads from the same noise, DDIM with 1000
+steps: root mean square over pixels, which go from −1 to 1.</p>
+<math display="block"><mi>d</mi><mo>∝</mo><msup><mi>N</mi><mrow><mo>−</mo><mi>p</mi></mrow></msup></math>
+<p class="source">With N steps. DDIM: p = 1. DPM-Solver++ and Heun: p = 2.</p>
+<p class="code">computed by <code>ddpm.samplers.reverse_process</code></p>
+"""
+
+
+def race_lanes(registry: ModelRegistry, lanes: Any, n, choice, seed, weights_id) -> dict[str, Settings]:
+    """The lanes of a race as the page sends them, [{sampler, steps, eta, guidance, spacing}, ...], checked.
+
+    Raises ValueError with one clear sentence.
+    """
+    if not isinstance(lanes, list) or not MIN_LANES <= len(lanes) <= MAX_LANES:
+        raise ValueError(f"Lanes: from {MIN_LANES} to {MAX_LANES}, please.")
+    checked = {}
+    for letter, lane in zip("ABCD", lanes, strict=False):
+        lane = lane if isinstance(lane, dict) else {}
+        sampling = {name: lane.get(name) for name in ("sampler", "steps", "eta", "guidance", "spacing")}
+        try:
+            checked[letter] = Settings.check(registry, n, choice, seed, weights_id, middle=True, **sampling)
+        except ValueError as error:
+            raise ValueError(f"Lane {letter}. {error}") from None
+    return checked
+
+
+def build(shared: layout.Shared) -> None:
+    registry, weights, references = shared.registry, shared.weights, References()
+    runs = Streaming(shared.engine, "race")
+
+    with gr.Row(elem_classes="tab-row"):
+        with gr.Column(elem_classes="controls"):
+            n, choice = controls.digits_and_class("race", registry, weights, 6)
+            layout.scripted(
+                SCRIPT,
+                "lanes",
+                value={
+                    "samplers": {name: each.label for name, each in SAMPLERS.items()},
+                    "spacings": LABELS,
+                    "suited": {name: each.spacing for name, each in SAMPLERS.items()},
+                    "with_eta": [name for name, each in SAMPLERS.items() if each.knob == "eta"],
+                    "lanes": FIRST_LANES,
+                    "fewest": MIN_LANES,
+                },
+                html_template='<div class="lanes"></div>',
+                elem_id="race-lanes",
+            )
+            lanes = gr.JSON(visible=False)  # what the page's own controls say, filled in as Race is pressed
+            seed = controls.seed_and_dice("race")
+            go, halt = controls.go_and_stop("race", "Race")
+        view = layout.stage_and_margin(
+            "race",
+            SCRIPT,
+            None,
+            [runs.replay],
+            EQUATION,
+            "All lanes spend network evaluations at the same rate. Which is first at a digit, and is it the digit "
+            "that the others come to? Fresh noise (DDPM, or eta above 0) leads elsewhere.",
+        )
+
+    def make(*question) -> Race:
+        return Race(race_lanes(registry, *question), references)
+
+    read = "(lanes, ...others) => [DDPM.tabs.race.lanes(), ...others]"
+    runs.start(go.click, make, [lanes, n, choice, seed, weights], view, js=read)
+    runs.stop(halt, view)
