@@ -65,13 +65,14 @@ class Muon(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure here
         for group in self.param_groups:
-            alike: dict[torch.Size, list[Tensor]] = {}
+            alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
             for w in group["params"]:
-                alike.setdefault(w.shape, []).append(w)
-            for (m, n), weights in alike.items():
-                gradients = [w.grad for w in weights]
+                if w.grad is not None:  # as torch's optimisers do: what the loss does not depend on stays
+                    alike.setdefault(w.shape, []).append((w, w.grad))
+            for (m, n), pairs in alike.items():
+                weights, gradients = [w for w, _ in pairs], [gradient for _, gradient in pairs]
                 momenta = [self.state[w].setdefault("momentum_buffer", torch.zeros_like(w)) for w in weights]
                 torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
                 steps = orthogonalize(torch.stack(gradients).lerp_(torch.stack(momenta), MOMENTUM))
@@ -106,7 +107,8 @@ class MuonAdamW:
 
     def step(self) -> None:
         for kernel, view in zip(self.kernels, self.matrices, strict=True):
-            view.grad = matrix(kernel.grad.contiguous(memory_format=torch.channels_last))
+            gradient = kernel.grad
+            view.grad = None if gradient is None else matrix(gradient.contiguous(memory_format=torch.channels_last))
         self.muon.step()
         self.adamw.step()
 
@@ -116,11 +118,11 @@ def matrix(kernel: Tensor) -> Tensor:
     return kernel.permute(0, 2, 3, 1).view(len(kernel), -1)
 
 
-def _parts(optimizer) -> dict[str, torch.optim.Optimizer]:
+def _parts(optimizer: torch.optim.Optimizer | MuonAdamW) -> dict[str, torch.optim.Optimizer]:
     return {"muon": optimizer.muon, "adamw": optimizer.adamw} if isinstance(optimizer, MuonAdamW) else {"": optimizer}
 
 
-def moments(optimizer) -> dict[str, Tensor]:
+def moments(optimizer: torch.optim.Optimizer | MuonAdamW) -> dict[str, Tensor]:
     """What an optimiser remembers, by name: what a run needs to go on as if it had not been interrupted."""
     return {
         f"{part}.{i}.{name}": value
@@ -130,7 +132,7 @@ def moments(optimizer) -> dict[str, Tensor]:
     }
 
 
-def restore_moments(optimizer, tensors: dict[str, Tensor]) -> None:
+def restore_moments(optimizer: torch.optim.Optimizer | MuonAdamW, tensors: dict[str, Tensor]) -> None:
     """The inverse of `moments`."""
     for part, one in _parts(optimizer).items():
         described = one.state_dict()

@@ -99,6 +99,17 @@ def test_zero_grad_clears_both(model):
 
 
 @pytest.mark.parametrize("config", [TrainConfig(), MUON], ids=["adamw", "muon"])
+def test_what_has_no_gradient_stays_as_it_is(model, config):
+    """Such as a block that is frozen, or left out of the loss."""
+    optimizer, before = build_optimizer(model, config), copy.deepcopy(model)
+    give_gradients(model)
+    model.mid_block.conv1.weight.grad = None
+    optimizer.step()
+    assert torch.equal(model.mid_block.conv1.weight, before.mid_block.conv1.weight)
+    assert not torch.equal(model.mid_block.conv2.weight, before.mid_block.conv2.weight)
+
+
+@pytest.mark.parametrize("config", [TrainConfig(), MUON], ids=["adamw", "muon"])
 def test_moments_go_out_and_in_again(model, config):
     other = copy.deepcopy(model)
     optimizer = build_optimizer(model, config)
