@@ -57,8 +57,9 @@ class Checkpoint(NamedTuple):
     def class_names(self) -> tuple[str, ...]:
         """What its classes are called, in the order of their labels: as its maker says, or else 0, 1, 2, ..."""
         n, names = self.config.model.num_classes, self.info.get("class_names")
-        told = isinstance(names, list) and len(names) == n and all(isinstance(name, str) for name in names)
-        return tuple(names) if told else tuple(map(str, range(n)))
+        if isinstance(names, list) and len(names) == n and all(isinstance(name, str) for name in names):
+            return tuple(names)
+        return tuple(map(str, range(n)))
 
 
 @contextmanager
@@ -69,7 +70,8 @@ def alone_in(folder: Path) -> Iterator[None]:
         remove_unfinished(folder, CARD, WEIGHTS, CONFIG)
         yield
     finally:
-        os.close(handle)
+        if handle is not None:  # else there is no such folder, which whoever writes into it will find
+            os.close(handle)
 
 
 def save_checkpoint(

@@ -15,7 +15,16 @@ import torch
 
 from ddpm import CheckpointError, load_checkpoint, save_checkpoint
 from ddpm.config import Config, ModelConfig, ScheduleConfig
-from ddpm.storage.checkpoint import CARD, CONFIG, WEIGHTS, load_training, read_info, save_info, save_training
+from ddpm.storage.checkpoint import (
+    CARD,
+    CONFIG,
+    WEIGHTS,
+    alone_in,
+    load_training,
+    read_info,
+    save_info,
+    save_training,
+)
 from ddpm.training.loop import build_model
 
 CONFIG_OF = Config(ModelConfig(base=8, t_dim=8, mults=(1, 2), img_size=8), ScheduleConfig(T=30, kind="cosine"))
@@ -90,6 +99,12 @@ def test_saving_again_replaces(folder):
     loaded = load_checkpoint(folder)
     assert torch.equal(loaded.model.in_conv.weight, other.in_conv.weight.half().float()) and loaded.info == {"n": 2}
     assert sorted(p.name for p in folder.iterdir()) == [CARD, CONFIG, WEIGHTS]
+
+
+def test_a_folder_that_somebody_removes_meanwhile_is_missed_by_who_writes_into_it(tmp_path):
+    gone = tmp_path / "gone"
+    with pytest.raises(FileNotFoundError), alone_in(gone):
+        (gone / WEIGHTS).write_bytes(b"")
 
 
 def test_the_default_network_stays_below_ten_megabytes(tmp_path):
