@@ -6,6 +6,7 @@ Read schedule, diffusion, unet, objective, samplers, in that order, beside Ho, J
 from . import _openmp  # noqa: F401  before torch is loaded
 from .config import Config, ModelConfig, ScheduleConfig, TrainConfig
 from .data import DataError, Dataset, Loader, from_uint8, get_loader, load_dataset, to_uint8
+from .denoiser import Denoiser
 from .diffusion import forward_step, posterior, q_sample, to_x0_eps
 from .ema import EMA
 from .generate import num_evaluations, sample_from_ema
@@ -38,6 +39,7 @@ __all__ = [
     "Config",
     "DataError",
     "Dataset",
+    "Denoiser",
     "Guided",
     "Loader",
     "ModelConfig",

@@ -52,7 +52,7 @@ class ModelConfig:
     prediction: str = "eps"  # what the output means: eps, x0 or v
     zero_init: bool = False  # the last convolution starts at 0, so that the first answer is the mean
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "mults", _int_tuple(self.mults, "mults"))
         object.__setattr__(self, "attention", _int_tuple(self.attention, "attention"))
         _check(_is_int(self.in_ch, 1, 4), "in_ch: an integer from 1 to 4")
@@ -70,6 +70,14 @@ class ModelConfig:
         _check(isinstance(self.zero_init, bool), "zero_init: true or false")
 
 
+def config_of(model: object) -> ModelConfig:
+    """What a network of this package says it is made of.  Raises TypeError for one of somebody else's."""
+    config = getattr(model, "config", None)
+    if not isinstance(config, ModelConfig):
+        raise TypeError(f"the model, a {type(model).__name__}, has no ModelConfig as its `config`")
+    return config
+
+
 @dataclass(frozen=True)
 class ScheduleConfig:
     """The noise schedule.  The cosine one ignores beta_start and beta_end."""
@@ -79,7 +87,7 @@ class ScheduleConfig:
     beta_end: float = 2e-2
     kind: str = "linear"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_schedule(self.T, self.beta_start, self.beta_end, self.kind)
 
 
@@ -109,7 +117,7 @@ class TrainConfig:
     precision: str = "float32"  # float32, bfloat16, or auto: whichever device.py measures to be faster
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check(_is_int(self.epochs, 1, 1_000_000), "epochs: an integer from 1")
         _check(_is_int(self.batch_size, 1, 4096), "batch_size: an integer from 1 to 4096")
         _check(_is_number(self.lr, 0, 1) and self.lr > 0, "lr: a number above 0, at most 1")
@@ -154,7 +162,7 @@ class SamplingConfig:
     spacing: str = "linspace"
     clip: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, known in (("sampler", SAMPLERS), ("variance", VARIANCES), ("spacing", SPACINGS)):
             _check(getattr(self, name) in tuple(known), f"{name}: one of {', '.join(known)}")
         _check(isinstance(self.clip, bool), "clip: true or false")
@@ -174,7 +182,7 @@ def to_dict(config: Config) -> dict[str, Any]:
 def from_dict(data: Any) -> Config:
     """The Config in a dict as `to_dict` makes it.  Raises ValueError naming the first field that is not right."""
     _check(isinstance(data, dict), "a configuration is an object with model, schedule and train")
-    parts = {}
+    parts: dict[str, Any] = {}
     for part, cls in (("model", ModelConfig), ("schedule", ScheduleConfig), ("train", TrainConfig)):
         fields = data.get(part, {})
         _check(isinstance(fields, dict), f"{part}: an object")

@@ -7,8 +7,11 @@ import os
 import time
 
 import torch
+import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
+
+from .denoiser import prediction_of
 
 
 def on_zerogpu() -> bool:
@@ -68,13 +71,13 @@ class Inference:
     A context manager around a generator would leak into whatever runs between its steps; this is entered per call.
     """
 
-    def __init__(self, model, precision: str = "float32"):
+    def __init__(self, model: nn.Module, precision: str = "float32"):
         self.model = model.eval().to(memory_format=torch.channels_last)
-        self.prediction = model.prediction
+        self.prediction = prediction_of(model)
         self.device = next(model.parameters()).device
         self.dtype = resolve_precision(precision, self.device)
 
     @torch.inference_mode()
-    def __call__(self, x: Tensor, t: Tensor, *y: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, t: Tensor, *y: Tensor | None) -> Tensor:
         with autocast(self.device, self.dtype):
             return self.model(x.contiguous(memory_format=torch.channels_last), t, *y).contiguous()

@@ -46,11 +46,6 @@ def posterior(x0: Tensor, x_t: Tensor, t: Tensor, s: Tensor, sched: Schedule) ->
     return mean, variance
 
 
-def prediction_of(model) -> str:
-    """What a model's output means: its attribute `prediction`, eps, x0 or v; if it has none, eps as in the tutorial."""
-    return getattr(model, "prediction", "eps")
-
-
 def to_x0_eps(out: Tensor, x_t: Tensor, t: Tensor, sched: Schedule, prediction: str) -> tuple[Tensor, Tensor]:
     """(x0_hat, eps_hat) from a network's output at x_t: the same statement in the two other ways of putting it.
 

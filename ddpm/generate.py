@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
+import torch.nn as nn
 from torch import Tensor
 
-from .config import SamplingConfig
+from .config import SamplingConfig, config_of
+from .denoiser import Denoiser
 from .device import Inference
+from .ema import EMA
 from .guidance import Guided
 from .samplers import SampleStep, method, reverse_process, sample
 from .schedule import Schedule
@@ -20,9 +23,9 @@ from .system.threads import Threads
 BATCH = 250  # images at a time
 
 
-def class_labels(num_classes: int, n: int) -> Tensor | None:
-    """Sample i is of class i mod num_classes; None for a model without classes."""
-    return torch.arange(n) % num_classes if num_classes else None
+def class_labels(num_classes: int, n: int, first: int = 0) -> Tensor | None:
+    """Of samples first .. first + n - 1: i is of class i mod num_classes; None for a model without classes."""
+    return torch.arange(first, first + n) % num_classes if num_classes else None
 
 
 def evaluation_times(times: Sequence[int], sampler: str = "ddim") -> list[int]:
@@ -31,7 +34,7 @@ def evaluation_times(times: Sequence[int], sampler: str = "ddim") -> list[int]:
     return [t for t in [*times, *list(times[1:]) * (method(sampler).evaluations - 1)] if t >= 0]
 
 
-def num_evaluations(model, times: Sequence[int], sampler: str = "ddim") -> int:
+def num_evaluations(model: Denoiser, times: Sequence[int], sampler: str = "ddim") -> int:
     """Network evaluations per sample along these times.  A guided pair counts two, and so does a step of Heun's."""
     asked = evaluation_times(times, sampler)
     return sum(model.evaluations_at(t) for t in asked) if hasattr(model, "evaluations_at") else len(asked)
@@ -41,8 +44,10 @@ class Sampler:
     """A model, a schedule and how to draw: n samples at once or in batches, always the same ones for a seed."""
 
     def __init__(self, model: Inference, sched: Schedule, sampling: SamplingConfig):
-        self.config, self.sched, self.sampling = model.model.config, sched, sampling
-        self.model = Guided(model, sampling.guidance, sampling.interval(sched.T)) if self.config.num_classes else model
+        self.config, self.sched, self.sampling = config_of(model.model), sched, sampling
+        self.model: Denoiser = model
+        if self.config.num_classes:
+            self.model = Guided(model, sampling.guidance, sampling.interval(sched.T))
         self.device = model.device
         self.times = timesteps(sched, sampling.num_steps, sampling.spacing)
         self.evaluations = num_evaluations(self.model, self.times, sampling.sampler)
@@ -52,8 +57,7 @@ class Sampler:
     ) -> Iterator[SampleStep]:
         """`reverse_process` for samples first .. first + n - 1 in one batch.  y: (n,); None: the classes in turn."""
         m, sampling = self.config, self.sampling
-        if y is None and m.num_classes:
-            y = class_labels(m.num_classes, first + n)[first:]
+        y = class_labels(m.num_classes, n, first) if y is None else y
         options = {
             name: getattr(sampling, name) for name in ("sampler", "num_steps", "eta", "variance", "spacing", "clip")
         }
@@ -95,7 +99,7 @@ class Sampler:
         return self.frames(n, y, seed, kept=lambda i: i == self.sampling.num_steps, **options)[0]
 
 
-def sample_from_ema(model, ema, sched: Schedule, **kwargs) -> Tensor:
+def sample_from_ema(model: nn.Module, ema: EMA, sched: Schedule, **kwargs: Any) -> Tensor:
     """`sample` with the averaged weights.  The live model is left as it is, in the middle of its training or not."""
     averaged = copy.deepcopy(model).eval()
     ema.copy_to(averaged)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .denoiser import Denoiser, prediction_of
+
 
 def drop_labels(y: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
     """Replace each label by the null label, -1, with probability p.  Ho and Salimans 2022, arXiv:2207.12598, Alg. 1."""
@@ -21,11 +23,12 @@ class Guided:
 
     interval: (lowest, highest) t at which w counts; at all others it is 1.  None: everywhere.  At high noise guidance
     costs variety, at low noise it does nothing: Kynkaanniemi et al. 2024, arXiv:2404.07724.  All t of a call are alike.
+    Raises ValueError, called without labels.
     """
 
-    def __init__(self, model, scale: float = 1.0, interval: tuple[float, float] | None = None):
+    def __init__(self, model: Denoiser, scale: float = 1.0, interval: tuple[float, float] | None = None):
         self.model, self.scale, self.interval = model, scale, interval
-        self.prediction = model.prediction
+        self.prediction = prediction_of(model)
 
     def scale_at(self, t: int) -> float:
         return self.scale if self.interval is None or self.interval[0] <= t <= self.interval[1] else 1.0
@@ -34,7 +37,9 @@ class Guided:
         """What a call costs: 2 (in one doubled batch), or 1 where w makes one half superfluous."""
         return 1 if self.scale_at(t) in (0.0, 1.0) else 2
 
-    def __call__(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
+        if y is None:
+            raise ValueError("guidance goes towards a label: y is None")
         null, scale = torch.full_like(y, -1), self.scale_at(int(t[0]))
         if scale == 1:
             return self.model(x, t, y)

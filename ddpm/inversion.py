@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from .denoiser import Denoiser
 from .diffusion import q_sample
 from .samplers import SampleStep, predict
 from .schedule import Schedule
@@ -16,7 +17,13 @@ from .spacing import timesteps
 
 @torch.no_grad()
 def invert(
-    model, sched: Schedule, x0: Tensor, *, y: Tensor | None = None, num_steps: int = 50, spacing: str = "linspace"
+    model: Denoiser,
+    sched: Schedule,
+    x0: Tensor,
+    *,
+    y: Tensor | None = None,
+    num_steps: int = 50,
+    spacing: str = "linspace",
 ) -> Iterator[SampleStep]:
     """From pictures to the noise that deterministic DDIM makes them from: its ODE, run the other way.
 

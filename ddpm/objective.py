@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .config import TrainConfig
+from .denoiser import Denoiser, prediction_of
 from .device import autocast
-from .diffusion import prediction_of, q_sample
+from .diffusion import q_sample
 from .guidance import drop_labels
 from .schedule import Schedule, gather
 
@@ -39,7 +40,7 @@ def target(x0: Tensor, noise: Tensor, t: Tensor, sched: Schedule, prediction: st
     raise ValueError(f"prediction is eps, x0 or v, not {prediction!r}")
 
 
-def losses(model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor | None = None) -> Tensor:
+def losses(model: Denoiser, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor | None = None) -> Tensor:
     """The squared error of whatever the model predicts, mean over the pixels of each picture.  Returns (B,).
 
     x0, noise: (B, C, H, W).  t: (B,) int64.  y: (B,) int64 labels, -1 for none, or None for a model without classes.
@@ -50,7 +51,7 @@ def losses(model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tens
     return F.mse_loss(out.float(), expected, reduction="none").mean(dim=(1, 2, 3))
 
 
-def loss(model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor | None = None) -> Tensor:
+def loss(model: Denoiser, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor | None = None) -> Tensor:
     """L_simple, the mean of `losses`.  Ho et al. Eq. 14.  Returns a scalar."""
     return losses(model, x0, t, noise, sched, y).mean()
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from . import equations
-from .diffusion import posterior, prediction_of, to_x0_eps
+from .denoiser import Denoiser, prediction_of
+from .diffusion import posterior, to_x0_eps
 from .schedule import Schedule, gather
 from .seeding import seeded
 from .solvers import dpmpp_step, heun_step
@@ -69,7 +70,9 @@ def ddim_step(
     return x_s if z is None else x_s + sigma * z
 
 
-def predict(model, x_t: Tensor, t: Tensor, y: Tensor | None, sched: Schedule, clip: bool) -> tuple[Tensor, Tensor]:
+def predict(
+    model: Denoiser, x_t: Tensor, t: Tensor, y: Tensor | None, sched: Schedule, clip: bool
+) -> tuple[Tensor, Tensor]:
     """(x0_hat, eps_hat) of a model at x_t, for one network evaluation, two if guided.  clip: see reverse_process."""
     out = model(x_t, t) if y is None else model(x_t, t, y)
     x0_hat, eps_hat = to_x0_eps(out.float(), x_t, t, sched, prediction_of(model))
@@ -188,7 +191,7 @@ def method(sampler: str) -> Method:
 
 @torch.no_grad()
 def reverse_process(
-    model,
+    model: Denoiser,
     sched: Schedule,
     n: int = 16,
     *,
@@ -246,7 +249,7 @@ def reverse_process(
 
 @torch.no_grad()
 def sample(
-    model,
+    model: Denoiser,
     sched: Schedule,
     n: int = 16,
     img_size: int = 32,

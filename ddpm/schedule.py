@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ class Schedule:
 
     def to(self, device: torch.device | str) -> Schedule:
         tables = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
-        return dataclasses.replace(self, **tables)
+        return Schedule(T=self.T, **tables)
 
 
 def linear(T: int, beta_start: float, beta_end: float) -> Tensor:

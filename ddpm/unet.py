@@ -15,6 +15,8 @@ from .config import ModelConfig
 class TimeEmbedding(nn.Module):
     """t -> sinusoids -> MLP.  Vaswani et al. 2017, section 3.5.  t: (B,) int64.  Returns (B, hidden)."""
 
+    freqs: Tensor
+
     def __init__(self, dim: int, hidden: int):
         super().__init__()
         half = dim // 2
@@ -124,8 +126,8 @@ class UNet(nn.Module):
         self.out_norm = GroupNorm(8, ch[0])
         self.out_conv = nn.Conv2d(ch[0], pixels, 3, padding=1)
         if zero_init:
-            nn.init.zeros_(self.out_conv.weight)
-            nn.init.zeros_(self.out_conv.bias)
+            for parameter in self.out_conv.parameters():
+                nn.init.zeros_(parameter)
 
     def checked(self, y: Tensor) -> Tensor:
         """Labels as they are.  Raises ValueError out of range, where num_classes would be "no label" in silence."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .. import objective
 from ..data import from_uint8
+from ..denoiser import Denoiser
 from ..schedule import Schedule
 from ..seeding import seeded
 
@@ -39,7 +40,9 @@ def times_in_levels(levels: int, n: int, T: int) -> Tensor:
     return ((torch.arange(levels * n) + 0.5) * T / (levels * n)).long().reshape(levels, n)
 
 
-def loss_by_level(model, images: Tensor, labels: Tensor | None, sched: Schedule, levels: int = 10) -> Iterator[float]:
+def loss_by_level(
+    model: Denoiser, images: Tensor, labels: Tensor | None, sched: Schedule, levels: int = 10
+) -> Iterator[float]:
     """The loss at each of so many noise levels, equal parts of 0..T-1: a level at a time, the mean over all images.
 
     images: (N, C, H, W) uint8.  Image i has its own t in each level, and noise that is always the same, so that what

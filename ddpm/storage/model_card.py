@@ -10,7 +10,7 @@ import torch
 import torch.nn as nn
 from PIL import Image
 
-from ..config import Config, SamplingConfig
+from ..config import Config, SamplingConfig, config_of
 from ..data import grid, to_uint8
 from ..device import Inference
 from ..generate import Sampler
@@ -23,7 +23,7 @@ SAMPLES, LITERAL_EMA = "samples.png", "samples_literal_ema.png"
 
 def sample_grid(model: nn.Module, sched: Schedule) -> Image.Image:
     """100 samples, ten a row, seed 0.  With classes: five rows at guidance 1, then the same noise at guidance 2."""
-    config, inference = model.config, Inference(model)
+    config, inference = config_of(model), Inference(model)
     scales, each = ((1.0, 2.0), 50) if config.num_classes else ((1.0,), 100)
     ways = [SamplingConfig(num_steps=min(GRID_STEPS, sched.T), guidance=scale) for scale in scales]
     parts = [to_uint8(Sampler(inference, sched, sampling).draw(each, seed=GRID_SEED)) for sampling in ways]

@@ -7,6 +7,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import torch.nn as nn
 
 from ddpm.config import (
     Config,
@@ -14,6 +15,7 @@ from ddpm.config import (
     SamplingConfig,
     ScheduleConfig,
     TrainConfig,
+    config_of,
     for_dataset,
     from_dict,
     to_dict,
@@ -165,6 +167,13 @@ def test_for_dataset_takes_channels_and_seed_and_classes_only_where_there_are_cl
     assert colour.schedule == PRESETS["fast"].schedule
     assert for_dataset(PRESETS["tutorial"], 1, 10).model.num_classes == 0
     assert for_dataset(PRESETS["fast"], 1, 0).model.num_classes == 0
+
+
+def test_a_network_says_what_it_is_made_of_unless_it_is_somebody_elses():
+    config = ModelConfig(base=8, t_dim=8, mults=(1, 2))
+    assert config_of(UNet(**vars(config))) == config
+    with pytest.raises(TypeError, match="Linear"):
+        config_of(nn.Linear(1, 1))
 
 
 def test_a_young_network_is_asked_otherwise_and_at_the_same_cost():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ddpm import forward_step, make_schedule, posterior, q_sample, target, to_x0_eps
-from ddpm.diffusion import prediction_of
+from ddpm.denoiser import prediction_of
 from ddpm.objective import loss
 from ddpm.schedule import SCHEDULES as NOISE
 from ddpm.seeding import seeded

@@ -91,6 +91,12 @@ def test_it_predicts_what_its_model_predicts(tiny_classes_model):
     assert Guided(tiny_classes_model, 2).prediction == "v"
 
 
+def test_without_labels_there_is_nothing_to_guide_towards(tiny_classes_model, question):
+    x, t, _ = question
+    with pytest.raises(ValueError, match="label"):
+        Guided(tiny_classes_model, 2)(x, t)
+
+
 @pytest.mark.parametrize("kind", ["x0", "v"])
 def test_guiding_in_eps_x0_or_v_is_the_same(kind):
     """The three are affine in one another at fixed x_t and t, so w (cond - uncond) means the same in each."""
