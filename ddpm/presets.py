@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from .config import Config, ModelConfig, SamplingConfig, ScheduleConfig, TrainConfig
 
-_CONDITIONAL = {"num_classes": 10, "patch_size": 2, "prediction": "v"}
-_DECAYED = {"lr_decay": True, "ema_warmup": True, "weight_decay": 0.0, "precision": "auto"}
-_MIDDLE = {"t_sampling": "logit_normal", "t_mean": 0.4, "t_std": 1.0}
+_CONDITIONAL: dict[str, Any] = {"num_classes": 10, "patch_size": 2, "prediction": "v"}
+_DECAYED: dict[str, Any] = {"lr_decay": True, "ema_warmup": True, "weight_decay": 0.0, "precision": "auto"}
+_MIDDLE: dict[str, Any] = {"t_sampling": "logit_normal", "t_mean": 0.4, "t_std": 1.0}
 
 # What Reverse opens with: 20 network evaluations a digit, five of the fifteen steps being guided pairs.
 PAGE_SAMPLING = SamplingConfig("ddim", 15, eta=0.7, guidance=1.5, guide_from=0.3, guide_to=0.65)

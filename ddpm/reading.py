@@ -53,8 +53,8 @@ def read_picture(file: str | Path | BinaryIO) -> Image.Image:
     try:
         with Image.open(file) as picture:
             picture.load()
-            picture = opaque(eight_bits(upright(picture)))
-            return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+            shown = opaque(eight_bits(upright(picture)))
+            return shown.convert("L" if shown.mode in ("1", "L") else "RGB")
     except (*UNREADABLE, Image.DecompressionBombError) as error:
         raise DataError(f"{name} cannot be read as an image ({error}); remove it or replace it") from error
 

@@ -30,7 +30,7 @@ from .picture_file import check_fits, check_place, moments, write_images
 from .run_folder import check_apart, check_folder, check_unchanged, contents, recorded
 from .train_run import Run
 
-DEFAULTS = {"preset": "fast", "dataset": "bundled", "data_dir": "data", "seed": 0, "ema_warmup": False}
+DEFAULTS: dict[str, Any] = {"preset": "fast", "dataset": "bundled", "data_dir": "data", "seed": 0, "ema_warmup": False}
 
 
 def train(args: argparse.Namespace) -> None:
@@ -61,7 +61,7 @@ def begun(args: argparse.Namespace) -> tuple[Config, dict[str, Any], None]:
     check_apart(args.out, given["dataset"])
     config = PRESETS[given["preset"]]
     literal_ema = given["ema_warmup"] and not config.train.ema_warmup
-    changes = {"seed": given["seed"], "ema_warmup": config.train.ema_warmup or given["ema_warmup"]}
+    changes: dict[str, Any] = {"seed": given["seed"], "ema_warmup": config.train.ema_warmup or given["ema_warmup"]}
     changes |= {"precision": args.precision} if "precision" in args else {}
     run = {name: given[name] for name in ("preset", "dataset")} | {"data_dir": str(given["data_dir"])}
     run |= {"budget": budget_of(args), "literal_ema": literal_ema, "command": command_line()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 import os
 import signal
 import sys
@@ -39,18 +40,18 @@ LITERAL = "literal_ema."  # names of its tensors in the file that --resume reads
 class Interrupt:
     """Turns Ctrl-C and SIGTERM into a flag that the loop reads between two steps; a second one ends at once."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.signal = 0
 
     def __enter__(self) -> Interrupt:
         self.before = {s: signal.signal(s, self.catch) for s in (signal.SIGINT, signal.SIGTERM)}
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         for s, handler in self.before.items():
             signal.signal(s, handler)
 
-    def catch(self, number: int, _frame) -> None:
+    def catch(self, number: int, _frame: object) -> None:
         if self.signal:
             sys.exit(128 + number)
         self.signal = number
@@ -71,8 +72,8 @@ class Run:
         model = build_model(self.config.model, self.config.train.seed).to(self.device)
         labels = self.dataset.labels if model.num_classes else None
         budget = self.run["budget"]
-        steps, seconds = budget.get("steps"), 60 * budget["minutes"] if "minutes" in budget else None
-        if steps is None and seconds is None:
+        steps, seconds = budget.get("steps"), 60 * budget.get("minutes", math.inf)
+        if steps is None and seconds == math.inf:
             per_epoch = len(data.Loader(self.dataset.images, batch_size=self.config.train.batch_size))
             steps = budget.get("epochs", self.config.train.epochs) * per_epoch
         done = snapshot.numbers["step" if steps else "seconds"] if snapshot else 0
@@ -100,9 +101,10 @@ class Run:
         )
         total = steps or round(seconds)
         bar = tqdm(total=total, initial=int(done), unit="step" if steps else "s", disable=None, smoothing=0.05)
-        state, saved = None, snapshot.numbers["seconds"] if snapshot else 0.0
+        state: TrainState | None = None
+        saved = snapshot.numbers["seconds"] if snapshot else 0.0
         with Interrupt() as interrupt, Threads() as threads, bar:
-            for state in run:
+            for state in filter(None, run):
                 if self.literal:
                     self.literal.update(model)
                 bar.update((state.step if steps else int(state.seconds)) - bar.n)
@@ -158,14 +160,17 @@ class Run:
     def log(self, state: TrainState) -> None:
         row = {"step": state.step, "images": state.images_seen, "seconds": f"{state.seconds:.1f}"}
         row |= {"lr": f"{state.lr:.3g}", "loss": f"{state.loss:.5f}", "loss_smooth": f"{state.loss_smooth:.5f}"}
-        row["held_out_loss"] = (
-            f"{self.held_out_loss(state):.5f}" if state.step % HELD_OUT_EVERY == 0 and self.held_out else ""
-        )
+        held_out = self.held_out_loss(state) if state.step % HELD_OUT_EVERY == 0 else None
+        row["held_out_loss"] = "" if held_out is None else f"{held_out:.5f}"
         self.rows.append(row)
 
-    def held_out_loss(self, state: TrainState) -> float:
-        labels = self.held_out.labels[:HELD_OUT_IMAGES] if self.config.model.num_classes else None
-        return held_out_loss(state.ema_model(), self.held_out.images[:HELD_OUT_IMAGES], labels, self.sched)
+    def held_out_loss(self, state: TrainState) -> float | None:
+        """Of the averaged weights; None if no images are held out."""
+        if self.held_out is None:
+            return None
+        images, labels = self.held_out.images[:HELD_OUT_IMAGES], self.held_out.labels
+        labels = labels[:HELD_OUT_IMAGES] if labels is not None and self.config.model.num_classes else None
+        return held_out_loss(state.ema_model(), images, labels, self.sched)
 
     def device_name(self) -> str:
         if self.device.type == "cuda":
@@ -191,7 +196,7 @@ class Run:
             "precision": str(dtype).removeprefix("torch."),
             "parameters": sum(p.numel() for p in model.parameters()),
             "images_seen": state.images_seen,
-            "held_out_loss": self.held_out_loss(state) if self.held_out else None,
+            "held_out_loss": self.held_out_loss(state),
         } | {k: snapshot.numbers[k] for k in ("step", "seconds", "loss_smooth")}
         text = model_card.model_card(
             self.out.name, self.config, info, pictures={p.name for p in self.out.glob("*.png")}

@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,13 @@ def timed(steps: Iterable[Any], seconds: float) -> list[float]:
     return times
 
 
+def following(threads: Threads, steps: Iterable[Any]) -> Iterator[None]:
+    """Does the steps, and has the threads follow the machine's load between two of them."""
+    for _ in steps:
+        threads.follow()
+        yield
+
+
 def speed_of_the_tutorial(seconds: float) -> Row:
     """Training and sampling of the tutorial's code: float32, contiguous, batch 128, the same digits in memory."""
     torch.manual_seed(0)
@@ -96,10 +103,10 @@ def speed_of_ours(preset: str, precision: str, seconds: float) -> Row:
     sampling = PAGE_SAMPLING if model.num_classes else SamplingConfig("ddpm", sched.T)
     sampler = Sampler(Inference(model, precision), sched, sampling)
     with Threads() as threads:  # as the page and the command line
-        steps = (threads.follow() for _ in fit(model, data.images, labels, sched=sched, config=recipe, steps=10**6))
-        training = timed(steps, seconds)
+        steps = fit(model, data.images, labels, sched=sched, config=recipe, steps=10**6)
+        training = timed(following(threads, steps), seconds)
         if model.num_classes:
-            drawn = ([threads.follow() for _ in sampler.steps(DIGITS)] for _ in range(10**3))
+            drawn = (list(following(threads, sampler.steps(DIGITS))) for _ in range(10**3))
             drawing = statistics.median(timed(drawn, seconds / 2))
         else:  # a thousand steps alike: timing some of them is enough
             drawing = statistics.median(timed(sampler.steps(DIGITS), seconds)) * sched.T
@@ -134,9 +141,9 @@ def quality(seconds: float, seed: int, n: int) -> Row:
     data = load_dataset("bundled")
     recipe = dataclasses.replace(config.train, seed=seed)
     sched = build_schedule(config.schedule, pick_device())
-    model = build_model(config.model, seed).to(pick_device(), memory_format=torch.channels_last)
+    model = build_model(config.model, seed).to(pick_device()).to(memory_format=torch.channels_last)
     left = seconds - (time.perf_counter() - start)
-    *_, state = fit(model, data.images, data.labels, sched=sched, config=recipe, seconds=left)
+    *_, state = filter(None, fit(model, data.images, data.labels, sched=sched, config=recipe, seconds=left))
     took = time.perf_counter() - start
     sampling = training_sampling(state.images_seen, sched.T)
     sampler = Sampler(Inference(state.ema_model(), "auto"), sched, sampling)
@@ -271,7 +278,9 @@ def curve(checkpoint: str, quick: bool = False, tell: Tell = lambda row: None) -
     n is 2,000 up to 100 steps and 500 above.
     """
     tasks, page, loaded = [], dataclasses.replace(PAGE_SAMPLING, eta=0.0), load_checkpoint(checkpoint)
-    ways = {name: {"sampler": name, "spacing": each.spacing} for name, each in SAMPLERS.items()}
+    ways: dict[str, dict[str, Any]] = {
+        name: {"sampler": name, "spacing": each.spacing} for name, each in SAMPLERS.items()
+    }
     ways[f"ddim, eta {PAGE_SAMPLING.eta}"] = {"sampler": "ddim", "eta": PAGE_SAMPLING.eta}
     for name, way in ways.items():
         for evaluations in CURVE_EVALUATIONS[:3] if quick else CURVE_EVALUATIONS:
@@ -279,8 +288,8 @@ def curve(checkpoint: str, quick: bool = False, tell: Tell = lambda row: None) -
             sampling = dataclasses.replace(sampling, num_steps=most_steps(loaded, sampling, evaluations))
             n = 200 if quick else 2000 if sampling.num_steps <= 100 else 500
             tasks.append(({"sampler": name, "steps": sampling.num_steps}, curve_point, (checkpoint, sampling, n)))
-    sampling = dataclasses.asdict(PAGE_SAMPLING)
-    return {"checkpoint": checkpoint, "machine": machine(), "sampling": sampling, "points": run(tasks, tell)}
+    asked = dataclasses.asdict(PAGE_SAMPLING)
+    return {"checkpoint": checkpoint, "machine": machine(), "sampling": asked, "points": run(tasks, tell)}
 
 
 def curve_table(result: dict[str, Any]) -> str:

@@ -32,7 +32,7 @@ class Classifier(nn.Module):
     Recipes and sampler settings of this package were chosen by its distances, so its figures may flatter them.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         channels = [(1, 32, 1), (32, 32, 2), (32, 64, 1), (64, 64, 2), (64, 128, 1), (128, 128, 2)]
         self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, stride, 1, bias=False) for i, o, stride in channels)
@@ -71,7 +71,7 @@ class SecondClassifier(nn.Module):
     Nothing is ever tuned by it: it only reports what was chosen by others' figures.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(1, 32, 5, 2, 2, bias=False)
         self.blocks = nn.Sequential(Residual(32, 32), Residual(32, 32), Residual(32, 64, 2), Residual(64, 96, 2))
@@ -87,12 +87,12 @@ class SecondClassifier(nn.Module):
         return self.head(self.features(x))
 
 
-NETWORKS = {FIRST: Classifier, SECOND: SecondClassifier}
+NETWORKS: dict[str, type[Classifier | SecondClassifier]] = {FIRST: Classifier, SECOND: SecondClassifier}
 FILES = {FIRST: ASSETS / "classifier.safetensors", SECOND: ASSETS / "classifier-second.safetensors"}
 
 
 @functools.lru_cache(maxsize=len(NETWORKS))
-def load_classifier(name: str = FIRST) -> tuple[nn.Module, str]:
+def load_classifier(name: str = FIRST) -> tuple[Classifier | SecondClassifier, str]:
     """The classifier of that name, and the hash that names it in every result."""
     raw = FILES[name].read_bytes()
     classifier = NETWORKS[name]().eval()

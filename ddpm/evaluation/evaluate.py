@@ -30,6 +30,7 @@ def evaluating_real(n: int, classifier: str = FIRST) -> Generator[None, None, di
     """
     if (n, classifier) not in REAL_SCORES:
         digits = load_dataset("bundled")
+        assert digits.labels is not None  # those of the bundled digits ship with them
         if classifier not in REAL_READINGS:
             REAL_READINGS[classifier] = yield from classifiers.reading(digits.images, classifier)
         REAL_SCORES[n, classifier] = yield from metrics.real_data_scores(REAL_READINGS[classifier], digits.labels, n)

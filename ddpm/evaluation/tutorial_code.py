@@ -12,17 +12,18 @@ import math
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from torch import Tensor
 
 NUM_PARAMETERS = 3_829_569
 
 
 class TimeEmbedding(nn.Module):
-    def __init__(self, dim, hidden):
+    def __init__(self, dim: int, hidden: int):
         super().__init__()
         self.dim = dim
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
 
-    def forward(self, t):
+    def forward(self, t: Tensor) -> Tensor:
         half = self.dim // 2
         freqs = torch.exp(-math.log(10000) * torch.arange(half, device=t.device) / half)
         args = t.float()[:, None] * freqs[None]
@@ -30,7 +31,7 @@ class TimeEmbedding(nn.Module):
 
 
 class ResBlock(nn.Module):
-    def __init__(self, in_ch, out_ch, t_dim):
+    def __init__(self, in_ch: int, out_ch: int, t_dim: int):
         super().__init__()
         self.norm1 = nn.GroupNorm(8, in_ch)
         self.conv1 = nn.Conv2d(in_ch, out_ch, 3, padding=1)
@@ -39,7 +40,7 @@ class ResBlock(nn.Module):
         self.conv2 = nn.Conv2d(out_ch, out_ch, 3, padding=1)
         self.skip = nn.Conv2d(in_ch, out_ch, 1) if in_ch != out_ch else nn.Identity()
 
-    def forward(self, x, t_emb):
+    def forward(self, x: Tensor, t_emb: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
         h = h + self.t_proj(F.silu(t_emb))[:, :, None, None]
         h = self.conv2(F.silu(self.norm2(h)))
@@ -47,7 +48,7 @@ class ResBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    def __init__(self, in_ch=1, base=64, t_dim=128):
+    def __init__(self, in_ch: int = 1, base: int = 64, t_dim: int = 128):
         super().__init__()
         hidden = 4 * t_dim
         self.time = TimeEmbedding(t_dim, hidden)
@@ -64,7 +65,7 @@ class UNet(nn.Module):
         self.out_norm = nn.GroupNorm(8, base)
         self.out_conv = nn.Conv2d(base, in_ch, 3, padding=1)
 
-    def forward(self, x, t):
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
         t_emb = self.time(t)
         h1 = self.down1(self.in_conv(x), t_emb)
         h2 = self.down2(self.pool1(h1), t_emb)
@@ -77,7 +78,7 @@ class UNet(nn.Module):
 class Diffusion:
     """The linear schedule, T = 1000, one step of training and the sampler."""
 
-    def __init__(self, T=1000, beta_start=1e-4, beta_end=2e-2):
+    def __init__(self, T: int = 1000, beta_start: float = 1e-4, beta_end: float = 2e-2):
         self.T = T
         self.betas = torch.linspace(beta_start, beta_end, T)
         self.alphas = 1 - self.betas
@@ -89,7 +90,7 @@ class Diffusion:
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=2e-4)
         assert sum(p.numel() for p in self.model.parameters()) == NUM_PARAMETERS
 
-    def train_step(self, x0, decay=0.9999):
+    def train_step(self, x0: Tensor, decay: float = 0.9999) -> float:
         t = torch.randint(0, self.T, (x0.size(0),))
         noise = torch.randn_like(x0)
         ab = self.alphas_bar[t][:, None, None, None]
@@ -105,7 +106,7 @@ class Diffusion:
         return loss.item()
 
     @torch.no_grad()
-    def sample(self, n=16, steps=None):
+    def sample(self, n: int = 16, steps: int | None = None) -> Tensor:
         """All T steps, or the first `steps` of them, for a timing."""
         model = copy.deepcopy(self.model).eval()
         model.load_state_dict(self.ema)

@@ -13,7 +13,7 @@ from typing import Any
 try:
     import fcntl
 except ImportError:  # Windows: there a folder is for one process at a time
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
 def readable(value: Any) -> Any:

@@ -57,7 +57,7 @@ class Threads:
     def __enter__(self) -> Threads:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.threads != self.most:
             self.use(self.most)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -36,7 +38,7 @@ def warm_up(config: TrainConfig, device: torch.device | str) -> None:
     Making that one takes a second, in which torch imports what only optimisers need.
     """
     resolve_precision("auto", device)
-    build_optimizer(nn.Conv2d(8, 8, 1).to(device, memory_format=torch.channels_last), config)
+    build_optimizer(nn.Conv2d(8, 8, 1).to(device).to(memory_format=torch.channels_last), config)
 
 
 def in_parts(
@@ -109,6 +111,7 @@ def fit(
     dtype = resolve_precision(config.precision, device)
     if steps is None and seconds is None:
         steps = config.epochs * len(loader)
+    limit = math.inf if seconds is None else seconds
 
     step, spent, smooth, speed, clipped = 0, 0.0, 0.0, 0.0, 0.0
     if resume is not None:
@@ -126,14 +129,17 @@ def fit(
     def live_model() -> nn.Module:
         return copy.deepcopy(model).eval()
 
+    def snapshot(numbers: dict[str, Any]) -> Snapshot:
+        return Snapshot(tensors_of(model, ema, optimizer), dict(numbers))
+
     def elapsed() -> float:
         return spent if clock is None else clock()
 
     def progress() -> float:
-        return step / steps if steps is not None else elapsed() / seconds
+        return step / steps if steps is not None else elapsed() / limit
 
     def left() -> float:
-        return elapsed() * (steps / step - 1) if steps is not None else max(0.0, seconds - elapsed())
+        return elapsed() * (steps / step - 1) if steps is not None else max(0.0, limit - elapsed())
 
     while progress() < 1:
         start = time.perf_counter()
@@ -174,7 +180,7 @@ def fit(
             seconds_left=left(),
             ema_model=ema_model,
             live_model=live_model,
-            snapshot=lambda numbers=numbers: Snapshot(tensors_of(model, ema, optimizer), dict(numbers)),
+            snapshot=functools.partial(snapshot, numbers),
             **numbers,
         )
 

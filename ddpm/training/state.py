@@ -11,7 +11,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from ..ema import EMA
-from .optimizer import moments, restore_moments
+from .optimizer import MuonAdamW, moments, restore_moments
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Snapshot:
     numbers: dict[str, Any]
 
 
-def tensors_of(model: nn.Module, ema: EMA, optimizer) -> dict[str, Tensor]:
+def tensors_of(model: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer | MuonAdamW) -> dict[str, Tensor]:
     """Live weights, averaged weights and the optimiser's moments under one set of names, copied to the CPU."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"ema.{name}": value for name, value in ema.shadow.items()}
@@ -52,7 +52,9 @@ def tensors_of(model: nn.Module, ema: EMA, optimizer) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
 
 
-def restore(tensors: dict[str, Tensor], model: nn.Module, ema: EMA, optimizer) -> None:
+def restore(
+    tensors: dict[str, Tensor], model: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer | MuonAdamW
+) -> None:
     """The inverse of `tensors_of`."""
     device = next(model.parameters()).device
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}}
