@@ -99,7 +99,7 @@ STAND_IN = """#!/bin/bash
 if [ "$1" = - ]; then grep -q app.py "$SAID"; exit; fi  # does the page answer?
 echo "${DDPM_REQUIRE_BROWSER:-0}${DDPM_REQUIRE_DIFFUSERS:-0} ${0#"$STAND_INS/"} $*" >> "$SAID"
 case "$*" in
-  "-m venv .venv") mkdir -p .venv/bin; for each in pip python ruff pip-audit; do cp "$0" .venv/bin/$each; done ;;
+  "-m venv .venv") mkdir -p .venv/bin; for each in pip python ruff mypy pip-audit; do cp "$0" .venv/bin/$each; done ;;
   *app.py*) sleep 60 ;;
 esac
 """
@@ -148,9 +148,10 @@ def test_ci_runs_the_readmes_commands_as_they_stand_before_it_installs_more(ci):
         "00 .venv/bin/python -m pytest --2",
         "00 .venv/bin/pip install -e .[dev] --3",
     ]
-    rest = [command.split(maxsplit=1) for command in ran[5:]]
+    rest = [command.rstrip().split(maxsplit=1) for command in ran[5:]]
     browser = rest.index(["01", "apt-get install -y -qq chromium nginx-light"])
-    for command in (".venv/bin/ruff check .", ".venv/bin/ruff format --check .", ".venv/bin/python -m pytest -m slow"):
+    checks = (".venv/bin/ruff check .", ".venv/bin/ruff format --check .", ".venv/bin/mypy")
+    for command in (*checks, ".venv/bin/python -m pytest -m slow"):
         assert ["01", command] in rest[:browser]
     assert ["01", ".venv/bin/python -m pytest --2"] in rest[:browser], "and again with what developers have"
     assert ["11", ".venv/bin/python -m pytest -m browser"] in rest[browser:]
