@@ -102,7 +102,7 @@ def more(name: str, sampler: gr.Dropdown) -> list[Any]:
         )
 
     def offer(chosen) -> list[Any]:
-        knob = SAMPLERS[chosen].knob if chosen in SAMPLERS else None
+        knob = SAMPLERS[chosen].knob if chosen in tuple(SAMPLERS) else None
         return [gr.update(visible=knob == "eta"), gr.update(visible=knob == "variance")]
 
     sampler.change(offer, sampler, [eta, variance], **QUIET)

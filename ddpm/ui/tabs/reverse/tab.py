@@ -97,4 +97,4 @@ def build(shared: layout.Shared) -> None:
     runs.stop(halt, view)
     opener.upload(open_file, [opener, weights], [*inputs, view], **QUIET)
     changes = [shared.demo.load, *(each.change for each in inputs)]
-    gr.on(changes, cost, inputs, forecast, trigger_mode="always_last", concurrency_limit=8, show_progress="hidden")
+    gr.on(changes, cost, inputs, forecast, trigger_mode="always_last", **QUIET)
