@@ -46,7 +46,7 @@ def build() -> gr.Blocks:
         mine = gr.BrowserState([], storage_key="ddpm-training-runs", secret="ddpm")
         with gr.Row(elem_id="top"):
             gr.HTML(HEADER, elem_id="header", apply_default_css=False)
-            weights = gr.Dropdown(registry.shipped, value=registry.default, label="Weights", elem_id="weights")
+            weights = gr.Dropdown(registry.shipped, value=registry.default, label="Model", elem_id="weights")
         with gr.Tabs(elem_id="tabs") as tabs:
             shared = layout.Shared(engine, registry, demo, mine, weights, tabs)
             for each in TABS:
@@ -71,7 +71,7 @@ def launch_options() -> dict[str, Any]:
     modules = scripts.modules(HERE, pictures.constants())
     system = ["system-ui", "sans-serif"]
     mono = ["ui-monospace", "monospace"]
-    gate = Middleware(RateLimiter, per_minute, Path(get_upload_folder()), 1_000_000 * upload_mb)
+    limiter = Middleware(RateLimiter, per_minute, Path(get_upload_folder()), 1_000_000 * upload_mb)
     theme = gr.themes.Default(
         primary_hue="cyan", neutral_hue="slate", font=system, font_mono=mono, radius_size="md", spacing_size="sm"
     ).set(
@@ -98,5 +98,5 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,
         "mcp_server": False,
         "strict_cors": True,
-        "app_kwargs": {"routes": [*hosting.ROUTES, scripts.route(modules)], "middleware": [gate]},
+        "app_kwargs": {"routes": [*hosting.ROUTES, scripts.route(modules)], "middleware": [limiter]},
     }

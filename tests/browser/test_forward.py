@@ -131,7 +131,7 @@ def test_the_filmstrip_shows_and_sets_t(open_page):
 def test_the_schedules_side_by_side_at_the_same_t_and_eps(open_page, width):
     page = open_page(width, 800)
     to_noise_level(page, 500)
-    page.get_by_label("All three side by side").check()
+    page.get_by_label("All schedules side by side").check()
     page.wait_for_function("document.querySelectorAll('#forward-view .pane:not([hidden])').length === 6")
     captions = page.locator("#forward-view .pane:visible figcaption").all_inner_texts()
     signals = [float(re.search(r"([−\d.]+) dB", text)[1].replace("−", "-")) for text in captions if "dB" in text]

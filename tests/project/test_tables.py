@@ -1,16 +1,19 @@
-"""A sampler, a schedule, a preset or a data set more is one entry in one table: it is then everywhere."""
+"""A sampler, schedule, preset, data set or tab more is one entry in one table: it is then everywhere."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import dataclasses
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import numpy as np
 import pytest
 import torch
+from helpers.pages import Window, handler
 
 from ddpm import data, samplers, schedule
 from ddpm.cli import main
@@ -22,11 +25,14 @@ from ddpm.generate import num_evaluations
 from ddpm.presets import PRESETS
 from ddpm.samplers import Method, ddim_step, reverse_process
 from ddpm.schedule import make_schedule
-from ddpm.ui import build
-from ddpm.ui.components import pictures
+from ddpm.ui import build, page
+from ddpm.ui.components import controls, layout, pictures
+from ddpm.ui.components.streaming import Streaming
 from ddpm.ui.generation.coefficients import coefficients
 from ddpm.ui.generation.models import ModelRegistry
-from ddpm.ui.tabs.compare.quality import load_curve
+from ddpm.ui.server import protocol
+from ddpm.ui.server.sessions import Run
+from ddpm.ui.tabs.compare.measurement import load_curve
 
 
 def components(demo: gr.Blocks) -> dict[str, Any]:
@@ -134,3 +140,47 @@ def test_a_toy_data_set_is_everywhere(monkeypatch):
     with pytest.raises(data.DataError, match="toy has no test part"):
         load_dataset("toy", train=False)
     assert ("Toy (4)", "toy") in components(build())["train-data"].choices
+
+
+class ToyRun(Run):
+    """Counts to n."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.n = protocol.whole_number(n, "Number", 1, 9)
+
+    def steps(self):
+        for i in range(self.n):
+            yield self.add({"count": i})
+
+    def about(self):
+        return {"total": self.n}
+
+
+def build_toy(shared):
+    runs = Streaming(shared.engine, "toy")
+    go, halt = controls.go_and_stop("toy", "Go")
+    n = gr.Number(3, elem_id="toy-n")
+    view = layout.stage_and_margin("toy", page.HERE / "tabs/toy/toy.js", None, [runs.replay], "", "")
+    runs.start(go.click, ToyRun, [n], view)
+    runs.stop(halt, view)
+
+
+def test_a_toy_tab_is_one_more_name_and_a_toy_run_lives_as_all_do(monkeypatch):
+    toy_tab = SimpleNamespace(TITLE="Toy", build=build_toy)
+    monkeypatch.setattr(page, "TABS", (*page.TABS, toy_tab))
+    demo = build()
+    assert [tab.label for tab in demo.blocks.values() if isinstance(tab, gr.Tab)][-1] == "Toy"
+    view = components(demo)["toy-view"]
+    assert './scripts/tabs/toy/toy.js", document.baseURI)).then((script) => script.toy(' in view.js_on_load
+
+    async def press(n):
+        return [packet async for packet in handler(demo, "toy-go")(Window("a"), n)]
+
+    packets = asyncio.run(press(3))
+    frames = [frame for packet in packets for frame in packet["frames"]]
+    assert frames == [{"count": i, "index": i} for i in range(3)] and packets[-1]["done"] and not packets[-1]["error"]
+    assert packets[0]["ahead"] == 0 and packets[-1]["kept"] == packets[-1]["total"] == 3
+    assert view.replay({"run": packets[0]["run"], "have": [0, 2]})["frames"] == [frames[1]]
+    assert asyncio.run(press(10)) == [{"error": "Number: a whole number from 1 to 9, please."}]
+    assert handler(demo, "toy-stop")(Window("a")) == {"notice": "Nothing is running."}

@@ -40,14 +40,14 @@ class RateLimiter:
 
     def __init__(self, app, per_minute: int, uploads: Path | None = None, largest: int = 0):
         """uploads: the folder for files, of `largest` bytes at most."""
-        self.app, self.allowance = app, TokenBucket(per_minute)
+        self.app, self.bucket = app, TokenBucket(per_minute)
         self.uploads, self.largest = uploads, largest
 
     async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
             return await self.app(scope, receive, send)
         address = (scope.get("client") or ("",))[0]
-        if not self.allowance.allows(address):
+        if not self.bucket.allows(address):
             return await refuse(send, 429, "Too many questions from your address. Wait a minute, then go on.")
         if scope["path"].rstrip("/").endswith("/upload"):
             if self.uploads and not has_room(self.uploads, self.largest):  # what fails half-way would stay there

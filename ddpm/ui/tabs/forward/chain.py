@@ -119,7 +119,7 @@ def build(shared: layout.Shared) -> None:
     registry, weights, runs = shared.registry, shared.weights, Streaming(shared.engine, "chain", KEPT_BYTES)
 
     def make(question: Any) -> Chain:
-        """asked: what the page shows, {x0, seed, schedule, weights, question}.  Raises ValueError."""
+        """question: what the page shows, {x0, seed, schedule, weights, question}.  Raises ValueError."""
         question = protocol.fields(question)
         _, x0, seed = pictures.asked_about(registry, question)
         kind = protocol.one_of(question.get("schedule"), "Schedule", SCHEDULES)

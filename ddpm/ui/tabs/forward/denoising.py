@@ -63,7 +63,7 @@ class Question:
 
     @classmethod
     def check(cls, registry: ModelRegistry, question: Any) -> Question:
-        """asked: {x0, seed, t, weights, question}, t being the page's, of T = 1000.  Raises ValueError."""
+        """question: {x0, seed, t, weights, question}, t being the page's, of T = 1000.  Raises ValueError."""
         question = protocol.fields(question)
         weights, x0, seed = pictures.asked_about(registry, question)
         t = protocol.whole_number(question.get("t"), "t", 0, pictures.T - 1)

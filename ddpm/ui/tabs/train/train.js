@@ -16,7 +16,7 @@ export const train = (element, props, watch, server) => {
   });
   stage.arrange(["averaged"]);
   const status = new Status(root, "Nothing trained yet.");
-  const timeline = new Timeline(root, { label: "moment of the training", ends: ["start", "end"], onseek: show, frameMs: 100 });
+  const timeline = new Timeline(root, { label: "step of the training", ends: ["start", "end"], onseek: show, frameMs: 100 });
   const POSITIONS = 1000; // of the axis, over the whole budget
   const levels = new Levels("#train-margin .levels", (level) => server.level({ run: view.run.id, level }));
   let other = null, log = true, following = true;

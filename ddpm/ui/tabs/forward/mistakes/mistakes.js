@@ -19,7 +19,7 @@ export const mistakes = (element, props, watch, server, { draw_steps: drawSteps 
     empty: "Choose mistakes and press Train both: two networks learn from the same weights and digits, one of them with the mistakes.",
   });
   const status = new Status(root, "Nothing trained yet.");
-  const timeline = new Timeline(root, { label: "moment of the training", ends: ["step 0", ""], onseek: show, frameMs: 600 });
+  const timeline = new Timeline(root, { label: "step of the training", ends: ["step 0", ""], onseek: show, frameMs: 600 });
   const saving = timeline.addButton("Save PNG", async () => download(`${["broken", ...view.run.packet.broken].join("-")}.png`, await stage.png(), "image/png"));
   let chosen = [], evidence = null;
   const view = new RunView({ root, stage, status, timeline, saving, replay: server.replay }, {
@@ -56,7 +56,7 @@ export const mistakes = (element, props, watch, server, { draw_steps: drawSteps 
 
   const opened = () => document.querySelector("#mistakes-margin details.break[open]:not([hidden])")?.dataset.break;
 
-  // The frames of both lanes at each moment of the training that both have come to.
+  // The frames of both lanes at each step of the training that both have come to.
   function at({ there }) {
     const lanes = LANES.map((_, i) => there.filter(({ lane }) => lane === i)), moments = [];
     for (let k = 0; ; k++) {
