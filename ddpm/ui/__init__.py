@@ -3,6 +3,6 @@
 from .server import environment  # noqa: F401  before Gradio, which it sets up
 
 # isort: split
-from .page import STYLE, build, launch_options, settings, shut_down
+from .page import STYLES, build, launch_options, settings, shut_down
 
-__all__ = ["STYLE", "build", "launch_options", "settings", "shut_down"]
+__all__ = ["STYLES", "build", "launch_options", "settings", "shut_down"]

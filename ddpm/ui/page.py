@@ -26,7 +26,9 @@ from .tabs.train import tab as train
 
 TABS = (forward, reverse, train, compare)
 HERE = Path(__file__).parent
-STYLE = HERE / "components/style.css"
+STYLES = [HERE / "components/tokens.css"]  # what the others name; components before the tabs that vary them
+STYLES += sorted(path for path in HERE.glob("components/*.css") if path not in STYLES)
+STYLES += sorted(HERE.glob("tabs/**/*.css"))
 TITLE = "Denoising diffusion, from scratch"
 HEADER = "<header><h1>Denoising diffusion<span>, from scratch</span></h1><p>noise becomes digits, live</p></header>"
 
@@ -88,7 +90,7 @@ def launch_options() -> dict[str, Any]:
     )
     return {
         "theme": theme,
-        "css": STYLE.read_text(encoding="utf-8"),
+        "css": "\n".join(path.read_text(encoding="utf-8") for path in STYLES),
         "head": scripts.head(modules, "components/connection.js"),
         "footer_links": [],
         "run_history": False,

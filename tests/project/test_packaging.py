@@ -110,9 +110,9 @@ def test_what_was_installed_works_in_any_folder(wheel, tmp_path):
     assert helped.returncode == 0 and "train | sample | evaluate | bench" in helped.stdout, helped.stderr
     assert wrong.returncode == 2 and wrong.stderr.startswith("error: "), wrong.stderr
     code = "import ddpm; from ddpm.data import load_dataset; from ddpm.evaluation import classifiers\n"
-    code += "from ddpm.ui import STYLE, page; print(ddpm.__file__, len(load_dataset('bundled').images))\n"
+    code += "from ddpm.ui import STYLES, page; print(ddpm.__file__, len(load_dataset('bundled').images))\n"
     code += "scripts = page.scripts.modules(page.HERE, {})\n"
-    code += "print(len(classifiers.load_classifier()[0].state_dict()) > 0, STYLE.is_file() and len(scripts) > 20)"
+    code += "print(len(classifiers.load_classifier()[0].state_dict()) > 0, len(STYLES) > 10 and len(scripts) > 20)"
     done = subprocess.run([sys.executable, "-c", code], **options, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(target / "ddpm/__init__.py"), "10000", "True", "True"]

@@ -128,7 +128,7 @@ def test_a_script_is_served_and_asked_again_only_once_it_has_changed(client):
 
 
 @pytest.mark.parametrize(
-    "path", ["page.py", "../page.py", "..%2fpage.py", "components/../page.py", "", "components/style.css"]
+    "path", ["page.py", "../page.py", "..%2fpage.py", "components/../page.py", "", "components/tokens.css"]
 )
 def test_nothing_else_is_served(client, path):
     assert client.get(f"/scripts/{path}").status_code == 404
