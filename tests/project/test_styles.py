@@ -58,6 +58,17 @@ def test_the_tokens_are_the_same_in_light_and_dark():
     assert "!important" not in text and not re.search(r"@", text)
 
 
+def test_each_token_is_read_by_a_sheet_or_a_script():
+    """And what a script asks for by name is one: colour("line") reads --line."""
+    scripts = "\n".join(path.read_text(encoding="utf-8") for path in HERE.rglob("*.js"))
+    sheets = "\n".join(path.read_text(encoding="utf-8") for path in STYLES)
+    tokens = defined(TOKENS.read_text(encoding="utf-8"))
+    unread = [t for t in tokens if f"var({t})" not in sheets and f'"{t.removeprefix("--")}"' not in scripts]
+    assert unread == []
+    asked = {f"--{name}" for name in re.findall(r'\bcolour\("([\w-]+)"\)', scripts)}
+    assert asked and asked <= tokens, asked - tokens
+
+
 @pytest.mark.parametrize(
     ("sheet", "seen"),
     [
