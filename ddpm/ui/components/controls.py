@@ -27,13 +27,13 @@ def named(sampling: Sequence[Any]) -> dict[str, Any]:
 def digits_and_class(name: str, registry: ModelRegistry, weights: gr.Dropdown, n: int) -> tuple[gr.Number, gr.Dropdown]:
     """How many, and which: whatever the chosen weights know."""
 
-    def known(weights_id) -> tuple[str, ...]:
+    def known(weights_id: Any) -> tuple[str, ...]:
         try:
             return choices(registry.get(weights_id))
         except ValueError:
             return ()
 
-    def follow(weights_id, chosen):
+    def follow(weights_id: Any, chosen: Any) -> Any:
         offered = known(weights_id)
         return gr.update(choices=offered, value=chosen if chosen in offered else offered[0]) if offered else gr.skip()
 
@@ -101,7 +101,7 @@ def more(name: str, sampler: gr.Dropdown) -> list[Any]:
             elem_id=f"{name}-middle",
         )
 
-    def offer(chosen) -> list[Any]:
+    def offer(chosen: Any) -> list[Any]:
         knob = SAMPLERS[chosen].knob if chosen in tuple(SAMPLERS) else None
         return [gr.update(visible=knob == "eta"), gr.update(visible=knob == "variance")]
 

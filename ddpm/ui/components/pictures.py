@@ -6,8 +6,8 @@ import base64
 import binascii
 import functools
 import random
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import gradio as gr
 import numpy as np
@@ -70,7 +70,8 @@ def another_picture(weights: Model, choice: Any) -> dict[str, Any]:
     choice = protocol.one_of(choice, "Digit", (ANY, *names))
     if choice == ANY:
         return picture_packet(weights, random.randrange(len(data.images)))
-    members = np.flatnonzero(data.labels.numpy() == names.index(choice))
+    labels = torch.full((len(data.images),), -1) if data.labels is None else data.labels
+    members = np.flatnonzero(labels.numpy() == names.index(choice))
     return picture_packet(weights, int(random.choice(members)))
 
 
@@ -108,7 +109,9 @@ def noise_of(weights: Model, seed: int) -> torch.Tensor:
     return noise(seed, weights.channels, weights.img_size).float()[None]
 
 
-def choosing(name: str, names: Sequence[str], variant: str = "secondary") -> tuple[gr.Dropdown, gr.Button, gr.Button]:
+def choosing(
+    name: str, names: Sequence[str], variant: Literal["primary", "secondary"] = "secondary"
+) -> tuple[gr.Dropdown, gr.Button, gr.Button]:
     """Which digit, another one, another noise.  name: a tab; names: how one chooses classes; variant: of a button."""
     choice = gr.Dropdown([ANY, *names], value=ANY, label="Digit", elem_id=f"{name}-digit")
     with gr.Row(elem_classes="pair"):
@@ -135,15 +138,15 @@ def follow(
 ) -> None:
     """Another digit, another noise and other weights reach the view."""
 
-    def told(make):
+    def told(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """A packet, or the reason why there is none."""
         try:
             return make()
         except ValueError as error:
             return {"error": str(error)}
 
-    def change_weights(weights_id):
-        def make():
+    def change_weights(weights_id: Any) -> tuple[dict[str, Any], Any]:
+        def make() -> dict[str, Any]:
             model = registry.get(weights_id)
             shown = {"weights": weights_id}
             return shown | noise_packet(model, 0) | another_picture(model, ANY)
@@ -152,10 +155,10 @@ def follow(
         names = () if "error" in packet else named(pictures_of(registry.get(weights_id)).class_names)
         return packet, gr.update(choices=[ANY, *names], value=ANY)
 
-    def change_picture(chosen, weights_id):
+    def change_picture(chosen: Any, weights_id: Any) -> dict[str, Any]:
         return told(lambda: another_picture(registry.get(weights_id), chosen))
 
-    def change_noise(weights_id):
+    def change_noise(weights_id: Any) -> dict[str, Any]:
         return told(lambda: noise_packet(registry.get(weights_id), random.randrange(protocol.MAX_SEED)))
 
     for event in (choice.input, another.click):

@@ -48,7 +48,7 @@ class Streaming:
         async def begin(request: gr.Request, *question: Any) -> AsyncIterator[dict[str, Any]]:
             try:
                 run = make(*question)
-                async with aclosing(self.sessions.stream(request.session_hash, run, address_of(request))) as packets:
+                async with aclosing(self.sessions.stream(window(request), run, address_of(request))) as packets:
                     async for packet in packets:
                         if packet.get("done"):
                             self.keep(run)
@@ -62,9 +62,14 @@ class Streaming:
         """This button ends what a window has running."""
 
         def halt(request: gr.Request) -> dict[str, Any] | None:
-            return None if self.sessions.stop(request.session_hash) else {"notice": "Nothing is running."}
+            return None if self.sessions.stop(window(request)) else {"notice": "Nothing is running."}
 
         button.click(halt, None, view, **QUIET)
+
+
+def window(request: gr.Request) -> str:
+    """Whose request it is: a browser window's."""
+    return request.session_hash or ""
 
 
 def address_of(request: gr.Request) -> str:

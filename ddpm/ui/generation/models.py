@@ -6,10 +6,13 @@ import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch.nn as nn
 from torch import Tensor
 
+from ddpm.config import config_of
 from ddpm.data import DataError, Dataset, load_dataset, names
 from ddpm.device import Inference, pick_device
 from ddpm.schedule import Schedule
@@ -68,7 +71,7 @@ class ModelRegistry:
         """The weights that the page opens with; None if none ship."""
         return DEFAULT if DEFAULT in self.shipped else next(iter(self.shipped), None)
 
-    def get(self, name: str) -> Model:
+    def get(self, name: Any) -> Model:
         """Raises ValueError if there are none of that name, or if they are not whole."""
         if name is None:
             raise ValueError("There are no weights in checkpoints/. Train some: python -m ddpm train --help")
@@ -84,8 +87,10 @@ class ModelRegistry:
         self._trained.put(run_id, weights, 4 * parameters)
 
 
-def wrap(model, sched: Schedule, kind: str, label: str, dataset: str, class_names: tuple[str, ...] = ()) -> Model:
-    m = model.config
+def wrap(
+    model: nn.Module, sched: Schedule, kind: str, label: str, dataset: str, class_names: tuple[str, ...] = ()
+) -> Model:
+    m = config_of(model)
     inference = Inference(model, "auto")
     return Model(label, dataset, class_names, inference, sched, kind, m.num_classes, m.img_size, m.in_ch)
 

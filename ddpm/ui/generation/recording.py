@@ -56,7 +56,12 @@ class Recording(Run):
 
     @staticmethod
     def frame(
-        step: int, t: int, signal: float, x_t, x0_hat, towards: tuple[int, list[float], Any] | None
+        step: int,
+        t: int,
+        signal: float,
+        x_t: np.ndarray,
+        x0_hat: np.ndarray,
+        towards: tuple[int, list[float], np.ndarray] | None,
     ) -> dict[str, Any]:
         """The frame of a step at time t, where sqrt(alphas_bar) is `signal`; pictures as shown, (n, S, S, C) uint8.
 

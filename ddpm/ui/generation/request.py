@@ -40,7 +40,9 @@ class Settings:
     weights: Model
 
     @classmethod
-    def check(cls, registry: ModelRegistry, n, choice, seed, weights_id, **sampling) -> Settings:
+    def check(
+        cls, registry: ModelRegistry, n: Any, choice: Any, seed: Any, weights_id: Any, **sampling: Any
+    ) -> Settings:
         """how: see `check_how`.  Raises ValueError with one clear sentence about the first value that will not do."""
         weights = registry.get(weights_id)
         choice = protocol.one_of(choice, "Class", choices(weights))
@@ -80,7 +82,15 @@ class Settings:
 
 
 def check_how(
-    T: int, sampler, steps, guidance, middle, eta, variance="small", spacing="linspace", clip=True
+    T: int,
+    sampler: Any,
+    steps: Any,
+    guidance: Any,
+    middle: Any,
+    eta: Any,
+    variance: Any = "small",
+    spacing: Any = "linspace",
+    clip: Any = True,
 ) -> SamplingConfig:
     """How a page asks for samples of a model with T times.  middle: whether guidance counts at medium noise only.
 

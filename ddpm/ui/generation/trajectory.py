@@ -48,7 +48,7 @@ class Trajectory(Recording):
     frames: list[dict[str, Any]] = field(default_factory=list)
     states: list[Tensor] = field(default_factory=list)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         s, w = self.settings, self.settings.weights
         self.shape, self.dataset, self.parameters = (s.n, w.channels, w.img_size, w.img_size), w.dataset, s.parameters()
         self.sampler, self.num_steps = s.sampler(), s.sampling.num_steps
@@ -98,7 +98,7 @@ class Trajectory(Recording):
         """Make a frame of this moment and keep it."""
         sampling, sched, i, t = self.settings.sampling, self.settings.weights.sched, moment.i, moment.t
         signal, towards = 1.0, None
-        if i < self.num_steps:
+        if moment.eps_hat is not None:  # the finished sample has none
             signal = sched.sqrt_alphas_bar[t].item()
             towards = self.times[i + 1], coefficients(sampling, self.times, i, sched), recording.frame(moment.eps_hat)
         shown = recording.frame(moment.x_t), recording.frame(moment.x0_hat)

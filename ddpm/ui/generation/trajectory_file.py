@@ -52,7 +52,7 @@ class Opened(Recording):
     settings: Settings | None = None
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         there = {frame["step"] for frame in self.frames}
         to_come = {i for i in evenly(self.parameters["steps"], MAX_FRAMES) if i > max(there)}
         self.kept = there | to_come  # of a branch

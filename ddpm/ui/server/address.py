@@ -83,7 +83,7 @@ def can_listen(host: str, port: int | None, name: str) -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise ValueError(in_use(port)) from None
-            absent = error.strerror
+            absent = str(error.strerror)
     if not bound:
         raise ValueError(f"{name}: no server can listen on {host[:80]!r} ({absent})")
 

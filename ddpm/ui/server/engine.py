@@ -14,13 +14,14 @@ thread, training on two cores fell from 1140 images a second to 790.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 import math
 import threading
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -100,7 +101,8 @@ class Job:
         self.started = True
         try:
             if self.stopped:
-                self.steps.close()
+                if isinstance(self.steps, Generator):
+                    self.steps.close()
                 return False
             value = self.context.run(next, self.steps)
         except StopIteration:
@@ -223,7 +225,7 @@ class Engine:
         job.paused = False
         self._unpark(job)
 
-    def _unpark(self, job: Job) -> None:
+    def _unpark(self, job: Job, awaited: Future[Any] | None = None) -> None:
         with self._changed:
             if job in self._parked and not job.resting:
                 self._parked.remove(job)
@@ -286,7 +288,7 @@ class Engine:
                 else:
                     del among[owner]
             if more and job.awaited is not None:
-                job.awaited.add_done_callback(lambda _, job=job: self._unpark(job))
+                job.awaited.add_done_callback(functools.partial(self._unpark, job))
             if not more:
                 log.info(json.dumps(job.account()))
                 job.finished.set_result(None)

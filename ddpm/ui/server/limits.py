@@ -7,11 +7,12 @@ import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 PREFIX = "DDPM_"
 
 
-def _limit(default: int, low: int, high: int, text: str):
+def _limit(default: int, low: int, high: int, text: str) -> Any:
     return field(default=default, metadata={"low": low, "high": high, "text": text})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ def number(value: Any, name: str, low: float, high: float, what: str = "a number
     return float(value)
 
 
-def one_of(value: Any, name: str, choices) -> Any:
+def one_of(value: Any, name: str, choices: Iterable[Any]) -> Any:
     """`value` if it is one of the choices.  Raises ValueError."""
     if value not in tuple(choices):
         raise ValueError(f"{name}: one of {', '.join(map(str, choices))}, please.")

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 MAX_BODY = 2_000_000  # bytes of a question; files come by another way, with a limit of their own
 MAX_ADDRESSES = 10_000  # that are remembered
@@ -38,12 +40,18 @@ class TokenBucket:
 class RateLimiter:
     """ASGI middleware: 429 to who asks too often, 413 to questions too large, 507 to files without room for them."""
 
-    def __init__(self, app, per_minute: int, uploads: Path | None = None, largest: int = 0):
+    def __init__(
+        self,
+        app: Callable[[Message, Receive, Send], Awaitable[None]],
+        per_minute: int,
+        uploads: Path | None = None,
+        largest: int = 0,
+    ) -> None:
         """uploads: the folder for files, of `largest` bytes at most."""
         self.app, self.bucket = app, TokenBucket(per_minute)
         self.uploads, self.largest = uploads, largest
 
-    async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
             return await self.app(scope, receive, send)
         address = (scope.get("client") or ("",))[0]
@@ -75,7 +83,7 @@ def has_room(folder: Path, size: int) -> bool:
     return os.access(existing, os.W_OK) and shutil.disk_usage(existing).free >= size
 
 
-async def refuse(send, status: int, detail: str) -> None:
+async def refuse(send: Send, status: int, detail: str) -> None:
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps({"detail": detail}).encode()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
 from .engine import Engine, Job
@@ -84,7 +84,7 @@ class Sessions:
         """How many windows have something going on."""
         return sum(not (job.stopped or job.finished.done()) for job in self._jobs.values())
 
-    async def stream(self, session: str, run: Run, address: str = "") -> AsyncIterator[dict[str, Any]]:
+    async def stream(self, session: str, run: Run, address: str = "") -> AsyncGenerator[dict[str, Any], None]:
         """The packets of a run, in place of what this window had running.  Raises Busy."""
         with self.engine.from_address(address):
             job = self.engine.submit(run.steps(), session, self.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -32,7 +33,9 @@ one thing differs.</p><p class="code">computed by <code>ddpm.samplers.reverse_pr
 """
 
 
-def knob_lanes(registry: ModelRegistry, knob, n, choice, seed, weights_id, **sampling) -> dict[str, Settings]:
+def knob_lanes(
+    registry: ModelRegistry, knob: Any, n: Any, choice: Any, seed: Any, weights_id: Any, **sampling: Any
+) -> dict[str, Settings]:
     """The same settings with one of them at several values.  Raises ValueError with one clear sentence."""
     base = Settings.check(registry, n, choice, seed, weights_id, **sampling)
     knob = protocol.one_of(knob, "Knob", KNOBS)
@@ -49,8 +52,8 @@ def knob_lanes(registry: ModelRegistry, knob, n, choice, seed, weights_id, **sam
             lane = dataclasses.replace(base, seed=(base.seed + int(value)) % (protocol.MAX_SEED + 1))
             value = lane.seed
         else:
-            field = "num_steps" if knob == "steps" else knob
-            lane = dataclasses.replace(base, sampling=dataclasses.replace(base.sampling, **{field: value}))
+            changed: dict[str, Any] = {"num_steps" if knob == "steps" else knob: value}
+            lane = dataclasses.replace(base, sampling=dataclasses.replace(base.sampling, **changed))
         lanes[LABELS[knob].format(value)] = lane
     return lanes
 
@@ -76,7 +79,7 @@ def build(shared: layout.Shared) -> None:
             "them wander from what their noise began as; another seed is another digit altogether.",
         )
 
-    def make(which, n, choice, seed, weights_id, *sampling) -> Race:
+    def make(which: Any, n: Any, choice: Any, seed: Any, weights_id: Any, *sampling: Any) -> Race:
         return Race(knob_lanes(registry, which, n, choice, seed, weights_id, **controls.named(sampling)))
 
     runs.start(go.click, make, [which, n, choice, seed, weights, *sampling], view)

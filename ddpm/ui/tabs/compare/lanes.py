@@ -28,6 +28,13 @@ class Lane(Trajectory):
 
     max_frames = MAX_FRAMES
 
+    @property
+    def finished(self) -> Tensor:
+        """What it came to: (n, C, S, S).  Raises ValueError before its first step."""
+        if self.moment is None:
+            raise ValueError("This lane has not begun.")
+        return self.moment.x_t
+
     def keep(self, moment: SampleStep) -> dict[str, Any]:
         shown = protocol.b64(recording.frame(moment.x_t))
         return self.add({"step": moment.i, "t": moment.t, "evaluations": self.evaluations, "x_t": shown})
@@ -36,15 +43,20 @@ class Lane(Trajectory):
 class References:
     """Where the ODE ends from a given noise: DDIM's finished samples of MAX_STEPS steps, the latest kept."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._kept = cache.LRUCache(REFERENCE_BYTES)
 
     def find(self, s: Settings) -> Iterator[tuple[int, int] | Tensor]:
         """Yields (steps done, all steps) now and then, and at last the samples, (n, C, S, S)."""
-        ode = {"sampler": "ddim", "num_steps": min(MAX_STEPS, s.weights.sched.T), "eta": 0.0, "spacing": "linspace"}
+        ode: dict[str, Any] = {
+            "sampler": "ddim",
+            "num_steps": min(MAX_STEPS, s.weights.sched.T),
+            "eta": 0.0,
+            "spacing": "linspace",
+        }
         sampling = dataclasses.replace(s.sampling, **ode)
         key = repr((s.weights_id, s.n, s.labels, s.seed, sampling))
-        weights, known = self._kept.get(key) or (None, None)
+        weights, known = self._kept.get(key) or (None, torch.empty(0))
         if weights is not s.weights:  # none yet, or a training run has other weights by now
             for moment in dataclasses.replace(s, sampling=sampling).sampler().steps(s.n, s.y(), s.seed):
                 yield moment.i, sampling.num_steps
@@ -68,7 +80,7 @@ class Race(Run):
         self.results: list[dict[str, Any]] = [{} for _ in self.lanes]
         self.reference: tuple[int, int] | None = None
         labels, w = self.first.y(), self.first.weights
-        self.fixed = {"n": self.first.n, "size": w.img_size, "channels": w.channels}
+        self.fixed: dict[str, Any] = {"n": self.first.n, "size": w.img_size, "channels": w.channels}
         self.fixed |= {"labels": None if labels is None else labels.tolist(), "about": self.about_lanes()}
         self.fixed |= {"total": 1 + max(lane.sampler.evaluations for lane in self.lanes)}  # positions: evaluations used
 
@@ -83,27 +95,27 @@ class Race(Run):
                 del running[i]
         if self.first.weights.classifiable:
             for lane, result in zip(self.lanes, self.results, strict=True):
-                readings = classifiers.read(lane.moment.x_t)
+                readings = classifiers.read(lane.finished)
                 result["digits"] = readings.digits.tolist()
                 yield {}
         if self.references is not None:
             for lane, result in zip(self.lanes, self.results, strict=True):
                 if deterministic(lane.settings):
-                    yield from self.measure(lane, result)
+                    yield from self.measure(self.references, lane, result)
             self.reference = None
 
     def of_lane(self, i: int, frame: dict[str, Any] | None) -> dict[str, Any]:
         """A frame as the page gets it: in its lane."""
         return self.add(frame | {"lane": i}) if frame else {}
 
-    def measure(self, lane: Lane, result: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def measure(self, references: References, lane: Lane, result: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The distance of each digit to the reference: root mean square over its pixels, which are in [-1, 1]."""
-        for found in self.references.find(lane.settings):
+        for found in references.find(lane.settings):
             if isinstance(found, tuple):
                 self.reference = found
                 yield {}
             else:
-                squares = (lane.moment.x_t.cpu() - found).square().mean(dim=(1, 2, 3))
+                squares = (lane.finished.cpu() - found).square().mean(dim=(1, 2, 3))
                 result["distance"] = round(squares.sqrt().mean().item(), 4)
 
     def end(self) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ SIZES = (200, 500, 1000)  # samples behind a live one
 FIGURES = ("sampler", "steps", "evaluations", "n", "fid_over_real", "fid_error", "fid_real", "accuracy")
 
 
-def load_curve(registry: ModelRegistry, weights_id: str) -> dict[str, Any]:
+def load_curve(registry: ModelRegistry, weights_id: Any) -> dict[str, Any]:
     """The chart's lines: {weights, file, command, labels: of the samplers, points: [{each of FIGURES}]}.
 
     No points, and a sentence, for weights that nobody has measured.

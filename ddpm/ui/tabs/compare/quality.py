@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -28,7 +29,7 @@ MNIST test digits. 1 is what as many real digits score.</p>
 """
 
 
-def measurement(registry: ModelRegistry, n, seed, weights_id, **sampling) -> Measurement:
+def measurement(registry: ModelRegistry, n: Any, seed: Any, weights_id: Any, **sampling: Any) -> Measurement:
     """A point for the chart: n samples, all classes alike.  Raises ValueError with one clear sentence."""
     choice = ALL if registry.get(weights_id).num_classes else NONE
     settings = Settings.check(registry, 1, choice, seed, weights_id, **sampling)
@@ -54,7 +55,7 @@ def build(shared: layout.Shared) -> None:
             "asked long before its stroke is as real digits' are.",
         )
 
-    def make(n, seed, weights_id, *sampling) -> Measurement:
+    def make(n: Any, seed: Any, weights_id: Any, *sampling: Any) -> Measurement:
         return measurement(registry, n, seed, weights_id, **controls.named(sampling))
 
     runs.start(go.click, make, [n, seed, weights, *sampling], view)

@@ -36,7 +36,9 @@ steps: root mean square over pixels, which go from −1 to 1.</p>
 """
 
 
-def race_lanes(registry: ModelRegistry, lanes: Any, n, choice, seed, weights_id) -> dict[str, Settings]:
+def race_lanes(
+    registry: ModelRegistry, lanes: Any, n: Any, choice: Any, seed: Any, weights_id: Any
+) -> dict[str, Settings]:
     """The lanes of a race as the page sends them, [{sampler, steps, eta, guidance, spacing}, ...], checked.
 
     Raises ValueError with one clear sentence.
@@ -88,7 +90,7 @@ def build(shared: layout.Shared) -> None:
             "that the others come to? Fresh noise (DDPM, or eta above 0) leads elsewhere.",
         )
 
-    def make(*question) -> Race:
+    def make(*question: Any) -> Race:
         return Race(race_lanes(registry, *question), references)
 
     read = "(lanes, ...others) => [DDPM.tabs.race.lanes(), ...others]"

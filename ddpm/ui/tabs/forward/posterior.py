@@ -87,8 +87,8 @@ def look(x0: Tensor, eps: Tensor, t: int, s: int, kind: str, draw: int, pixel: t
     x_t = q_sample(x0, at, eps, sched)
     mean, variance = posterior(x0, x_t, at, then, sched)
     drawn = mean + variance.sqrt() * torch.randn(x0.shape, generator=seeded(draw))
-    here = {"x0": x0, "xt": x_t, "mean": mean, "draw": drawn}
-    here = {name: round(picture[0, 0, row, column].item(), 4) for name, picture in here.items()}
+    shown = {"x0": x0, "xt": x_t, "mean": mean, "draw": drawn}
+    here = {name: round(picture[0, 0, row, column].item(), 4) for name, picture in shown.items()}
     return {
         "t": t,
         "s": s,

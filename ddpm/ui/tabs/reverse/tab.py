@@ -11,7 +11,7 @@ import gradio as gr
 from ddpm.evaluation import classifiers
 from ddpm.presets import PAGE_SAMPLING
 from ddpm.ui.components import controls, layout
-from ddpm.ui.components.streaming import QUIET, Streaming
+from ddpm.ui.components.streaming import QUIET, Streaming, window
 from ddpm.ui.generation.coefficients import equations
 from ddpm.ui.generation.models import can_be_classified
 from ddpm.ui.generation.request import Settings
@@ -34,7 +34,7 @@ def build(shared: layout.Shared) -> None:
 
     file, opened = files(engine, registry, runs, check)
 
-    def branch(at, *question) -> Trajectory:
+    def branch(at: Any, *question: Any) -> Trajectory:
         """at: where the page's playhead is, {run, index}."""
         at = protocol.fields(at)
         parent = runs.get(at.get("run"))
@@ -42,7 +42,7 @@ def build(shared: layout.Shared) -> None:
             raise ValueError("There is nothing to branch from. Press Generate, and let it finish or stop it.")
         return Trajectory.branch(parent, at.get("index"), check(question))
 
-    async def cost(*question) -> str:
+    async def cost(*question: Any) -> str:
         try:
             return await costs.sentence(check(question))
         except ValueError as error:
@@ -61,10 +61,10 @@ def build(shared: layout.Shared) -> None:
         confidence = [round(share, 3) for share in found.confidence.tolist()]
         return {"digits": found.digits.tolist(), "confidence": confidence}
 
-    async def open_file(request: gr.Request, path, now) -> list[Any]:
+    async def open_file(request: gr.Request, path: Any, now: Any) -> list[Any]:
         answer = await opened(path, now)
         if "run" in answer[-1]:  # a recording has taken the place of what this window had running
-            runs.sessions.stop(request.session_hash)
+            runs.sessions.stop(window(request))
         return answer
 
     with gr.Row(elem_classes="tab-row"):

@@ -27,7 +27,7 @@ def speed(config: Config) -> Iterator[float | None]:
     labels = torch.arange(t.batch_size) % m.num_classes if m.num_classes else None
     model, sched = build_model(m).to(pick_device()), build_schedule(config.schedule, pick_device())
     seconds = [0.0]
-    for state in fit(model, images, labels, sched=sched, config=t, steps=STEPS):
+    for state in filter(None, fit(model, images, labels, sched=sched, config=t, steps=STEPS)):
         seconds.append(state.seconds)
         yield None
     steps = [after - before for before, after in zip(seconds[WARM_UP:], seconds[WARM_UP + 1 :], strict=False)]

@@ -41,7 +41,7 @@ class Levels:
             turns = [of_class[i % len(of_class)][i // len(of_class) :][:1] for i in range(n)]
             chosen = torch.cat(turns)
         self.images = data.images[chosen]
-        self.labels = data.labels[chosen] if labelled else None
+        self.labels = data.labels[chosen] if labelled and data.labels is not None else None
         self.t = times_in_levels(LEVELS, len(self.images), sched.T)
 
     def measure(self, model: Inference) -> Iterator[float]:

@@ -42,8 +42,10 @@ SWEEP_EVERY = 5.0
 GOING = "Your training run is still going. Press Stop first."
 NEVER: list[Any] = []  # how a run stood that was not written yet
 KEEP_EVERY = 30.0  # seconds between two writings of a run that trains: what a crash may cost
-SAVED = ("kind", "budget", "label", "halt", "complete", "paused_by_hand", "remote")
-SAVED += ("points", "stride", "previews", "evaluation")
+SAVED = (
+    *("kind", "budget", "label", "halt", "complete", "paused_by_hand", "remote"),
+    *("points", "stride", "previews", "evaluation"),
+)
 OLD_PREVIEW = {"k": "index", "x": "averaged", "x_digits": "averaged_digits"}  # as it was written before 2026-12
 
 
@@ -76,7 +78,9 @@ class Runs:
 
     def start(self, run: TrainingRun, owner: Any = None) -> None:
         """owner: see engine.Job; one run at a time.  Raises Busy if that, or all of them, are under way already."""
-        if owner is not None and any(r.active and r.job.owner == owner for r in self._runs.values()):
+        if owner is not None and any(
+            r.active and r.job is not None and r.job.owner == owner for r in self._runs.values()
+        ):
             raise Busy(GOING)
         if not self.room():
             most = limits.current().training_runs
@@ -129,7 +133,8 @@ class Runs:
         self.settle(run)
 
     def settle(self, run: TrainingRun) -> None:
-        (self.engine.pause if run.paused else self.engine.resume)(run.job)
+        if run.job is not None:
+            (self.engine.pause if run.paused else self.engine.resume)(run.job)
         run.clock.run(run.active and not (run.paused or run.halt or run.complete))
 
     def sweep(self) -> None:
@@ -233,7 +238,7 @@ class Runs:
     def describe(self, run: TrainingRun) -> tuple[dict[str, Any], dict[str, Any]]:
         """A run as it is now: tensors, and the rest as JSON."""
         described = {name: getattr(run, name) for name in SAVED} | {"standing": standing(run)}
-        snapshot = run.state.snapshot()
+        snapshot = run.reached.snapshot()
         described |= {"points": list(run.points), "previews": list(run.previews)}  # which grow while they are written
         described |= {"config": to_dict(run.config), "data": run.data.name, "numbers": snapshot.numbers}
         described["ended_with"] = run.error
@@ -285,4 +290,4 @@ class Runs:
 
 def standing(run: TrainingRun) -> list[Any]:
     """How far a run is: what has to be written again once it has changed."""
-    return [run.state.step, run.active, run.paused_by_hand]
+    return [run.reached.step, run.active, run.paused_by_hand]

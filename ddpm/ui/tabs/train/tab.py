@@ -64,22 +64,22 @@ def build(shared: layout.Shared) -> None:
         return [{"run": run.id, "label": run.label} for run in found if run is not None]
 
     async def watch(run: TrainingRun, mine: Any) -> AsyncIterator[dict[str, Any]]:
-        sent, last = 0, None
-        ended = run.job and asyncio.wrap_future(run.job.finished)  # none of a run that came back finished
+        sent, last = 0, tuple[Any, ...]()
+        ended = asyncio.wrap_future(run.job.finished) if run.job else None  # none of a run that came back finished
         while True:
             runs.watched(run)
             packet = run.packet(sent)
-            packet["done"] = not run.active or ended.done()
+            packet["done"] = not run.active or ended is None or ended.done()
             sent += len(packet["frames"])
             now = tuple(map(packet.get, ("done", "paused", "waiting", "step", "kept", "evaluating")))
             if now != last:
                 yield packet | {"mine": known(mine)}
-            if packet["done"]:
+            if packet["done"] or ended is None:
                 return
             last = now
             await asyncio.wait({ended}, timeout=PACKET_SECONDS)
 
-    async def start(request: gr.Request, preset, name, kind, budget, *rest) -> AsyncIterator:
+    async def start(request: gr.Request, preset: Any, name: Any, kind: Any, budget: Any, *rest: Any) -> AsyncIterator:
         *more, mine = rest
         more, where = more[: len(MORE)], more[len(MORE) :]  # where: on a ZeroGPU Space only
         other = latest(mine)
@@ -108,7 +108,7 @@ def build(shared: layout.Shared) -> None:
             yield packet, keep
             keep = gr.skip()
 
-    async def go_on(request: gr.Request, mine) -> AsyncIterator:
+    async def go_on(request: gr.Request, mine: Any) -> AsyncIterator:
         run = latest(mine)
         try:
             if run is None:
@@ -120,40 +120,40 @@ def build(shared: layout.Shared) -> None:
         async for packet in watch(run, mine):
             yield packet
 
-    def pause(mine) -> Any:
+    def pause(mine: Any) -> Any:
         run = latest(mine)
         if run is None or not run.active:
             return {"error": "Nothing is training."}
         runs.hold(run, not run.paused_by_hand)
         return gr.skip()
 
-    async def attach(mine) -> AsyncIterator:
+    async def attach(mine: Any) -> AsyncIterator:
         run = latest(mine)
         if run is not None:
             async for packet in watch(run, mine):
                 yield packet
 
-    def stop(mine) -> Any:
+    def stop(mine: Any) -> Any:
         run = latest(mine)
-        if run is None or not run.active:
+        if run is None or run.job is None or not run.active:
             return {"error": "Nothing is training."}
         run.halt = True
         engine.resume(run.job)
         return gr.skip()
 
-    def fill(chosen) -> list[Any]:
+    def fill(chosen: Any) -> list[Any]:
         """What is under More in a preset."""
         return more_of(PRESETS[chosen]) if chosen in tuple(PRESETS) else [gr.skip() for _ in MORE]
 
-    async def forecast(chosen) -> str:
+    async def forecast(chosen: Any) -> str:
         return await forecasts.sentence(chosen) if chosen in tuple(PRESETS) else ""
 
-    def offer(own, label, weights_id) -> tuple:
+    def offer(own: Any, label: Any, weights_id: Any) -> tuple:
         """Make these weights the page's: the choice of weights with them in it, and what the browser window has."""
         own = [*(pair for pair in own if pair[1] != weights_id), (label, weights_id)]
         return gr.update(choices=[*registry.shipped, *own], value=weights_id), own
 
-    async def use(mine, own) -> tuple:
+    async def use(mine: Any, own: Any) -> tuple:
         run = latest(mine)
         if run is None or run.state is None:
             nothing = {"error": "There are no weights yet: press Start and train some."}
@@ -162,7 +162,7 @@ def build(shared: layout.Shared) -> None:
         registry.put(run.id, await engine.submit(once(run.weights, label)).result())
         return *offer(own, label, run.id), gr.update(selected="reverse"), gr.skip()
 
-    async def open_zip(path, own) -> tuple:
+    async def open_zip(path: Any, own: Any) -> tuple:
         try:
             if not isinstance(path, str):
                 raise ValueError("That is no file. Choose a zip that was saved on this page.")
@@ -179,11 +179,12 @@ def build(shared: layout.Shared) -> None:
     async def download(question: Any) -> dict[str, Any]:
         """The checkpoint folder of a run as a zip: {run} -> {name, data} or {error}."""
         run = runs.get(protocol.fields(question).get("run"))
-        if run is None or run.state is None:
+        if run is None:
             raise ValueError("There are no weights yet: press Start and train some.")
-        pack = once(lambda: zip_file.write(run.state.ema_model(), run.config, run.info(), "ddpm-trained"))
+        state = run.reached
+        pack = once(lambda: zip_file.write(state.ema_model(), run.config, run.info(), "ddpm-trained"))
         data = await engine.submit(pack).result()
-        return {"name": f"ddpm-{run.state.step}-steps.zip", "data": base64.b64encode(data).decode()}
+        return {"name": f"ddpm-{state.step}-steps.zip", "data": base64.b64encode(data).decode()}
 
     def another(question: Any) -> dict[str, Any]:
         """Another run, whole, to be held beside the one that is shown: {run} -> its packet, or {error}."""
@@ -194,10 +195,11 @@ def build(shared: layout.Shared) -> None:
         """What a run's network says at a noise level: {run, level} -> {input, target, prediction, error, ...}."""
         question = protocol.fields(question)
         run = runs.get(question.get("run"))
-        if run is None or run.state is None:
+        if run is None:
             raise ValueError("There are no weights yet: press Start and train some.")
         chosen = protocol.whole_number(question.get("level"), "Level", 0, LEVELS - 1)
-        look = once(lambda: run.levels.detail(Inference(run.state.live_model(), "auto"), chosen))
+        live = run.reached.live_model
+        look = once(lambda: run.levels.detail(Inference(live(), "auto"), chosen))
         return await engine.submit(look).result()
 
     def replay(question: Any) -> dict[str, Any]:
@@ -260,7 +262,7 @@ def build(shared: layout.Shared) -> None:
             "noise, at every moment of the training.",
         )
 
-    quiet = {"show_progress": "hidden", "trigger_mode": "multiple"}
+    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "multiple"}
     more = [lr, batch, schedule, predicts, decay, dropout, width, seed]
     inputs = [preset, name, kind, budget, *more, *where, mine]
     preset.input(fill, preset, more, queue=False, **quiet)

@@ -80,6 +80,13 @@ class TrainingRun:
         return Levels(self.data, self.sched, PREVIEWS, self.config.model.num_classes > 0)
 
     @property
+    def reached(self) -> TrainState:
+        """How far it is.  Raises ValueError before its first step."""
+        if self.state is None:
+            raise ValueError("There are no weights yet: press Start and train some.")
+        return self.state
+
+    @property
     def active(self) -> bool:
         return self.job is not None and not self.job.finished.done()
 
@@ -99,19 +106,19 @@ class TrainingRun:
         """The training itself; each state yielded is on the curve.  A Future is of what is computed elsewhere; None
         comes between two parts of a step."""
         images, labels = self.data.images, self.data.labels if self.config.model.num_classes else None
-        budget = {"steps": int(self.budget)} if self.kind == "steps" else {"seconds": self.budget}
+        budget: dict[str, Any] = {"steps": int(self.budget)} if self.kind == "steps" else {"seconds": self.budget}
         if self.remote:
             for answer in zerogpu.train(self.config, images, labels, budget, self.resume):
                 if isinstance(answer, Future):
                     yield answer
                     continue
-                points, state = answer
+                points, reached = answer
                 for point in points:
                     self.record(*point)
-                yield state
+                yield reached
             return
         model = build_model(self.config.model, self.config.train.seed).to(self.device)
-        options = {
+        options: dict[str, Any] = {
             "sched": self.sched,
             "config": self.config.train,
             "resume": self.resume,
@@ -134,7 +141,7 @@ class TrainingRun:
                     yield state
                     continue
                 self.state = state
-                yield
+                yield None
                 if self.halt:
                     break
                 if self.clock() >= due and self.seconds_left() > cost:  # the last one comes after the budget
@@ -155,12 +162,12 @@ class TrainingRun:
 
     def seconds_left(self) -> float:
         """Of the budget: what the last step said, less what has passed since, in a preview for example."""
-        since = 0.0 if self.remote else self.clock() - self.state.seconds
-        return max(0.0, self.state.seconds_left - since)
+        since = 0.0 if self.remote else self.clock() - self.reached.seconds
+        return max(0.0, self.reached.seconds_left - since)
 
     def sampling(self) -> SamplingConfig:
         """How the network is asked for pictures now."""
-        return training_sampling(self.state.images_seen, self.sched.T)
+        return training_sampling(self.reached.images_seen, self.sched.T)
 
     def affordable(self) -> SamplingConfig:
         """The same with so few steps that FEWEST_PREVIEWS of them fit into their share of the run's seconds.
@@ -168,7 +175,7 @@ class TrainingRun:
         What a picture costs is as the last preview found it; before the first, a third of what it costs in training,
         where it also goes backward.
         """
-        speed, sampling = self.state.images_per_second, self.sampling()
+        speed, sampling = self.reached.images_per_second, self.sampling()
         run_seconds = self.budget if self.kind == "seconds" else self.budget * self.config.train.batch_size / speed
         each = self.evaluation_seconds or 1 / (3 * speed)
         evaluations = PREVIEW_SHARE * run_seconds / FEWEST_PREVIEWS / each  # of single pictures
@@ -190,7 +197,7 @@ class TrainingRun:
 
         The seconds of its network evaluations are measured for the next one.
         """
-        state, live = self.state, Inference(self.state.live_model(), "auto")
+        state, live = self.reached, Inference(self.reached.live_model(), "auto")
         shown: dict[str, Any] = {"index": len(self.previews), "step": state.step, "seconds": round(state.seconds, 1)}
         worked, evaluations = 0.0, 0
         for key, model in (("averaged", Inference(state.ema_model(), "auto")), ("live", live)):
@@ -220,7 +227,7 @@ class TrainingRun:
 
     def classifier(self) -> Iterator[None]:
         """The Frechet distance of the finished run's pictures, once."""
-        sampler, begin = self.sampler(Inference(self.state.ema_model(), "auto"), self.sampling()), time.monotonic()
+        sampler, begin = self.sampler(Inference(self.reached.ema_model(), "auto"), self.sampling()), time.monotonic()
         self.evaluating = {"n": EVALUATED, "drawn": 0, "seconds_left": None}
         for found in evaluating(sampler, EVALUATED):
             if self.halt:
@@ -235,7 +242,7 @@ class TrainingRun:
 
     def info(self) -> dict[str, Any]:
         """What the checkpoint tells of its making."""
-        state = self.state
+        state = self.reached
         return {
             "dataset": self.data.name,
             "images_in_dataset": len(self.data.images),
@@ -259,7 +266,7 @@ class TrainingRun:
     def weights(self, label: str) -> Model:
         """The averaged weights as they are now, ready to be asked."""
         kind, data = self.config.schedule.kind, self.data
-        return wrap(self.state.ema_model(), self.sched, kind, label, data.name, data.class_names)
+        return wrap(self.reached.ema_model(), self.sched, kind, label, data.name, data.class_names)
 
     def packet(self, first_preview: int = 0) -> dict[str, Any]:
         """All of the curve, which is bounded, and the previews from the given one on."""

@@ -8,9 +8,10 @@ has handed back.  Tested with a stub of the `spaces` module, never on the real o
 from __future__ import annotations
 
 import contextvars
+import functools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -35,8 +36,8 @@ Points = list[tuple[int, float, float, float]]  # of the curve: step, seconds, l
 
 
 def train_call(
-    config: Config, images: Tensor, labels: Tensor | None, budget: dict[str, float], resume: Snapshot | None
-) -> Iterator[tuple[Points, dict[str, Any], Snapshot] | str]:
+    config: Config, images: Tensor, labels: Tensor | None, budget: dict[str, Any], resume: Snapshot | None
+) -> Generator[tuple[Points, dict[str, Any], Snapshot] | str, None, None]:
     """What runs where the GPU is: some seconds of training.
 
     Yields, once a second and at its end, (points since the last time, further numbers of the state, snapshot); or, as
@@ -45,10 +46,13 @@ def train_call(
     torch.set_num_threads(1)  # a forked process has not the threads of OpenMP that its parent had
     model = build_model(config.model, config.train.seed).to(DEVICE)
     sched = build_schedule(config.schedule, torch.device(DEVICE))
-    points, begin = [], time.monotonic()
+    points: Points = []
+    begin = time.monotonic()
     told = begin
     try:
-        for state in fit(model, images, labels, sched=sched, config=config.train, resume=resume, **budget):
+        for state in filter(
+            None, fit(model, images, labels, sched=sched, config=config.train, resume=resume, **budget)
+        ):
             points.append((state.step, state.seconds, state.loss, state.loss_smooth))
             now = time.monotonic()
             if now - told > REPORT_SECONDS or state.seconds_left <= 0 or now - begin > CALL_SECONDS:
@@ -66,12 +70,13 @@ if on_zerogpu():
     train_call = spaces.GPU(train_call, duration=BOOKED_SECONDS)
     # `spaces` makes torch say that there is CUDA in the server's own process too, where there is none.  An optimiser
     # would then ask it whether a CUDA graph is being captured, and fail.  None is, here or there.
-    torch.optim.Optimizer._accelerator_graph_capture_health_check = lambda self: None
+    setattr(torch.optim.Optimizer, "_accelerator_graph_capture_health_check", lambda self: None)  # noqa: B010
 
 
 def elsewhere(function: Callable[..., Any], *args: Any) -> Future[Any]:
     """Call it in a thread of its own, on behalf of the visitor whose request this is: `spaces` asks whose it is."""
-    answer, context = Future(), contextvars.copy_context()
+    answer: Future[Any] = Future()
+    context = contextvars.copy_context()
 
     def work() -> None:
         try:
@@ -83,8 +88,13 @@ def elsewhere(function: Callable[..., Any], *args: Any) -> Future[Any]:
     return answer
 
 
+def close(call: Generator[Any, None, None], answered: Future[Any]) -> None:
+    """End a call, once what it was asked last is answered."""
+    elsewhere(call.close)
+
+
 def train(
-    config: Config, images: Tensor, labels: Tensor | None, budget: dict[str, float], resume: Snapshot | None
+    config: Config, images: Tensor, labels: Tensor | None, budget: dict[str, Any], resume: Snapshot | None
 ) -> Iterator[Future[Any] | tuple[Points, TrainState]]:
     """`fit` on a lent GPU.  Yields a Future whenever there is something to wait for, and (points since the last time,
     state).  Raises ValueError if there is no GPU to be had, TrainingDiverged as `fit` does."""
@@ -110,4 +120,4 @@ def train(
                 f"start one on {HERE}."
             ) from None
         finally:
-            answer.add_done_callback(lambda _, call=call: elsewhere(call.close))
+            answer.add_done_callback(functools.partial(close, call))

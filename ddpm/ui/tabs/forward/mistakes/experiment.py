@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ddpm.config import build_schedule
+from ddpm.denoiser import Denoiser
 from ddpm.device import Inference, pick_device
 from ddpm.evaluation import classifiers
 from ddpm.guidance import Guided
@@ -78,15 +79,17 @@ class Training:
         self.moments.append(Moment(0, first, first))
         due = {round(self.num_steps * k / MOMENTS) for k in range(1, MOMENTS + 1)}
         config = dataclasses.replace(TRAIN, seed=self.seed)
-        options = {"sched": self.sched, "config": config, "steps": self.num_steps, "loss": self.loss}
-        for state in fit(model, data.images, data.labels, **options):
+        steps = fit(
+            model, data.images, data.labels, sched=self.sched, config=config, steps=self.num_steps, loss=self.loss
+        )
+        for state in filter(None, steps):
             self.losses.append(state.loss_smooth)
             if state.step in due:
-                weights = (Inference(make(), "auto") for make in (state.ema_model, state.live_model))
-                self.moments.append(Moment(state.step, *weights, state.loss_smooth, self.given))
+                averaged, live = Inference(state.ema_model(), "auto"), Inference(state.live_model(), "auto")
+                self.moments.append(Moment(state.step, averaged, live, state.loss_smooth, self.given))
             yield
 
-    def loss(self, model, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor) -> Tensor:
+    def loss(self, model: Denoiser, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor) -> Tensor:
         """objective.loss, with the mistakes and a look at what the network is given."""
         x_t, expected = mistakes.pair(x0, t, noise, sched, self.broken)
         self.given = x_t[t.argsort()[torch.linspace(2, len(t) - 3, GIVEN).long()]]
@@ -101,7 +104,7 @@ class Training:
 class Pace:
     """Seconds of one optimiser step and of one step of drawing, as they were lately on this server."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     def timed(self, kind: str, steps: Iterator[Any]) -> Iterator[Any]:

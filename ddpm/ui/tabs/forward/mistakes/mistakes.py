@@ -12,6 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from ddpm.denoiser import Denoiser
 from ddpm.diffusion import q_sample
 from ddpm.objective import target
 from ddpm.samplers import predict
@@ -51,7 +52,9 @@ def pair(x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, broken: Set[str]
     return q_sample(x0, t, noise, sched), target(x0, noise, t, sched, "v")
 
 
-def mean_of_step(x_t: Tensor, eps: Tensor, t: Tensor, s: Tensor, sched: Schedule, broken: Set[str] = frozenset()):
+def mean_of_step(
+    x_t: Tensor, eps: Tensor, t: Tensor, s: Tensor, sched: Schedule, broken: Set[str] = frozenset()
+) -> tuple[Tensor, Tensor]:
     r"""The mean of one ancestral step x_t -> x_s, and its variance.  Ho et al. 2020, Algorithm 2, for any s < t.
 
     mean = 1/sqrt(alpha_ts) (x_t - beta_ts / sqrt(1 - ab_t) eps)
@@ -68,7 +71,7 @@ def mean_of_step(x_t: Tensor, eps: Tensor, t: Tensor, s: Tensor, sched: Schedule
 
 @torch.no_grad()
 def draw(
-    model,
+    model: Denoiser,
     sched: Schedule,
     y: Tensor,
     num_steps: int,

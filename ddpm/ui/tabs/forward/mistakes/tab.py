@@ -130,7 +130,7 @@ def build(shared: layout.Shared) -> None:
     engine, trainings, pace = shared.engine, cache.LRUCache(KEPT_BYTES), Pace()
     runs = Streaming(engine, "mistakes", KEPT_DRAWN_BYTES)
 
-    def make(*question) -> Experiment:
+    def make(*question: Any) -> Experiment:
         broken, num_steps, seed = check(*question)
         if not broken:
             raise ValueError("There is nothing to break: switch on at least one of the four.")
@@ -138,7 +138,7 @@ def build(shared: layout.Shared) -> None:
             raise Busy("As many such runs are under way as this server takes. Try again a little later.")
         return Experiment(broken, num_steps, seed, trainings, pace)
 
-    async def forecast(*question) -> str:
+    async def forecast(*question: Any) -> str:
         try:
             broken, num_steps, seed = check(*question)
             needed = {key(each, num_steps, seed) for each in (frozenset(), broken)}
@@ -177,9 +177,9 @@ def build(shared: layout.Shared) -> None:
             {"draw_steps": DRAW_STEPS},
         )
 
-    inputs = [switches, steps, seed]
+    inputs: list[Any] = [switches, steps, seed]
     runs.stop(halt, view)
     runs.start(go.click, make, inputs, view)
     switches.input(None, switches, None, js="(names) => { DDPM.tabs.mistakes.choose(names); }")
-    changes = [shared.tab.select, *(each.change for each in inputs)]
+    changes = [*([shared.tab.select] if shared.tab else []), *(each.change for each in inputs)]
     gr.on(changes, forecast, inputs, told, trigger_mode="always_last", **QUIET)
