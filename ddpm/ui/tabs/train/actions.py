@@ -1,0 +1,193 @@
+"""What the Train tab's buttons do, and what its scripts ask: of the run that a browser started last."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ddpm.data import DataError
+from ddpm.device import Inference
+from ddpm.presets import PRESETS
+from ddpm.system.threads import apart
+from ddpm.ui.generation.models import ModelRegistry, from_checkpoint
+from ddpm.ui.server import protocol
+from ddpm.ui.server.engine import Engine, once
+
+from . import zerogpu, zip_file
+from .forecast import Forecast
+from .loss_levels import LEVELS
+from .request import MORE, check, fetch, more_of
+from .run_store import GOING, Runs
+from .training_run import TrainingRun
+
+CONTINUE_SECONDS = 60
+PACKET_SECONDS = 0.25
+REMEMBERED = 4  # runs of a browser, which it can look at again
+
+
+class Actions:
+    """mine, in all of them: the ids of the runs that a browser remembers, the latest last."""
+
+    def __init__(self, engine: Engine, registry: ModelRegistry):
+        self.engine, self.registry = engine, registry
+        self.runs, self.forecasts = Runs(engine), Forecast(engine)
+
+    def latest(self, mine: Any) -> TrainingRun | None:
+        return self.runs.get(mine[-1]) if isinstance(mine, list) and mine else None
+
+    def known(self, mine: Any) -> list[dict[str, str]]:
+        """The runs of a browser that are still here, for the choice of what to hold beside the latest."""
+        found = [self.runs.get(run_id) for run_id in mine[-REMEMBERED:]] if isinstance(mine, list) else []
+        return [{"run": run.id, "label": run.label} for run in found if run is not None]
+
+    async def watch(self, run: TrainingRun, mine: Any) -> AsyncIterator[dict[str, Any]]:
+        sent, last = 0, tuple[Any, ...]()
+        ended = asyncio.wrap_future(run.job.finished) if run.job else None  # none of a run that came back finished
+        while True:
+            self.runs.watched(run)
+            packet = run.packet(sent)
+            packet["done"] = not run.active or ended is None or ended.done()
+            sent += len(packet["frames"])
+            now = tuple(map(packet.get, ("done", "paused", "waiting", "step", "kept", "evaluating")))
+            if now != last:
+                yield packet | {"mine": self.known(mine)}
+            if packet["done"] or ended is None:
+                return
+            last = now
+            await asyncio.wait({ended}, timeout=PACKET_SECONDS)
+
+    async def start(
+        self, request: gr.Request, preset: Any, name: Any, kind: Any, budget: Any, *rest: Any
+    ) -> AsyncIterator:
+        *more, mine = rest
+        more, where = more[: len(MORE)], more[len(MORE) :]  # where: on a ZeroGPU Space only
+        other = self.latest(mine)
+        try:
+            if other is not None and other.active:
+                raise ValueError(GOING)
+            try:
+                run = await apart(check, preset, name, kind, budget, *more)
+            except DataError:  # not on this server yet
+                async for sentence in fetch(name):
+                    yield {"notice": sentence}, gr.skip()
+                run = await apart(check, preset, name, kind, budget, *more)
+            for chosen in where:
+                run.remote = protocol.one_of(chosen, "Compute on", zerogpu.PLACES) == zerogpu.REMOTE
+            self.runs.start(run, request.session_hash)
+        except DataError:
+            why = "Is there a network, and room for it? Bundled digits need neither."
+            yield {"error": f"{name} could not be downloaded. {why}"}, gr.skip()
+            return
+        except ValueError as error:
+            yield {"error": str(error)}, gr.skip()
+            return
+        mine = [*(each["run"] for each in self.known(mine)), run.id][-REMEMBERED:]
+        keep = mine
+        async for packet in self.watch(run, mine):
+            yield packet, keep
+            keep = gr.skip()
+
+    async def go_on(self, request: gr.Request, mine: Any) -> AsyncIterator:
+        run = self.latest(mine)
+        try:
+            if run is None:
+                raise ValueError("There is nothing to continue: press Start.")
+            self.runs.go_on(run, CONTINUE_SECONDS, request.session_hash)
+        except ValueError as error:
+            yield {"error": str(error)}
+            return
+        async for packet in self.watch(run, mine):
+            yield packet
+
+    def pause(self, mine: Any) -> Any:
+        run = self.latest(mine)
+        if run is None or not run.active:
+            return {"error": "Nothing is training."}
+        self.runs.hold(run, not run.paused_by_hand)
+        return gr.skip()
+
+    async def attach(self, mine: Any) -> AsyncIterator:
+        run = self.latest(mine)
+        if run is not None:
+            async for packet in self.watch(run, mine):
+                yield packet
+
+    def stop(self, mine: Any) -> Any:
+        run = self.latest(mine)
+        if run is None or run.job is None or not run.active:
+            return {"error": "Nothing is training."}
+        run.halt = True
+        self.engine.resume(run.job)
+        return gr.skip()
+
+    def fill(self, chosen: Any) -> list[Any]:
+        """What is under More in a preset."""
+        return more_of(PRESETS[chosen]) if chosen in tuple(PRESETS) else [gr.skip() for _ in MORE]
+
+    async def forecast(self, chosen: Any) -> str:
+        return await self.forecasts.sentence(chosen) if chosen in tuple(PRESETS) else ""
+
+    def offer(self, own: Any, label: Any, weights_id: Any) -> tuple:
+        """Make these weights the page's: the choice of weights with them in it, and what the browser window has."""
+        own = [*(pair for pair in own if pair[1] != weights_id), (label, weights_id)]
+        return gr.update(choices=[*self.registry.shipped, *own], value=weights_id), own
+
+    async def use(self, mine: Any, own: Any) -> tuple:
+        run = self.latest(mine)
+        if run is None or run.state is None:
+            nothing = {"error": "There are no weights yet: press Start and train some."}
+            return gr.skip(), gr.skip(), gr.skip(), nothing
+        label = f"trained here: {run.label}, step {run.state.step}"
+        self.registry.put(run.id, await self.engine.submit(once(run.weights, label)).result())
+        return *self.offer(own, label, run.id), gr.update(selected="reverse"), gr.skip()
+
+    async def open_zip(self, path: Any, own: Any) -> tuple:
+        try:
+            if not isinstance(path, str):
+                raise ValueError("That is no file. Choose a zip that was saved on this page.")
+            name = f"opened: {Path(path).stem[:40]}"
+            opened = await self.engine.submit(once(lambda: from_checkpoint(zip_file.read(path), name))).result()
+        except ValueError as error:
+            return gr.skip(), gr.skip(), {"error": str(error)}
+        weights_id = secrets.token_urlsafe(16)
+        self.registry.put(weights_id, opened)
+        return *self.offer(own, name, weights_id), {
+            "notice": "Opened: the weights are chosen above, for Forward and Reverse."
+        }
+
+    async def download(self, question: Any) -> dict[str, Any]:
+        """The checkpoint folder of a run as a zip: {run} -> {name, data} or {error}."""
+        run = self.runs.get(protocol.fields(question).get("run"))
+        if run is None:
+            raise ValueError("There are no weights yet: press Start and train some.")
+        state = run.reached
+        pack = once(lambda: zip_file.write(state.ema_model(), run.config, run.info(), "ddpm-trained"))
+        data = await self.engine.submit(pack).result()
+        return {"name": f"ddpm-{state.step}-steps.zip", "data": base64.b64encode(data).decode()}
+
+    def another(self, question: Any) -> dict[str, Any]:
+        """Another run, whole, to be held beside the one that is shown: {run} -> its packet, or {error}."""
+        run = self.runs.get(protocol.fields(question).get("run"))
+        return run.packet() if run else {"error": "That run is no longer on the server."}
+
+    async def level(self, question: Any) -> dict[str, Any]:
+        """What a run's network says at a noise level: {run, level} -> {input, target, prediction, error, ...}."""
+        question = protocol.fields(question)
+        run = self.runs.get(question.get("run"))
+        if run is None:
+            raise ValueError("There are no weights yet: press Start and train some.")
+        chosen = protocol.whole_number(question.get("level"), "Level", 0, LEVELS - 1)
+        live = run.reached.live_model
+        look = once(lambda: run.levels.detail(Inference(live(), "auto"), chosen))
+        return await self.engine.submit(look).result()
+
+    def replay(self, question: Any) -> dict[str, Any]:
+        """What the page asks if it has missed previews: {run, have: [index, ...]} -> {frames}."""
+        run = self.runs.get(protocol.fields(question).get("run"))
+        return {"frames": protocol.missed(question, run.previews if run else [])}
