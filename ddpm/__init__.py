@@ -12,6 +12,7 @@ from .ema import EMA
 from .generate import num_evaluations, sample_from_ema
 from .guidance import Guided, drop_labels
 from .inversion import invert
+from .layers import Attention
 from .objective import TrainingDiverged, target, train_step
 from .presets import PRESETS
 from .samplers import (
@@ -28,7 +29,7 @@ from .storage.checkpoint import Checkpoint, CheckpointError, load_checkpoint, sa
 from .system.version import __version__ as __version__
 from .training.loop import fit, train
 from .training.state import Snapshot, TrainState
-from .unet import Attention, ResBlock, TimeEmbedding, UNet
+from .unet import ResBlock, TimeEmbedding, UNet
 
 __all__ = [
     "EMA",

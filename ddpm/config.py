@@ -18,22 +18,22 @@ PRECISIONS = ("float32", "bfloat16", "auto")
 T_SAMPLINGS = ("uniform", "stratified", "logit_normal")
 
 
-def _check(ok: bool, message: str) -> None:
+def check(ok: bool, message: str) -> None:
     if not ok:
         raise ValueError(message)
 
 
-def _is_int(value: Any, low: int, high: int) -> bool:
+def is_int(value: Any, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
-def _is_number(value: Any, low: float, high: float) -> bool:
+def is_number(value: Any, low: float, high: float) -> bool:
     ok_type = isinstance(value, (int, float)) and not isinstance(value, bool)
     return ok_type and low <= value <= high  # false for nan; math.isfinite overflows on a huge integer
 
 
-def _int_tuple(value: Any, name: str) -> tuple[int, ...]:
-    _check(isinstance(value, (list, tuple)) and all(_is_int(v, 1, 4096) for v in value), f"{name}: a list of integers")
+def int_tuple(value: Any, name: str) -> tuple[int, ...]:
+    check(isinstance(value, (list, tuple)) and all(is_int(v, 1, 4096) for v in value), f"{name}: a list of integers")
     return tuple(value)
 
 
@@ -53,21 +53,43 @@ class ModelConfig:
     zero_init: bool = False  # the last convolution starts at 0, so that the first answer is the mean
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mults", _int_tuple(self.mults, "mults"))
-        object.__setattr__(self, "attention", _int_tuple(self.attention, "attention"))
-        _check(_is_int(self.in_ch, 1, 4), "in_ch: an integer from 1 to 4")
-        _check(_is_int(self.base, 8, 512) and self.base % 8 == 0, "base: a multiple of 8 from 8 to 512")
-        _check(_is_int(self.t_dim, 2, 1024) and self.t_dim % 2 == 0, "t_dim: an even integer from 2 to 1024")
-        _check(1 <= len(self.mults) <= 6 and max(self.mults) <= 16, "mults: one to six integers from 1 to 16")
-        _check(_is_int(self.num_classes, 0, 1000), "num_classes: an integer from 0 to 1000")
-        _check(_is_int(self.patch_size, 1, 4) and self.patch_size != 3, "patch_size: 1, 2 or 4")
-        _check(_is_int(self.img_size, 4, 256), "img_size: an integer from 4 to 256")
+        object.__setattr__(self, "mults", int_tuple(self.mults, "mults"))
+        object.__setattr__(self, "attention", int_tuple(self.attention, "attention"))
+        check(is_int(self.in_ch, 1, 4), "in_ch: an integer from 1 to 4")
+        check(is_int(self.base, 8, 512) and self.base % 8 == 0, "base: a multiple of 8 from 8 to 512")
+        check(is_int(self.t_dim, 2, 1024) and self.t_dim % 2 == 0, "t_dim: an even integer from 2 to 1024")
+        check(1 <= len(self.mults) <= 6 and max(self.mults) <= 16, "mults: one to six integers from 1 to 16")
+        check(is_int(self.num_classes, 0, 1000), "num_classes: an integer from 0 to 1000")
+        check(is_int(self.patch_size, 1, 4) and self.patch_size != 3, "patch_size: 1, 2 or 4")
+        check(is_int(self.img_size, 4, 256), "img_size: an integer from 4 to 256")
         unit = self.patch_size * 2 ** (len(self.mults) - 1)
-        _check(self.img_size % unit == 0, f"img_size: a multiple of {unit} for this patch_size and these mults")
+        check(self.img_size % unit == 0, f"img_size: a multiple of {unit} for this patch_size and these mults")
         sizes = [self.img_size // self.patch_size // 2**i for i in range(len(self.mults))]
-        _check(set(self.attention) <= set(sizes), f"attention: only the sizes this network has, {sizes}")
-        _check(self.prediction in PREDICTIONS, f"prediction: one of {', '.join(PREDICTIONS)}")
-        _check(isinstance(self.zero_init, bool), "zero_init: true or false")
+        check(set(self.attention) <= set(sizes), f"attention: only the sizes this network has, {sizes}")
+        check(self.prediction in PREDICTIONS, f"prediction: one of {', '.join(PREDICTIONS)}")
+        check(isinstance(self.zero_init, bool), "zero_init: true or false")
+
+
+@dataclass(frozen=True)
+class MLPConfig:
+    """The network for latents: see latent_mlp.py."""
+
+    in_ch: int = 8
+    img_size: int = 4
+    width: int = 256
+    blocks: int = 2
+    t_dim: int = 64
+    num_classes: int = 0
+    prediction: str = "v"
+
+    def __post_init__(self) -> None:
+        check(is_int(self.in_ch, 1, 64), "in_ch: an integer from 1 to 64")
+        check(is_int(self.img_size, 1, 16), "img_size: an integer from 1 to 16")
+        check(is_int(self.width, 8, 4096) and self.width % 8 == 0, "width: a multiple of 8 from 8 to 4096")
+        check(is_int(self.blocks, 1, 64), "blocks: an integer from 1 to 64")
+        check(is_int(self.t_dim, 2, 1024) and self.t_dim % 2 == 0, "t_dim: an even integer from 2 to 1024")
+        check(is_int(self.num_classes, 0, 1000), "num_classes: an integer from 0 to 1000")
+        check(self.prediction in PREDICTIONS, f"prediction: one of {', '.join(PREDICTIONS)}")
 
 
 def config_of(model: object) -> ModelConfig:
@@ -118,22 +140,22 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check(_is_int(self.epochs, 1, 1_000_000), "epochs: an integer from 1")
-        _check(_is_int(self.batch_size, 1, 4096), "batch_size: an integer from 1 to 4096")
-        _check(_is_number(self.lr, 0, 1) and self.lr > 0, "lr: a number above 0, at most 1")
-        _check(_is_number(self.muon_lr, 0, 1), "muon_lr: a number from 0 to 1")
-        _check(_is_int(self.lr_warmup, 0, 1_000_000), "lr_warmup: a number of steps, 0 or more")
-        _check(_is_number(self.weight_decay, 0, 10), "weight_decay: a number from 0 to 10")
-        _check(_is_number(self.grad_clip, 0, 1e9) and self.grad_clip > 0, "grad_clip: a number above 0")
-        _check(_is_number(self.ema_decay, 0, 1) and self.ema_decay < 1, "ema_decay: from 0 to below 1")
-        _check(_is_number(self.label_dropout, 0, 1), "label_dropout: a probability from 0 to 1")
-        _check(self.t_sampling in T_SAMPLINGS, f"t_sampling: one of {', '.join(T_SAMPLINGS)}")
-        _check(_is_number(self.t_mean, -10, 10), "t_mean: a number from -10 to 10")
-        _check(_is_number(self.t_std, 0.01, 10), "t_std: a number from 0.01 to 10")
-        _check(self.precision in PRECISIONS, "precision: float32, bfloat16 or auto")
-        _check(_is_int(self.seed, 0, 2**63 - 1), "seed: an integer from 0 to 2^63 - 1")
+        check(is_int(self.epochs, 1, 1_000_000), "epochs: an integer from 1")
+        check(is_int(self.batch_size, 1, 4096), "batch_size: an integer from 1 to 4096")
+        check(is_number(self.lr, 0, 1) and self.lr > 0, "lr: a number above 0, at most 1")
+        check(is_number(self.muon_lr, 0, 1), "muon_lr: a number from 0 to 1")
+        check(is_int(self.lr_warmup, 0, 1_000_000), "lr_warmup: a number of steps, 0 or more")
+        check(is_number(self.weight_decay, 0, 10), "weight_decay: a number from 0 to 10")
+        check(is_number(self.grad_clip, 0, 1e9) and self.grad_clip > 0, "grad_clip: a number above 0")
+        check(is_number(self.ema_decay, 0, 1) and self.ema_decay < 1, "ema_decay: from 0 to below 1")
+        check(is_number(self.label_dropout, 0, 1), "label_dropout: a probability from 0 to 1")
+        check(self.t_sampling in T_SAMPLINGS, f"t_sampling: one of {', '.join(T_SAMPLINGS)}")
+        check(is_number(self.t_mean, -10, 10), "t_mean: a number from -10 to 10")
+        check(is_number(self.t_std, 0.01, 10), "t_std: a number from 0.01 to 10")
+        check(self.precision in PRECISIONS, "precision: float32, bfloat16 or auto")
+        check(is_int(self.seed, 0, 2**63 - 1), "seed: an integer from 0 to 2^63 - 1")
         for name in ("lr_decay", "ema_warmup"):
-            _check(isinstance(getattr(self, name), bool), f"{name}: true or false")
+            check(isinstance(getattr(self, name), bool), f"{name}: true or false")
 
 
 @dataclass(frozen=True)
@@ -164,11 +186,11 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         for name, known in (("sampler", SAMPLERS), ("variance", VARIANCES), ("spacing", SPACINGS)):
-            _check(getattr(self, name) in tuple(known), f"{name}: one of {', '.join(known)}")
-        _check(isinstance(self.clip, bool), "clip: true or false")
-        _check(_is_int(self.num_steps, 1, MAX_T), f"num_steps: an integer from 1 to {MAX_T}")
+            check(getattr(self, name) in tuple(known), f"{name}: one of {', '.join(known)}")
+        check(isinstance(self.clip, bool), "clip: true or false")
+        check(is_int(self.num_steps, 1, MAX_T), f"num_steps: an integer from 1 to {MAX_T}")
         for name, high in (("eta", 1), ("guidance", 100), ("guide_from", 1), ("guide_to", 1)):
-            _check(_is_number(getattr(self, name), 0, high), f"{name}: a number from 0 to {high}")
+            check(is_number(getattr(self, name), 0, high), f"{name}: a number from 0 to {high}")
 
     def interval(self, T: int) -> tuple[float, float]:
         """(lowest, highest) t at which guidance counts."""
@@ -181,13 +203,13 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 def from_dict(data: Any) -> Config:
     """The Config in a dict as `to_dict` makes it.  Raises ValueError naming the first field that is not right."""
-    _check(isinstance(data, dict), "a configuration is an object with model, schedule and train")
+    check(isinstance(data, dict), "a configuration is an object with model, schedule and train")
     parts: dict[str, Any] = {}
     for part, cls in (("model", ModelConfig), ("schedule", ScheduleConfig), ("train", TrainConfig)):
         fields = data.get(part, {})
-        _check(isinstance(fields, dict), f"{part}: an object")
+        check(isinstance(fields, dict), f"{part}: an object")
         unknown = sorted(set(fields) - {f.name for f in dataclasses.fields(cls)})
-        _check(not unknown, f"{part}: unknown field {', '.join(map(str, unknown))}")
+        check(not unknown, f"{part}: unknown field {', '.join(map(str, unknown))}")
         try:
             parts[part] = cls(**fields)
         except ValueError as error:

@@ -1,0 +1,51 @@
+"""Layers that the tutorial's network does without: classes, attention, and a faster normalisation."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class LabelEmbedding(nn.Embedding):
+    """y -> a vector each, the last being that of "no label", y = -1.  y: (B,) int64.  Returns (B, hidden).
+
+    Raises ValueError for labels that are neither -1 nor one of 0..num_classes-1, where num_classes would be "no label".
+    """
+
+    def __init__(self, num_classes: int, hidden: int):
+        super().__init__(num_classes + 1, hidden)
+        self.num_classes = num_classes
+
+    def forward(self, y: Tensor) -> Tensor:
+        if y.ndim != 1 or y.is_floating_point():
+            raise ValueError(f"y: (B,) int64, not {tuple(y.shape)} of {y.dtype}")
+        if ((y < -1) | (y >= self.num_classes)).any():
+            low, high = (v.item() for v in y.aminmax())
+            raise ValueError(f"y: labels 0..{self.num_classes - 1}, or -1 for none; these are {low}..{high}")
+        return super().forward(torch.where(y < 0, self.num_classes, y))
+
+
+class GroupNorm(nn.GroupNorm):
+    """In float32 where groups are narrow: PyTorch's bfloat16 kernel is four times slower on a CPU there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.dtype) if self.num_channels < 8 * self.num_groups else x)
+
+
+class Attention(nn.Module):
+    """Self-attention among the positions of a feature map, around a shortcut.  Ho et al. 2020, appendix B."""
+
+    def __init__(self, ch: int, heads: int = 4):
+        super().__init__()
+        self.heads = heads
+        self.norm = GroupNorm(8, ch)
+        self.qkv = nn.Conv2d(ch, 3 * ch, 1)
+        self.proj = nn.Conv2d(ch, ch, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        B, C, H, W = x.shape
+        q, k, v = self.qkv(self.norm(x)).reshape(B, 3, self.heads, C // self.heads, H * W).transpose(-1, -2).unbind(1)
+        h = F.scaled_dot_product_attention(q, k, v)  # (B, heads, H*W, C/heads)
+        return x + self.proj(h.transpose(-1, -2).reshape(B, C, H, W))
