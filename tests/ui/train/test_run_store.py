@@ -11,7 +11,7 @@ from helpers.training_runs import LONG, finish, new_run, quick, started, stop, u
 from ddpm.training import loop
 from ddpm.ui.server import limits
 from ddpm.ui.server.engine import Busy, Engine
-from ddpm.ui.tabs.train import run_store
+from ddpm.ui.tabs.train import run_store, training_run
 from ddpm.ui.tabs.train.run_store import Runs
 
 
@@ -233,3 +233,17 @@ def test_a_hopeless_run_without_good_weights_says_so():
     packet = run.packet()
     assert "learning rate" in packet["error"] and "No weights are left" in packet["error"]
     assert "step" not in packet
+
+
+def test_a_written_run_that_lost_all_its_weights_does_not_end_the_sweeping(monkeypatch, tmp_path):
+    runs = Runs(Engine(), tmp_path)
+    monkeypatch.setattr(run_store, "KEEP_EVERY", 0.0)
+    monkeypatch.setattr(training_run, "PREVIEW_EVERY", 1e9)  # no weights are found good
+    run = started(runs)
+    runs.keep()
+    monkeypatch.setattr(loop, "HOPELESS", 0.0)
+    run.job.finished.result(timeout=20)
+    assert runs.path_of(run.id).exists() and run.state is None
+    run.seen -= 2 * run_store.IDLE_AFTER
+    runs.sweep()
+    assert runs.get(run.id) is run and "No weights are left" in run.packet()["error"]

@@ -290,4 +290,5 @@ class Runs:
 
 def standing(run: TrainingRun) -> list[Any]:
     """How far a run is: what has to be written again once it has changed."""
-    return [run.reached.step, run.active, run.paused_by_hand]
+    state = run.state  # None of one that diverged before it had weights worth keeping
+    return [state.step if state else None, run.active, run.paused_by_hand]
