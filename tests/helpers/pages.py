@@ -27,7 +27,8 @@ def alone(tab, registry, engine=None):
     with gr.Blocks() as demo:
         mine, weights = gr.BrowserState([]), gr.Dropdown(registry.shipped if registry else ["mnist"], value="mnist")
         with gr.Tabs() as tabs, gr.Tab("this") as this:
-            shared = Shared(engine or Engine(), registry, demo, mine, weights, tabs, this)
+            shared = Shared(engine or Engine(), registry, demo, mine, weights, tabs)
+            shared.tab = this
             tab.build(shared)
     return demo, {b.elem_id: b for b in demo.blocks.values() if getattr(b, "elem_id", None)}, shared
 

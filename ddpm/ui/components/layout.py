@@ -32,7 +32,7 @@ class Shared:
     mine: gr.BrowserState
     weights: gr.Dropdown
     tabs: gr.Tabs
-    tab: gr.Tab | None = None
+    tab: gr.Tab = field(init=False)
     counts: dict[str, Callable[[], int]] = field(default_factory=dict)
     at_end: list[Callable[[], None]] = field(default_factory=list)
 

@@ -68,10 +68,9 @@ def another_picture(weights: Model, choice: Any) -> dict[str, Any]:
     data = pictures_of(weights)
     names = named(data.class_names)
     choice = protocol.one_of(choice, "Digit", (ANY, *names))
-    if choice == ANY:
+    if choice == ANY or data.labels is None:  # without labels there is no class to choose
         return picture_packet(weights, random.randrange(len(data.images)))
-    labels = torch.full((len(data.images),), -1) if data.labels is None else data.labels
-    members = np.flatnonzero(labels.numpy() == names.index(choice))
+    members = np.flatnonzero(data.labels.numpy() == names.index(choice))
     return picture_packet(weights, int(random.choice(members)))
 
 

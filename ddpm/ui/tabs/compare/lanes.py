@@ -56,8 +56,8 @@ class References:
         }
         sampling = dataclasses.replace(s.sampling, **ode)
         key = repr((s.weights_id, s.n, s.labels, s.seed, sampling))
-        weights, known = self._kept.get(key) or (None, torch.empty(0))
-        if weights is not s.weights:  # none yet, or a training run has other weights by now
+        weights, known = self._kept.get(key) or (None, None)
+        if known is None or weights is not s.weights:  # none yet, or a training run has other weights by now
             for moment in dataclasses.replace(s, sampling=sampling).sampler().steps(s.n, s.y(), s.seed):
                 yield moment.i, sampling.num_steps
             known = moment.x_t.cpu()

@@ -34,14 +34,16 @@ class Levels:
     def __init__(self, data: Dataset, sched: Schedule, n: int, labelled: bool):
         """n pictures of the data, its classes in turn; with their labels if the model is told them."""
         self.sched = sched
+        self.labels: Tensor | None = None
         if data.labels is None:
             chosen = torch.arange(min(n, len(data.images)))
         else:
             of_class = [torch.nonzero(data.labels == c).flatten() for c in range(data.num_classes)]
             turns = [of_class[i % len(of_class)][i // len(of_class) :][:1] for i in range(n)]
             chosen = torch.cat(turns)
+            if labelled:
+                self.labels = data.labels[chosen]
         self.images = data.images[chosen]
-        self.labels = data.labels[chosen] if labelled and data.labels is not None else None
         self.t = times_in_levels(LEVELS, len(self.images), sched.T)
 
     def measure(self, model: Inference) -> Iterator[float]:

@@ -70,7 +70,7 @@ if on_zerogpu():
     train_call = spaces.GPU(train_call, duration=BOOKED_SECONDS)
     # `spaces` makes torch say that there is CUDA in the server's own process too, where there is none.  An optimiser
     # would then ask it whether a CUDA graph is being captured, and fail.  None is, here or there.
-    setattr(torch.optim.Optimizer, "_accelerator_graph_capture_health_check", lambda self: None)  # noqa: B010
+    torch.optim.Optimizer._accelerator_graph_capture_health_check = lambda self: None  # type: ignore[method-assign]
 
 
 def elsewhere(function: Callable[..., Any], *args: Any) -> Future[Any]:

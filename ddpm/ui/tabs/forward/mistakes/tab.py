@@ -181,5 +181,5 @@ def build(shared: layout.Shared) -> None:
     runs.stop(halt, view)
     runs.start(go.click, make, inputs, view)
     switches.input(None, switches, None, js="(names) => { DDPM.tabs.mistakes.choose(names); }")
-    changes = [*([shared.tab.select] if shared.tab else []), *(each.change for each in inputs)]
+    changes = [shared.tab.select, *(each.change for each in inputs)]
     gr.on(changes, forecast, inputs, told, trigger_mode="always_last", **QUIET)
