@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,8 +77,8 @@ class MLPConfig:
 
     in_ch: int = 8
     img_size: int = 4
-    width: int = 256
-    blocks: int = 2
+    base: int = 256  # numbers in the residual stream
+    blocks: int = 1
     t_dim: int = 64
     num_classes: int = 0
     prediction: str = "v"
@@ -85,17 +86,21 @@ class MLPConfig:
     def __post_init__(self) -> None:
         check(is_int(self.in_ch, 1, 64), "in_ch: an integer from 1 to 64")
         check(is_int(self.img_size, 1, 16), "img_size: an integer from 1 to 16")
-        check(is_int(self.width, 8, 4096) and self.width % 8 == 0, "width: a multiple of 8 from 8 to 4096")
+        check(is_int(self.base, 8, 4096) and self.base % 8 == 0, "base: a multiple of 8 from 8 to 4096")
         check(is_int(self.blocks, 1, 64), "blocks: an integer from 1 to 64")
         check(is_int(self.t_dim, 2, 1024) and self.t_dim % 2 == 0, "t_dim: an even integer from 2 to 1024")
         check(is_int(self.num_classes, 0, 1000), "num_classes: an integer from 0 to 1000")
         check(self.prediction in PREDICTIONS, f"prediction: one of {', '.join(PREDICTIONS)}")
 
 
-def config_of(model: object) -> ModelConfig:
+# The networks there are, by the name that a checkpoint's config.json has for each; networks.py builds them.
+NETWORKS: dict[str, type[ModelConfig] | type[MLPConfig]] = {"unet": ModelConfig, "mlp": MLPConfig}
+
+
+def config_of(model: object) -> ModelConfig | MLPConfig:
     """What a network of this package says it is made of.  Raises TypeError for one of somebody else's."""
     config = getattr(model, "config", None)
-    if not isinstance(config, ModelConfig):
+    if not isinstance(config, (ModelConfig, MLPConfig)):
         raise TypeError(f"the model, a {type(model).__name__}, has no ModelConfig as its `config`")
     return config
 
@@ -159,12 +164,30 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
-class Config:
-    """Everything that, with a data set, defines a training run."""
+class AutoencoderName:
+    """Which autoencoder the latents of a run are from: the name of its checkpoint folder, and its weights' sha256.
 
-    model: ModelConfig = field(default_factory=ModelConfig)
+    sha256 is "" in a preset, which takes whichever has that name.
+    """
+
+    folder: str
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        plain = isinstance(self.folder, str) and re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", self.folder)
+        check(bool(plain), "folder: the name of a checkpoint folder")
+        hexadecimal = isinstance(self.sha256, str) and re.fullmatch(r"([0-9a-f]{64})?", self.sha256)
+        check(bool(hexadecimal), "sha256: 64 hexadecimal digits")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that, with a data set, defines a training run.  autoencoder: None of a run on pixels."""
+
+    model: ModelConfig | MLPConfig = field(default_factory=ModelConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    autoencoder: AutoencoderName | None = None
 
 
 @dataclass(frozen=True)
@@ -198,16 +221,28 @@ class SamplingConfig:
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    return json.loads(json.dumps(dataclasses.asdict(config)))
+    """A Config as JSON.  A UNet's has no kind, and a run on pixels no autoencoder, as before there were others."""
+    described = json.loads(json.dumps(dataclasses.asdict(config)))
+    kind = next(name for name, cls in NETWORKS.items() if isinstance(config.model, cls))
+    if kind != "unet":
+        described["model"] = {"kind": kind} | described["model"]
+    if config.autoencoder is None:
+        del described["autoencoder"]
+    return described
 
 
 def from_dict(data: Any) -> Config:
     """The Config in a dict as `to_dict` makes it.  Raises ValueError naming the first field that is not right."""
     check(isinstance(data, dict), "a configuration is an object with model, schedule and train")
     parts: dict[str, Any] = {}
-    for part, cls in (("model", ModelConfig), ("schedule", ScheduleConfig), ("train", TrainConfig)):
+    kinds = {"schedule": ScheduleConfig, "train": TrainConfig, "autoencoder": AutoencoderName}
+    for part in ("model", "schedule", "train", *(("autoencoder",) if data.get("autoencoder") is not None else ())):
         fields = data.get(part, {})
         check(isinstance(fields, dict), f"{part}: an object")
+        fields = dict(fields)
+        kind = fields.pop("kind", "unet") if part == "model" else ""
+        check(part != "model" or kind in tuple(NETWORKS), f"model.kind: one of {', '.join(NETWORKS)}")
+        cls: Any = NETWORKS[kind] if part == "model" else kinds[part]
         unknown = sorted(set(fields) - {f.name for f in dataclasses.fields(cls)})
         check(not unknown, f"{part}: unknown field {', '.join(map(str, unknown))}")
         try:
@@ -218,7 +253,11 @@ def from_dict(data: Any) -> Config:
 
 
 def for_dataset(config: Config, channels: int, num_classes: int, seed: int = 0) -> Config:
-    """The same run on other data: its number of channels, and its classes if the model is to have classes at all."""
-    classes = num_classes if config.model.num_classes else 0
-    model = dataclasses.replace(config.model, in_ch=channels, num_classes=classes)
+    """The same run on other data: its number of channels, and its classes if the model is to have classes at all.
+
+    Of a run on latents the channels are the autoencoder's, which knows pictures of one kind.
+    """
+    changes: dict[str, Any] = {"num_classes": num_classes if config.model.num_classes else 0}
+    changes |= {"in_ch": channels} if config.autoencoder is None else {}
+    model = dataclasses.replace(config.model, **changes)
     return dataclasses.replace(config, model=model, train=dataclasses.replace(config.train, seed=seed))

@@ -15,7 +15,6 @@ from PIL import Image
 from torch import Tensor
 
 from . import idx
-from .config import ModelConfig
 from .reading import DataError, centred_square, list_folder, printable, read_picture
 
 ASSETS = Path(__file__).parent / "assets"
@@ -217,8 +216,8 @@ def describe(dataset: Dataset) -> str:
 def check_pictures(images: Tensor, labels: Tensor | None = None, model: Any = None) -> None:
     """Refuse what a training would trip over far from here, or, worse, would not trip over.
 
-    images: (N, C, H, W) uint8.  labels: (N,) int64, -1 for a picture without one.  model: of its `config`, if it has
-    one, in_ch, img_size and num_classes are asked.  Raises TypeError, ValueError or, of no pictures, DataError.
+    images: (N, C, H, W) uint8.  labels: (N,) int64, -1 for a picture without one.  model: its `picture_shape`
+    and num_classes are asked, if it has them.  Raises TypeError, ValueError or, of no pictures, DataError.
     """
     wanted = "pictures are a torch tensor (N, C, H, W) of uint8, 0..255"
     if not isinstance(images, Tensor):
@@ -229,9 +228,9 @@ def check_pictures(images: Tensor, labels: Tensor | None = None, model: Any = No
         raise ValueError(f"{wanted}, not of shape {tuple(images.shape)}")
     if len(images) == 0:
         raise DataError("the data set is empty")
-    config, num_classes = getattr(model, "config", None), 0
-    if isinstance(config, ModelConfig):  # not a network of somebody else's
-        asked, num_classes = (config.in_ch, config.img_size, config.img_size), config.num_classes
+    asked, num_classes = getattr(model, "picture_shape", None), 0
+    if asked is not None:  # not a network of somebody else's
+        num_classes = getattr(model, "num_classes", 0)
         if images.shape[1:] != asked:
             raise ValueError(f"the model is made for pictures of (C, H, W) = {asked}, not {tuple(images.shape[1:])}")
     if labels is not None:
@@ -274,7 +273,10 @@ class Loader:
             shuffle = np.random.default_rng((self.seed, epoch)).permutation(len(self.images))
             self.epoch, self.order = epoch, torch.from_numpy(shuffle)
         index = self.order[i * self.batch_size : (i + 1) * self.batch_size].to(self.images.device)
-        return from_uint8(self.images[index]), None if self.labels is None else self.labels[index]
+        return self.x0(index, step), None if self.labels is None else self.labels[index]
+
+    def x0(self, index: Tensor, step: int) -> Tensor:
+        return from_uint8(self.images[index])
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         epoch, self.next_epoch = self.next_epoch, self.next_epoch + 1

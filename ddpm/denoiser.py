@@ -17,6 +17,11 @@ class Denoiser(Protocol):
     def __call__(self, x_t: Tensor, t: Tensor, y: Tensor | None = None, /) -> Tensor: ...
 
 
+def picture_shape_of(model: object) -> tuple[int, int, int]:
+    """(C, H, W) of the pictures that a network of this package draws."""
+    return model.picture_shape  # type: ignore[attr-defined]  # torch types modules as having no more
+
+
 def prediction_of(model: Denoiser) -> str:
     """What a model's output means: its attribute `prediction`, eps, x0 or v; if it has none, eps as in the tutorial."""
     return getattr(model, "prediction", "eps")

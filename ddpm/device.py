@@ -73,7 +73,7 @@ class Inference:
 
     def __init__(self, model: nn.Module, precision: str = "float32"):
         self.model = model.eval().to(memory_format=torch.channels_last)
-        self.prediction = prediction_of(model)
+        self.prediction, self.codec = prediction_of(model), getattr(model, "codec", None)
         self.device = next(model.parameters()).device
         self.dtype = resolve_precision(precision, self.device)
 

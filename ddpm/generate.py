@@ -10,8 +10,9 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from .autoencoder import codec_of
 from .config import SamplingConfig, config_of
-from .denoiser import Denoiser
+from .denoiser import Denoiser, picture_shape_of
 from .device import Inference
 from .ema import EMA
 from .guidance import Guided
@@ -48,7 +49,7 @@ class Sampler:
         self.model: Denoiser = model
         if self.config.num_classes:
             self.model = Guided(model, sampling.guidance, sampling.interval(sched.T))
-        self.device = model.device
+        self.device, self.codec, self.picture_shape = model.device, codec_of(model), picture_shape_of(model.model)
         self.times = timesteps(sched, sampling.num_steps, sampling.spacing)
         self.evaluations = num_evaluations(self.model, self.times, sampling.sampler)
 
@@ -61,6 +62,7 @@ class Sampler:
         options = {
             name: getattr(sampling, name) for name in ("sampler", "num_steps", "eta", "variance", "spacing", "clip")
         }
+        options["clip"] = sampling.clip and self.codec is None  # latents have no such bounds
         options |= {"seed": seed, "first": first, "start": start}
         options |= {"img_size": m.img_size, "channels": m.in_ch, "device": self.device}
         return reverse_process(self.model, self.sched, n, y=None if y is None else y.to(self.device), **options)
@@ -70,6 +72,10 @@ class Sampler:
         for first in range(0, n, BATCH):
             size = min(BATCH, n - first)
             yield from self.steps(size, None if y is None else y[first : first + size], seed, first)
+
+    def pictures(self, x: Tensor) -> Tensor:
+        """What a moment's x_t or x0_hat looks like, on the CPU: itself, or of latents what they decode to."""
+        return (x if self.codec is None else self.codec.decode(x)).cpu()
 
     def num_moments(self, n: int) -> int:
         """How many `batches` yields."""
@@ -90,7 +96,7 @@ class Sampler:
             for moment in self.batches(n, y, seed):
                 progress(len(moment.x_t))
                 if kept(moment.i):
-                    found.setdefault(moment.i, []).append(moment.x_t.cpu())
+                    found.setdefault(moment.i, []).append(self.pictures(moment.x_t))
                 threads.follow()
         return [torch.cat(found[i]) for i in sorted(found)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from .config import Config, ModelConfig, SamplingConfig, ScheduleConfig, TrainConfig
+from .config import AutoencoderName, Config, MLPConfig, ModelConfig, SamplingConfig, ScheduleConfig, TrainConfig
 
 _CONDITIONAL: dict[str, Any] = {"num_classes": 10, "patch_size": 2, "prediction": "v"}
 _DECAYED: dict[str, Any] = {"lr_decay": True, "ema_warmup": True, "weight_decay": 0.0, "precision": "auto"}
@@ -31,7 +31,12 @@ def training_sampling(images_seen: int, T: int) -> SamplingConfig:
     return dataclasses.replace(sampling, num_steps=min(sampling.num_steps, T))
 
 
-ABOUT = {"tutorial": "as published", "fast": "a small network", "best": "as the shipped weights"}
+ABOUT = {
+    "tutorial": "as published",
+    "fast": "a small network",
+    "best": "as the shipped weights",
+    "latent": "in latent space",
+}
 # One more here is one more on the command line and on the page.
 PRESETS: dict[str, Config] = {
     # The tutorial, to the letter.
@@ -57,11 +62,45 @@ PRESETS: dict[str, Config] = {
         ScheduleConfig(kind="cosine"),
         TrainConfig(batch_size=128, lr=2e-3, lr_warmup=200, ema_decay=0.9995, label_dropout=0.1, **_DECAYED),
     ),
+    # Latent diffusion: an MLP on the latents of checkpoints/mnist-autoencoder, for seconds on two cores.
+    "latent": Config(
+        MLPConfig(num_classes=10),
+        ScheduleConfig(kind="cosine"),
+        TrainConfig(
+            batch_size=256,
+            lr=4e-3,
+            lr_warmup=20,
+            ema_decay=0.99,
+            label_dropout=0.1,
+            t_sampling="logit_normal",
+            **_DECAYED,
+        ),
+        AutoencoderName("mnist-autoencoder"),
+    ),
 }
 
 
+# The autoencoder of checkpoints/mnist-autoencoder.
+AUTOENCODER = TrainConfig(
+    batch_size=128,
+    lr=3e-3,
+    muon_lr=4e-3,
+    lr_warmup=100,
+    lr_decay=True,
+    ema_decay=0.9995,
+    ema_warmup=True,
+    weight_decay=0.0,
+)
+KL_WEIGHT = 0.005  # beside a square error summed over the pixels: small, as in Rombach et al.
+
+
+def of_pixels() -> tuple[str, ...]:
+    """The presets that the page trains: it shows pixels, and knows no latents yet."""
+    return tuple(name for name, config in PRESETS.items() if config.autoencoder is None)
+
+
 def labelled() -> list[tuple[str, str]]:
-    """(what it is called where there is room, name) of each preset, the quickest first."""
+    """(what it is called where there is room, name) of each preset of the page, the quickest first."""
     quickest = ("fast", "best", "tutorial")
-    names = [*quickest, *(name for name in PRESETS if name not in quickest)]
+    names = [*quickest, *(name for name in of_pixels() if name not in quickest)]
     return [(f"{name}: {ABOUT[name]}" if name in ABOUT else name, name) for name in names]

@@ -106,6 +106,11 @@ class UNet(nn.Module):
             for parameter in self.out_conv.parameters():
                 nn.init.zeros_(parameter)
 
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the pictures that it draws."""
+        return self.config.in_ch, self.config.img_size, self.config.img_size
+
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         t_emb = self.t_embed(t)  # (B, 4*t_dim)
         if self.y_embed is not None:

@@ -28,9 +28,9 @@ from ddpm.cli import main, train_run
 from ddpm.config import Config, ScheduleConfig
 from ddpm.data import load_dataset
 from ddpm.evaluation.metrics import balanced
+from ddpm.networks import build_model
 from ddpm.presets import PRESETS
 from ddpm.storage import model_card
-from ddpm.training.loop import build_model
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))  # what a process of a test's own finds, too

@@ -22,9 +22,10 @@ from ..generate import Sampler, class_labels
 from ..presets import PRESETS
 from ..samplers import SAMPLERS
 from ..storage.atomic import check_writable, readable, write_atomic
-from ..storage.checkpoint import CARD, CONFIG, Checkpoint, load_checkpoint, load_training, save_info
+from ..storage.checkpoint import CARD, CONFIG, Checkpoint, load_checkpoint, load_training, save_info, with_autoencoder
 from ..storage.model_card import model_card
 from ..training.state import Snapshot
+from .autoencoder_run import train_autoencoder
 from .parser import parser
 from .picture_file import check_fits, check_place, moments, write_images
 from .run_folder import check_apart, check_folder, check_unchanged, contents, recorded
@@ -35,7 +36,9 @@ DEFAULTS: dict[str, Any] = {"preset": "fast", "dataset": "bundled", "data_dir": 
 
 def train(args: argparse.Namespace) -> None:
     config, run, snapshot = resumed(args) if args.resume else begun(args)
-    name, folder, size = run["dataset"], Path(run["data_dir"]), config.model.img_size
+    config, codec = with_autoencoder(config, args.out)
+    name, folder = run["dataset"], Path(run["data_dir"])
+    size = config.model.img_size if codec is None else codec.picture_shape[-1]
     source = data.DATASETS.get(name)
     if source and source.megabytes and not (folder.is_dir() or (folder.parent.is_dir() and not folder.exists())):
         raise ValueError(f"--data-dir: {folder} is not a folder, nor can it become one in {folder.parent}")
@@ -47,7 +50,7 @@ def train(args: argparse.Namespace) -> None:
     else:
         check_unchanged(name, recorded(args.out, config, run), contents(dataset))
     args.out.mkdir(parents=True, exist_ok=True)
-    Run(args.out, config, run | {"data": contents(dataset)}, dataset, held_out).train(snapshot)
+    Run(args.out, config, run | {"data": contents(dataset)}, dataset, held_out, codec).train(snapshot)
 
 
 def budget_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -128,7 +131,7 @@ def sample(args: argparse.Namespace) -> None:
     n, steps, out = args.n, args.steps, args.out
     check_place(out)
     loaded, sampler = load_sampler(args)
-    check_fits(out, n, sampler.config.in_ch, sampler.config.img_size)
+    check_fits(out, n, *sampler.picture_shape[:2])
     only = class_asked(args, loaded.class_names)
     labels = class_labels(sampler.config.num_classes, n) if only is None else torch.full((n,), only)
     if args.guidance == 0 and args.guide_between == [0, 1]:
@@ -202,7 +205,11 @@ def bench(args: argparse.Namespace) -> None:
     print(f"wrote {args.out}")
 
 
-COMMANDS = {"train": train, "sample": sample, "evaluate": evaluate, "bench": bench}
+def autoencoder(args: argparse.Namespace) -> None:
+    train_autoencoder(args, command_line())
+
+
+COMMANDS = {"train": train, "train-autoencoder": autoencoder, "sample": sample, "evaluate": evaluate, "bench": bench}
 
 
 def main(argv: list[str] | None = None) -> int:

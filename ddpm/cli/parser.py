@@ -51,7 +51,9 @@ def _number(kind: type, low: float, high: float, what: str) -> Callable[[str], A
 
 def parser() -> Parser:
     top = Parser(prog="python -m ddpm", description="Train a diffusion model, draw pictures from one, evaluate it.")
-    commands = top.add_subparsers(dest="command", required=True, metavar="train | sample | evaluate | bench")
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="train | sample | evaluate | bench | train-autoencoder"
+    )
     options: dict[str, Any] = {"formatter_class": argparse.ArgumentDefaultsHelpFormatter}
 
     p = commands.add_parser(
@@ -84,6 +86,27 @@ def parser() -> Parser:
         default=NONE,
         help="warm the average's decay up where the preset does not; the card shows what either average draws",
     )
+    existing = p.add_mutually_exclusive_group()
+    existing.add_argument("--resume", action="store_true", help="go on with the run in OUT")
+    existing.add_argument("--overwrite", action="store_true", help="replace the model in OUT")
+
+    p = commands.add_parser(
+        "train-autoencoder",
+        help="train the autoencoder that latent diffusion begins with",
+        description="Train a variational autoencoder; write OUT as a checkpoint folder that a latent model can name, "
+        "with what --resume needs. Ctrl-C saves first. At its end it says what is lost of pictures it has not seen.",
+        epilog="example: python -m ddpm train-autoencoder --dataset mnist --minutes 20 --out runs/autoencoder",
+        **options,
+    )
+    p.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint folder to write, a new one")
+    p.add_argument("--dataset", default=NONE, metavar="NAME", help=f"what to train on: {names} (default: bundled)")
+    p.add_argument(
+        "--data-dir", type=Path, default=NONE, metavar="DIR", help="where data sets are, or go (default: data)"
+    )
+    budget = p.add_mutually_exclusive_group()
+    budget.add_argument("--steps", type=whole(1), default=NONE, metavar="N", help="so many optimiser steps")
+    budget.add_argument("--minutes", type=real(0.01, 1e6), default=NONE, metavar="M", help="so many (default: 20)")
+    p.add_argument("--seed", type=whole(0), default=NONE, metavar="S", help="of weights, order and noise (default: 0)")
     existing = p.add_mutually_exclusive_group()
     existing.add_argument("--resume", action="store_true", help="go on with the run in OUT")
     existing.add_argument("--overwrite", action="store_true", help="replace the model in OUT")

@@ -16,16 +16,18 @@ import torch.nn as nn
 from tqdm import tqdm
 
 from .. import data
+from ..autoencoder import Codec
 from ..config import Config, build_schedule, to_dict
 from ..data import Dataset
 from ..device import pick_device, resolve_precision
 from ..ema import EMA
 from ..evaluation.losses import held_out_loss
+from ..networks import build_model
 from ..storage import model_card
 from ..storage.atomic import remove_unfinished, write_atomic
 from ..storage.checkpoint import TRAINING, save_checkpoint, save_training
 from ..system.threads import Threads
-from ..training.loop import build_model, fit
+from ..training.loop import fit
 from ..training.state import Snapshot, TrainState
 from . import metrics_csv
 from .run_folder import CURVE, METRICS, PICTURES
@@ -60,8 +62,18 @@ class Interrupt:
 class Run:
     """A training run and the folder it writes."""
 
-    def __init__(self, out: Path, config: Config, run: dict[str, Any], dataset: Dataset, held_out: Dataset | None):
+    def __init__(
+        self,
+        out: Path,
+        config: Config,
+        run: dict[str, Any],
+        dataset: Dataset,
+        held_out: Dataset | None,
+        codec: Codec | None = None,
+    ):
+        """codec: whose latents are trained on; None for pixels."""
         self.out, self.config, self.run, self.dataset, self.held_out = out, config, run, dataset, held_out
+        self.codec = codec
         self.device = pick_device()
         self.sched = build_schedule(config.schedule, self.device)
         self.rows: list[dict[str, Any]] = []
@@ -69,7 +81,7 @@ class Run:
         self.literal: EMA | None = None  # the average without a warm-up, where the card is to show both
 
     def train(self, snapshot: Snapshot | None) -> None:
-        model = build_model(self.config.model, self.config.train.seed).to(self.device)
+        model = build_model(self.config.model, self.config.train.seed, self.codec).to(self.device)
         labels = self.dataset.labels if model.num_classes else None
         budget = self.run["budget"]
         steps, seconds = budget.get("steps"), 60 * budget.get("minutes", math.inf)

@@ -26,11 +26,12 @@ from ..config import SamplingConfig, build_schedule
 from ..data import Loader, load_dataset
 from ..device import Inference, bfloat16_is_faster, pick_device
 from ..generate import Sampler
+from ..networks import build_model
 from ..presets import PAGE_SAMPLING, PRESETS, training_sampling
 from ..samplers import SAMPLERS
 from ..storage.checkpoint import Checkpoint, load_checkpoint
 from ..system.threads import Threads
-from ..training.loop import build_model, fit, warm_up
+from ..training.loop import fit, warm_up
 from . import tutorial_code
 from .evaluate import evaluate
 

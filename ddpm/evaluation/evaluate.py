@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from ..config import ModelConfig
 from ..data import load_dataset
 from ..generate import BATCH, Sampler, class_labels
 from ..system.steps import result_of
@@ -54,12 +53,12 @@ def check_count(n: int) -> None:
         )
 
 
-def check_digits(config: ModelConfig, dataset: str | None) -> None:
+def check_digits(sampler: Sampler, dataset: str | None) -> None:
     """Raises ValueError for a model of anything but MNIST's digits, which are all that the classifiers know.
 
     dataset: the name of what it was trained on; None if that is not known, which is no reason to take it for digits.
     """
-    if (config.in_ch, config.img_size) != (1, 32) or config.num_classes not in (0, 10):
+    if sampler.picture_shape != (1, 32, 32) or sampler.config.num_classes not in (0, 10):
         raise ValueError("the classifiers know MNIST digits, 1x32x32 in 10 classes; this model draws something else")
     if dataset is None:
         raise ValueError(
@@ -86,7 +85,7 @@ def evaluating(sampler: Sampler, n: int, seed: int = 0) -> Iterator[float | dict
         for moment in sampler.steps(size, None, seed, done):
             slowest = max(slowest, time.perf_counter() - begin)
             if moment.i == last:
-                images.append(moment.x_t.cpu())
+                images.append(sampler.pictures(moment.x_t))
             yield (done + size * moment.i / last) / n
             begin = time.perf_counter()
         done, size = done + size, max(1, min(BATCH, int(size * STEP_SECONDS / slowest)))
@@ -104,7 +103,7 @@ def evaluate(
     dataset: what the model was trained on, as its checkpoint says; who says nothing vouches for MNIST's digits.
     Raises ValueError, before anything is drawn, for a model of anything but digits, and for n outside 20..10,000.
     """
-    check_digits(sampler.config, dataset)
+    check_digits(sampler, dataset)
     check_count(n)
     start = time.perf_counter()
     images = sampler.draw(n, seed=seed, **options)

@@ -9,6 +9,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from .. import objective
+from ..autoencoder import encoded, sample_shape
 from ..data import from_uint8
 from ..denoiser import Denoiser
 from ..schedule import Schedule
@@ -26,11 +27,11 @@ def held_out_loss(
     device = next(model.parameters()).device
     n = len(images)
     times = torch.linspace(0, sched.T - 1, n).round().long()[torch.randperm(n, generator=seeded(0))]
-    noise = torch.randn(images.shape, generator=seeded(1))
+    noise = torch.randn(n, *sample_shape(model, images), generator=seeded(1))
     total = 0.0
     for part in torch.arange(n).split(batch_size):
         y = None if labels is None else labels[part].to(device)
-        x0 = from_uint8(images[part].to(device))
+        x0 = encoded(model, from_uint8(images[part].to(device)))
         total += len(part) * objective.loss(model, x0, times[part].to(device), noise[part].to(device), sched, y).item()
     return total / n
 
@@ -49,8 +50,8 @@ def loss_by_level(
     changes from call to call is the model.
     """
     n, device = len(images), sched.betas.device
-    noise = torch.randn(levels, *images.shape, generator=seeded(0)).to(device)
-    x0, y = from_uint8(images).to(device), None if labels is None else labels.to(device)
+    noise = torch.randn(levels, n, *sample_shape(model, images), generator=seeded(0)).to(device)
+    x0, y = encoded(model, from_uint8(images).to(device)), None if labels is None else labels.to(device)
     for t, eps in zip(times_in_levels(levels, n, sched.T).to(device), noise, strict=True):
         with torch.no_grad():  # around each step alone: a generator must not leave it on for who asks
             loss = objective.loss(model, x0, t, eps, sched, y)

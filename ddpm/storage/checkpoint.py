@@ -7,6 +7,7 @@ files of one end up there, not some of each.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -22,12 +23,16 @@ import torch.nn as nn
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ..config import Config, build_schedule, from_dict, to_dict
+from ..autoencoder import VAE, AutoencoderConfig, Codec
+from ..config import AutoencoderName, Config, build_schedule, from_dict, to_dict
+from ..networks import network, with_codec
 from ..schedule import Schedule
-from ..unet import UNet
 from .atomic import lock, readable, remove_unfinished, write_atomic, write_together
 
 VERSION = 1
+PARTS = ("model", "schedule", "train")  # of a Config, beside the autoencoder
+AUTOENCODER = "autoencoder"  # the kind of a folder that holds one; one that holds a diffusion model says none
+SHIPPED = Path(__file__).parents[2] / "checkpoints"
 CONFIG, WEIGHTS, CARD, TRAINING = "config.json", "model.safetensors", "README.md", "training.safetensors"
 OLD_NAMES = {  # that files written before 2026-12 have for a field, and what it is called since
     "fid_over_floor": "fid_over_real",
@@ -82,12 +87,15 @@ def save_checkpoint(
 
     card: the text of README.md.  Raises OSError where the folder cannot be written; what it held before is then intact.
     """
-    folder = Path(folder)
+    _write(Path(folder), model, to_dict(config) | {"info": info or {}}, card)
+
+
+def _write(folder: Path, model: nn.Module, about: dict[str, Any], card: str | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     half = {name: value.detach().cpu().half().contiguous() for name, value in model.state_dict().items()}
     weights = safetensors.torch.save(half)
-    described = {"version": VERSION, "weights_sha256": hashlib.sha256(weights).hexdigest()} | to_dict(config)
-    text = json.dumps(readable(described | {"info": info or {}}), indent=2) + "\n"
+    described = {"version": VERSION, "weights_sha256": hashlib.sha256(weights).hexdigest()} | about
+    text = json.dumps(readable(described), indent=2) + "\n"
     files = {folder / WEIGHTS: weights, folder / CONFIG: text.encode()}
     with alone_in(folder):
         write_together(files if card is None else {folder / CARD: readable(card).encode()} | files)
@@ -99,19 +107,27 @@ def save_info(folder: str | Path, info: dict[str, Any], card: str) -> None:
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a checkpoint folder")
     with alone_in(folder):
-        described = _read_config(folder / CONFIG) | {"info": info}
+        described = read_config(folder / CONFIG) | {"info": info}
         files = {CARD: readable(card), CONFIG: json.dumps(readable(described), indent=2) + "\n"}
         write_together({folder / name: text.encode() for name, text in files.items()})
 
 
 def read_info(folder: str | Path) -> dict[str, Any]:
     """What the maker of a checkpoint folder wrote about it.  Raises CheckpointError if it is no such folder."""
-    return _info(_read_config(Path(folder) / CONFIG))
+    return _info(read_config(Path(folder) / CONFIG))
 
 
 def _info(described: dict[str, Any]) -> dict[str, Any]:
     info = described.get("info")
     return info if isinstance(info, dict) else {}
+
+
+def draws_pixels(folder: Path) -> bool:
+    """Whether a checkpoint folder holds neither an autoencoder nor a model of latents.  One that is broken may."""
+    try:
+        return AUTOENCODER not in read_config(folder / CONFIG)
+    except CheckpointError:
+        return True
 
 
 def load_checkpoint(path_or_hub_id: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
@@ -124,19 +140,82 @@ def load_checkpoint(path_or_hub_id: str | Path, device: torch.device | str = "cp
         if not HUB_ID.fullmatch(str(path_or_hub_id)):
             raise CheckpointError(f"{folder} is not a checkpoint folder, nor a Hub id (owner/name)")
         folder = _download(str(path_or_hub_id))
-    data = _read_config(folder / CONFIG)
+    data = read_config(folder / CONFIG)
+    if data.get("kind") == AUTOENCODER:
+        raise CheckpointError(f"{folder} is an autoencoder, not a diffusion model; name the model of its latents")
     try:
-        config = from_dict({part: data.get(part, {}) for part in ("model", "schedule", "train")})
+        config = from_dict({part: data.get(part, {}) for part in PARTS} | {"autoencoder": data.get("autoencoder")})
     except ValueError as error:
         raise CheckpointError(f"{folder / CONFIG}: {error}") from error
 
     with torch.device("meta"):
-        expected = {name: tuple(value.shape) for name, value in UNet(**vars(config.model)).state_dict().items()}
-    tensors = _read_weights(folder / WEIGHTS, data.get("weights_sha256"), expected)
-    model = UNet(**vars(config.model))
+        expected = {name: tuple(value.shape) for name, value in network(config.model).state_dict().items()}
+    tensors = read_weights(folder / WEIGHTS, data.get("weights_sha256"), expected)
+    model = network(config.model)
     model.load_state_dict({name: value.float() for name, value in tensors.items()})
     sched = build_schedule(config.schedule, device)
+    if config.autoencoder is not None:
+        codec = find_codec(config.autoencoder, folder, device)
+        try:
+            with_codec(model, codec)
+        except ValueError as error:
+            raise CheckpointError(f"{folder / CONFIG}: {error}") from error
     return Checkpoint(model.to(device).eval(), sched, config, _info(data))
+
+
+def find_codec(name: AutoencoderName, beside: Path | None = None, device: torch.device | str = "cpu") -> Codec:
+    """The autoencoder of that name: beside a checkpoint folder, or among those that ship.
+
+    Raises CheckpointError, with one sentence, if there is none, or if it is not the one that was meant.
+    """
+    places = [*([] if beside is None else [beside.resolve().parent]), SHIPPED]
+    folder = next((place / name.folder for place in places if (place / name.folder).is_dir()), None)
+    if folder is None:
+        where = " nor in ".join(dict.fromkeys(map(str, places)))
+        raise CheckpointError(f"the autoencoder of this model, {name.folder}, is not in {where}: put its folder there")
+    found = load_autoencoder(folder, device)
+    if name.sha256 not in ("", found.name.sha256):
+        raise CheckpointError(
+            f"{folder} is another autoencoder than the one whose latents this model draws: its weights have the sha256 "
+            f"{found.name.sha256[:12]}..., not {name.sha256[:12]}..."
+        )
+    return found
+
+
+def with_autoencoder(config: Config, beside: Path | None = None) -> tuple[Config, Codec | None]:
+    """A configuration that names exactly the autoencoder it is to have, and that; None of a run on pixels.
+
+    Raises CheckpointError.
+    """
+    if config.autoencoder is None:
+        return config, None
+    codec = find_codec(config.autoencoder, beside)
+    return dataclasses.replace(config, autoencoder=codec.name), codec
+
+
+def save_autoencoder(folder: str | Path, model: VAE, info: dict[str, Any], card: str) -> None:
+    """Write an autoencoder's checkpoint folder: see `save_checkpoint`."""
+    described = {"kind": AUTOENCODER, AUTOENCODER: dataclasses.asdict(model.config)}
+    _write(Path(folder), model, described | {"info": info}, card)
+
+
+def load_autoencoder(folder: str | Path, device: torch.device | str = "cpu") -> Codec:
+    """Read an autoencoder's checkpoint folder.  Raises CheckpointError if it is none, or not a whole one."""
+    folder = Path(folder)
+    data = read_config(folder / CONFIG)
+    if data.get("kind") != AUTOENCODER:
+        raise CheckpointError(f"{folder} is not an autoencoder")
+    try:
+        config = AutoencoderConfig(**data.get(AUTOENCODER, {}))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / CONFIG}: {error}") from error
+    with torch.device("meta"):
+        expected = {name: tuple(value.shape) for name, value in VAE(**vars(config)).state_dict().items()}
+    sha256 = data.get("weights_sha256")
+    tensors = read_weights(folder / WEIGHTS, sha256, expected)
+    model = VAE(**vars(config))
+    model.load_state_dict({name: value.float() for name, value in tensors.items()})
+    return Codec(model.to(device), AutoencoderName(folder.resolve().name, str(sha256)))
 
 
 def _download(hub_id: str) -> Path:
@@ -157,7 +236,7 @@ def renamed(fields: dict[str, Any]) -> dict[str, Any]:
     return {OLD_NAMES.get(name, name): value for name, value in fields.items()}
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise CheckpointError(f"{path} is too large to be a checkpoint's description")
@@ -173,7 +252,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     return data
 
 
-def _read_weights(path: Path, sha256: Any, expected: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+def read_weights(path: Path, sha256: Any, expected: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
     """The tensors of a weights file, after its digest, names and shapes have been found to be what they should be."""
     try:
         if path.stat().st_size > MAX_WEIGHT_BYTES:

@@ -10,7 +10,7 @@ import torch
 import torch.nn as nn
 from PIL import Image
 
-from ..config import Config, SamplingConfig, config_of
+from ..config import Config, ModelConfig, SamplingConfig, config_of
 from ..data import grid, to_uint8
 from ..device import Inference
 from ..generate import Sampler
@@ -27,7 +27,7 @@ def sample_grid(model: nn.Module, sched: Schedule) -> Image.Image:
     scales, each = ((1.0, 2.0), 50) if config.num_classes else ((1.0,), 100)
     ways = [SamplingConfig(num_steps=min(GRID_STEPS, sched.T), guidance=scale) for scale in scales]
     parts = [to_uint8(Sampler(inference, sched, sampling).draw(each, seed=GRID_SEED)) for sampling in ways]
-    return grid(torch.cat(parts)[:, : 1 if config.in_ch == 1 else 3], columns=10)
+    return grid(torch.cat(parts)[:, :3], columns=10)
 
 
 def loss_curve(rows: list[dict[str, Any]], width: int = 640, height: int = 260) -> str:
@@ -113,18 +113,27 @@ def evaluations_table(metrics: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def described(dataset: str, config: Config) -> str:
+    """What a model draws: pictures of a size, or latents of an autoencoder."""
+    m, a = config.model, config.autoencoder
+    if a is None:
+        return f"{dataset}, {m.img_size}x{m.img_size}"
+    return f"{dataset} in the latent space of the autoencoder {a.folder} (sha256 {a.sha256[:12]}...)"
+
+
 def model_card(name: str, config: Config, info: dict[str, Any], pictures: Container[str] = ()) -> str:
     """README.md of a checkpoint folder.  info: what the run recorded.  pictures: the files that lie beside it."""
     m, t = config.model, config.train
     classes = f"class-conditional ({m.num_classes} classes, labels dropped with probability {t.label_dropout})"
     sampling = "five rows at guidance 1, then the same noise at guidance 2" if m.num_classes else "unconditional"
     held_out = info.get("held_out_loss")
+    patch = f", {m.patch_size}x{m.patch_size} patch" if isinstance(m, ModelConfig) else ""
     lines = [
         f"# {name}",
         "",
-        f"A diffusion model of {info['dataset']}, {m.img_size}x{m.img_size}: "
+        f"A diffusion model of {described(info['dataset'], config)}: "
         f"{classes if m.num_classes else 'unconditional'}, {m.prediction}-prediction, {config.schedule.kind} schedule, "
-        f"T = {config.schedule.T}, {info['parameters']:,} parameters, {m.patch_size}x{m.patch_size} patch.",
+        f"T = {config.schedule.T}, {info['parameters']:,} parameters{patch}.",
         "",
         "| | |",
         "|---|---|",

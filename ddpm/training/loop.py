@@ -15,14 +15,15 @@ import torch.nn as nn
 from torch import Tensor
 
 from .. import objective
+from ..autoencoder import LatentLoader, codec_of
 from ..config import Config, ModelConfig, TrainConfig
 from ..data import Loader, check_pictures, load_dataset
 from ..device import autocast, pick_device, resolve_precision
 from ..ema import EMA
+from ..networks import build_model
 from ..objective import Loss, Optimizer, TrainingDiverged, descend, draw_batch
 from ..schedule import Schedule, make_schedule
 from ..seeding import seeded
-from ..unet import UNet
 from .optimizer import build_optimizer, lr_factor
 from .state import Snapshot, TrainState, restore, tensors_of
 
@@ -104,7 +105,13 @@ def fit(
     device = next(model.parameters()).device
     model.train().to(memory_format=torch.channels_last)
     sched = sched.to(device)
-    loader = Loader(images.to(device), None if labels is None else labels.to(device), config.batch_size, config.seed)
+    pictures = images.to(device), None if labels is None else labels.to(device)
+    codec = codec_of(model)
+    if codec is None:
+        loader = Loader(*pictures, config.batch_size, config.seed)
+    else:
+        loader = LatentLoader(codec, *pictures, config.batch_size, config.seed)
+        yield from loader.encoding()
     optimizer = build_optimizer(model, config)
     peaks = [group["lr"] for group in optimizer.param_groups]
     ema = ema or EMA(model, config.ema_decay, config.ema_warmup)
@@ -235,10 +242,3 @@ def train(
     for _ in fit(model, data.images, labels, sched=sched, config=config, steps=steps, ema=ema):
         pass
     return model, ema, sched
-
-
-def build_model(config: ModelConfig, seed: int = 0) -> UNet:
-    """A UNet whose initial weights depend on the seed alone, and that leaves torch's global generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return UNet(**vars(config))

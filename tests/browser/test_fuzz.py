@@ -14,7 +14,7 @@ from helpers.steps import choose, tab, wait_for_status
 
 from ddpm import save_checkpoint
 from ddpm.config import Config, ModelConfig, ScheduleConfig
-from ddpm.training.loop import build_model
+from ddpm.networks import build_model
 
 hypothesis = development("hypothesis")
 st = development("hypothesis.strategies")

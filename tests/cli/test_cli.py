@@ -17,7 +17,7 @@ from ddpm.cli import commands, main, picture_file
 from ddpm.config import Config, ScheduleConfig
 from ddpm.data import grid, to_uint8
 from ddpm.evaluation import bench
-from ddpm.training.loop import build_model
+from ddpm.networks import build_model
 
 NAMES = {"months": [str(month) for month in range(1, 13)], "clothes": ["T-shirt/top", "none", "Träger"]}
 

@@ -22,8 +22,8 @@ from ddpm.cli.train_run import Interrupt
 from ddpm.config import for_dataset
 from ddpm.data import describe
 from ddpm.evaluation.losses import held_out_loss
+from ddpm.networks import build_model
 from ddpm.storage.checkpoint import load_training
-from ddpm.training.loop import build_model
 
 MAIN = importlib.import_module("ddpm.cli.commands")
 

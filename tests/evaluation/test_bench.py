@@ -30,8 +30,8 @@ from ddpm.config import SamplingConfig
 from ddpm.device import Inference
 from ddpm.evaluation import bench, tutorial_code
 from ddpm.generate import Sampler
+from ddpm.networks import build_model
 from ddpm.samplers import SAMPLERS
-from ddpm.training.loop import build_model
 
 SMALL = ModelConfig(base=8, t_dim=8, mults=(1, 2), num_classes=10, patch_size=4, prediction="v")
 

@@ -24,7 +24,7 @@ from ddpm.device import Inference
 from ddpm.evaluation import classifiers, evaluate, metrics
 from ddpm.evaluation.classifiers import SECOND
 from ddpm.generate import Sampler, class_labels
-from ddpm.training.loop import build_model
+from ddpm.networks import build_model
 
 SCHED = make_schedule(20, kind="cosine")
 DIGITS = ModelConfig(base=8, t_dim=8, mults=(1, 2), num_classes=10, patch_size=4, prediction="v")
@@ -140,6 +140,7 @@ class Untouchable(torch.nn.Module):
     def __init__(self, num_classes=10):
         super().__init__()
         self.config, self.prediction = ModelConfig(num_classes=num_classes), "v"
+        self.picture_shape = (1, 32, 32)
         self.weight = torch.nn.Parameter(torch.zeros(1))
 
     def forward(self, *_):

@@ -18,9 +18,9 @@ import torch
 
 from ddpm import CheckpointError, load_checkpoint, save_checkpoint
 from ddpm.config import Config, ModelConfig, to_dict
+from ddpm.networks import build_model
 from ddpm.storage.atomic import write_atomic
 from ddpm.storage.checkpoint import CARD, CONFIG, TRAINING, WEIGHTS, load_training, save_training
-from ddpm.training.loop import build_model
 
 MODEL = ModelConfig(base=8, t_dim=8, mults=(1, 2), img_size=8)
 
@@ -31,7 +31,7 @@ import os, signal, sys
 from pathlib import Path
 from ddpm import save_checkpoint
 from ddpm.config import Config, ModelConfig
-from ddpm.training.loop import build_model
+from ddpm.networks import build_model
 
 model = ModelConfig(base=8, t_dim=8, mults=(1, 2), img_size=8)
 old, new = (build_model(model, seed) for seed in (1, 2))
@@ -223,7 +223,7 @@ import sys
 from pathlib import Path
 from ddpm import save_checkpoint
 from ddpm.config import Config, ModelConfig
-from ddpm.training.loop import build_model
+from ddpm.networks import build_model
 
 folder, seed = Path(sys.argv[1]), int(sys.argv[2])
 model = ModelConfig(base=8, t_dim=8, mults=(1, 2), img_size=8)

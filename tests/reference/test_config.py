@@ -22,6 +22,7 @@ from ddpm.config import (
 )
 from ddpm.generate import num_evaluations
 from ddpm.guidance import Guided
+from ddpm.networks import network
 from ddpm.presets import PAGE_SAMPLING, PRESETS, training_sampling
 from ddpm.schedule import make_schedule
 from ddpm.spacing import timesteps
@@ -50,7 +51,7 @@ def test_where_weights_ship_the_ema_is_warmed_up():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_builds_its_network(name):
-    UNet(**vars(PRESETS[name].model))
+    assert network(PRESETS[name].model).config == PRESETS[name].model
 
 
 def test_configurations_are_frozen():

@@ -15,6 +15,7 @@ import torch
 
 from ddpm import CheckpointError, load_checkpoint, save_checkpoint
 from ddpm.config import Config, ModelConfig, ScheduleConfig
+from ddpm.networks import build_model
 from ddpm.storage.checkpoint import (
     CARD,
     CONFIG,
@@ -25,7 +26,6 @@ from ddpm.storage.checkpoint import (
     save_info,
     save_training,
 )
-from ddpm.training.loop import build_model
 
 CONFIG_OF = Config(ModelConfig(base=8, t_dim=8, mults=(1, 2), img_size=8), ScheduleConfig(T=30, kind="cosine"))
 INFO = {"dataset": "bundled", "class_names": ["ä", "b"], "loss": 0.5}

@@ -25,9 +25,9 @@ from ddpm import (
     train_step,
 )
 from ddpm.data import check_pictures
+from ddpm.networks import build_model
 from ddpm.seeding import seeded
 from ddpm.training import loop
-from ddpm.training.loop import build_model
 from ddpm.training.optimizer import lr_factor
 
 CONFIG = TrainConfig(epochs=2, batch_size=8, lr=1e-3, lr_warmup=3, lr_decay=True, ema_decay=0.9, label_dropout=0.2)
@@ -289,7 +289,8 @@ def test_after_the_warm_up_the_first_step_imports_nothing_more():
     code = """
 import sys, torch
 from ddpm.presets import PRESETS
-from ddpm.training.loop import build_model, fit, warm_up
+from ddpm.networks import build_model
+from ddpm.training.loop import fit, warm_up
 from ddpm.schedule import make_schedule
 config = PRESETS["fast"]
 warm_up(config.train, "cpu")

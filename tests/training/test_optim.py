@@ -10,9 +10,12 @@ import torch
 from helpers.tiny import TINY_CLASSES
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ddpm import PRESETS, Guided, TrainConfig, fit, make_schedule, reverse_process
+from ddpm import PRESETS, TrainConfig, fit, make_schedule
+from ddpm.autoencoder import VAE, Codec
+from ddpm.config import SamplingConfig
 from ddpm.device import Inference
-from ddpm.training.loop import build_model
+from ddpm.generate import Sampler
+from ddpm.networks import build_model
 from ddpm.training.optimizer import (
     NEWTON_SCHULZ_STEPS,
     Muon,
@@ -219,13 +222,13 @@ def test_in_float32_nothing_is_computed_in_bfloat16(preset):
     """Which processors without such units emulate, many times slower.  A step of training, and of sampling."""
     config = PRESETS[preset]
     recipe = dataclasses.replace(config.train, batch_size=2, precision="float32")
-    model, sched = build_model(config.model), make_schedule(20)
+    codec = Codec(VAE(), config.autoencoder) if config.autoencoder else None
+    model, sched = build_model(config.model, 0, codec), make_schedule(20)
     images = torch.zeros(4, 1, 32, 32, dtype=torch.uint8)
     labels = torch.arange(4) if model.num_classes else None
     with Bfloat16() as mode:
         list(fit(model, images, labels, sched=sched, config=recipe, steps=2))
-        asked = Guided(Inference(model), 2.0) if model.num_classes else Inference(model)
-        list(reverse_process(asked, sched, 2, y=None if labels is None else labels[:2], sampler="ddpm", num_steps=2))
+        Sampler(Inference(model), sched, SamplingConfig("ddpm", 2, guidance=2.0)).draw(2)
     assert mode.seen == set()
 
 

@@ -12,10 +12,10 @@ import torch
 from ddpm import EMA, Dataset, ModelConfig, TrainConfig, TrainingDiverged, UNet, make_schedule, train, train_step
 from ddpm.data import from_uint8
 from ddpm.evaluation.losses import held_out_loss
+from ddpm.networks import build_model
 from ddpm.objective import draw_times
 from ddpm.seeding import seeded
 from ddpm.training import loop
-from ddpm.training.loop import build_model
 from ddpm.training.optimizer import lr_factor
 
 LR = 2e-3

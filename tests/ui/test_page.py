@@ -10,7 +10,7 @@ import pytest
 
 import ddpm
 from ddpm import ModelConfig, ui
-from ddpm.training.loop import build_model
+from ddpm.networks import build_model
 from ddpm.ui import page
 from ddpm.ui.generation import trajectory_file
 from ddpm.ui.generation.models import ModelRegistry, wrap

@@ -16,7 +16,7 @@ from ddpm.config import config_of
 from ddpm.data import DataError, Dataset, load_dataset, names
 from ddpm.device import Inference, pick_device
 from ddpm.schedule import Schedule
-from ddpm.storage.checkpoint import CONFIG, Checkpoint, CheckpointError, load_checkpoint
+from ddpm.storage.checkpoint import CONFIG, Checkpoint, CheckpointError, draws_pixels, load_checkpoint
 
 from ..server.cache import LRUCache
 
@@ -57,7 +57,8 @@ class ModelRegistry:
 
     def __init__(self, folder: Path = CHECKPOINTS):
         self.folder = folder
-        self.shipped = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
+        folders = (path.parent for path in folder.glob(f"*/{CONFIG}"))
+        self.shipped = sorted(path.name for path in folders if draws_pixels(path))  # the tabs know no latents yet
         self._trained = LRUCache(TRAINED_BYTES)
         self._loaded: dict[str, Model | CheckpointError] = {}
         for name in self.shipped:
@@ -96,7 +97,12 @@ def wrap(
 
 
 def from_checkpoint(loaded: Checkpoint, label: str) -> Model:
-    """Model of a checkpoint.  What it says of its data is somebody's text, so it is taken only if it makes sense."""
+    """Model of a checkpoint.  What it says of its data is somebody's text, so it is taken only if it makes sense.
+
+    Raises ValueError for a model of latents.
+    """
+    if loaded.config.autoencoder is not None:
+        raise ValueError("That model draws latents, and this page shows models of pixels: use python -m ddpm sample.")
     dataset, classes = loaded.info.get("dataset"), loaded.info.get("class_names")
     dataset = dataset if dataset in names() else "unknown"
     if not (isinstance(classes, list) and len(classes) == loaded.config.model.num_classes):

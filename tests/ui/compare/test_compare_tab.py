@@ -16,8 +16,8 @@ from ddpm.config import ModelConfig
 from ddpm.data import to_uint8
 from ddpm.evaluation import classifiers
 from ddpm.evaluation.evaluate import evaluate, real_scores
+from ddpm.networks import build_model
 from ddpm.samplers import reverse_process
-from ddpm.training.loop import build_model
 from ddpm.ui import build
 from ddpm.ui.generation.models import wrap
 from ddpm.ui.server import protocol

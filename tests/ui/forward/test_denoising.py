@@ -14,8 +14,8 @@ from ddpm import make_schedule, q_sample
 from ddpm.config import ModelConfig
 from ddpm.data import from_uint8, load_dataset, to_uint8
 from ddpm.evaluation import classifiers
+from ddpm.networks import build_model
 from ddpm.samplers import reverse_process
-from ddpm.training.loop import build_model
 from ddpm.ui.components import pictures
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.models import wrap
@@ -35,7 +35,7 @@ class Oracle:
     prediction, device = "x0", torch.device("cpu")
 
     def __init__(self, x0, config):
-        self.x0, self.model = x0, type("Config", (), {"config": config})
+        self.x0, self.model = x0, type("Of", (), {"config": config, "picture_shape": (1, 32, 32)})
 
     def __call__(self, x, t, y):
         assert (y == -1).all()  # it is not told which digit it is

@@ -14,7 +14,7 @@ from helpers.tiny import TINY_CLASSES
 from ddpm import data, diffusion, generate, make_schedule, objective, samplers
 from ddpm.config import ScheduleConfig
 from ddpm.device import Inference
-from ddpm.training.loop import build_model
+from ddpm.networks import build_model
 from ddpm.ui.generation import recording
 from ddpm.ui.server import cache, limits
 from ddpm.ui.tabs.forward.mistakes import experiment, mistakes

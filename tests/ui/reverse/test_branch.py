@@ -13,7 +13,7 @@ import ddpm
 from ddpm import make_schedule, reverse_process
 from ddpm.config import ModelConfig
 from ddpm.evaluation import classifiers
-from ddpm.training.loop import build_model
+from ddpm.networks import build_model
 from ddpm.ui.generation.models import wrap
 from ddpm.ui.generation.trajectory import Trajectory
 from ddpm.ui.tabs.reverse import tab as reverse

@@ -12,8 +12,8 @@ from helpers.reversing import reverse_tab, run, settings
 import ddpm
 from ddpm.config import ModelConfig, SamplingConfig
 from ddpm.data import to_uint8
+from ddpm.networks import build_model
 from ddpm.samplers import reverse_process
-from ddpm.training.loop import build_model
 from ddpm.ui.generation.coefficients import coefficients
 from ddpm.ui.generation.models import wrap
 from ddpm.ui.generation.request import digit_labels

@@ -18,7 +18,7 @@ from helpers.reversing import finished, run, settings
 
 import ddpm
 from ddpm.config import ModelConfig
-from ddpm.training.loop import build_model
+from ddpm.networks import build_model
 from ddpm.ui.generation import image_file, trajectory_file
 from ddpm.ui.generation.models import wrap
 from ddpm.ui.generation.trajectory import Trajectory

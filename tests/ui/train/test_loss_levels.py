@@ -8,9 +8,9 @@ from ddpm import make_schedule, q_sample, to_x0_eps
 from ddpm.data import Dataset, from_uint8, load_dataset
 from ddpm.device import Inference
 from ddpm.evaluation.losses import loss_by_level, times_in_levels
+from ddpm.networks import build_model
 from ddpm.objective import losses, target
 from ddpm.seeding import seeded
-from ddpm.training.loop import build_model
 from ddpm.ui.tabs.train.loss_levels import EXAMPLES, LEVELS, Levels, about
 
 SCHED = make_schedule(kind="cosine")

@@ -11,8 +11,8 @@ from helpers.pages import TINY
 
 import ddpm
 from ddpm.config import Config, ScheduleConfig
+from ddpm.networks import build_model
 from ddpm.storage.checkpoint import CONFIG, WEIGHTS
-from ddpm.training.loop import build_model
 from ddpm.ui.tabs.train import zip_file
 
 INFO = {

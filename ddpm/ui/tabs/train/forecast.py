@@ -10,8 +10,9 @@ import torch
 
 from ddpm.config import Config, build_schedule
 from ddpm.device import pick_device
+from ddpm.networks import build_model
 from ddpm.presets import PRESETS
-from ddpm.training.loop import build_model, fit
+from ddpm.training.loop import fit
 from ddpm.ui.server.engine import Busy, Engine, Job
 
 STEPS, WARM_UP = 6, 2  # optimiser steps that are taken, and those that do not count

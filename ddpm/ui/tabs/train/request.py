@@ -12,7 +12,7 @@ from typing import Any
 
 from ddpm.config import Config, for_dataset
 from ddpm.data import DATASETS, load_dataset
-from ddpm.presets import PRESETS
+from ddpm.presets import PRESETS, of_pixels
 from ddpm.system.threads import apart
 from ddpm.ui.generation.models import dataset
 from ddpm.ui.server import limits, protocol
@@ -60,7 +60,7 @@ def with_more(config: Config, values: Sequence[Any]) -> Config:
 
 def check(preset: Any, name: Any, kind: Any, budget: Any, *more: Any) -> TrainingRun:
     """A run as it was asked for.  Raises ValueError with one clear sentence about the first value that will not do."""
-    preset = protocol.one_of(preset, "Preset", PRESETS)
+    preset = protocol.one_of(preset, "Preset", of_pixels())
     name = protocol.one_of(name, "Data", DATASETS)
     kind = protocol.one_of(kind, "Budget", LEAST)
     most = {"seconds": limits.current().training_seconds, "steps": limits.current().training_steps}[kind]

@@ -17,11 +17,12 @@ from ddpm.device import Inference, pick_device
 from ddpm.evaluation import classifiers
 from ddpm.evaluation.evaluate import evaluating
 from ddpm.generate import Sampler
+from ddpm.networks import build_model
 from ddpm.objective import TrainingDiverged
 from ddpm.presets import TRAINING_EVALUATIONS, training_sampling
 from ddpm.schedule import Schedule
 from ddpm.system.stopwatch import Stopwatch
-from ddpm.training.loop import build_model, fit, resting
+from ddpm.training.loop import fit, resting
 from ddpm.training.state import Snapshot, TrainState
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.models import Model, can_be_classified, wrap

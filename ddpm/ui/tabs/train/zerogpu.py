@@ -21,8 +21,9 @@ from torch import Tensor
 
 from ddpm.config import Config, build_schedule
 from ddpm.device import on_zerogpu
+from ddpm.networks import build_model
 from ddpm.objective import TrainingDiverged
-from ddpm.training.loop import build_model, fit, resting
+from ddpm.training.loop import fit, resting
 from ddpm.training.state import Snapshot, TrainState
 
 CALL_SECONDS = 8.0  # of training in a call

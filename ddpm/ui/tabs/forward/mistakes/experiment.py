@@ -18,9 +18,10 @@ from ddpm.denoiser import Denoiser
 from ddpm.device import Inference, pick_device
 from ddpm.evaluation import classifiers
 from ddpm.guidance import Guided
+from ddpm.networks import build_model
 from ddpm.presets import PRESETS
 from ddpm.schedule import Schedule
-from ddpm.training.loop import build_model, fit
+from ddpm.training.loop import fit
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.models import dataset
 from ddpm.ui.server import cache, protocol

@@ -1,0 +1,183 @@
+"""An autoencoder's training and the folder it writes: what `python -m ddpm train-autoencoder` does."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from .. import data
+from ..autoencoder import VAE, AutoencoderConfig, unit_variance
+from ..config import TrainConfig
+from ..data import Dataset, from_uint8
+from ..device import pick_device
+from ..evaluation import metrics
+from ..evaluation.classifiers import FIRST, SECOND
+from ..evaluation.evaluate import DIGITS, real_scores
+from ..presets import AUTOENCODER, KL_WEIGHT
+from ..storage.checkpoint import load_training, save_autoencoder, save_training
+from ..system.steps import result_of
+from ..system.threads import Threads
+from ..training.autoencoder import fit_autoencoder, reconstructed
+from ..training.state import Snapshot, TrainState
+from .run_folder import check_folder
+from .train_run import Interrupt
+
+SAVE_EVERY = 60.0  # seconds of training
+HELD_OUT = 2000  # pictures, of the test part or, without one, the last of the training part
+LOG_EVERY = 500  # steps
+
+
+def train_autoencoder(args: argparse.Namespace, command: str) -> None:
+    """Train an autoencoder, or go on with one.  Raises ValueError for a folder or a budget that will not do."""
+    snapshot = None
+    check_folder(args.out, resume=args.resume, overwrite=args.overwrite)
+    run: dict[str, Any] = {"dataset": "bundled", "data_dir": "data", "seed": 0, "command": command, "curve": []}
+    if args.resume:
+        tensors, run = load_training(args.out)
+        snapshot = Snapshot(tensors, run["numbers"])
+    given = vars(args)
+    run |= {name: str(given[name]) for name in ("dataset", "data_dir") if name in given}
+    run |= {"seed": args.seed} if "seed" in args else {}
+    budget = {name: given[name] for name in ("steps", "minutes") if name in given} or run.get("budget")
+    run["budget"] = budget or {"minutes": 20.0}
+    dataset = data.load_dataset(run["dataset"], run["data_dir"])
+    source = data.DATASETS.get(run["dataset"])
+    if source is not None and source.has_test:
+        test = data.load_dataset(run["dataset"], run["data_dir"], train=False)
+        images, held_out = dataset.images, (test.images[:HELD_OUT], test.labels)
+    else:
+        images, held_out = dataset.images[:-HELD_OUT], (dataset.images[-HELD_OUT:], dataset.labels)
+    labels = held_out[1]
+    labels = None if labels is None else labels[:HELD_OUT] if source and source.has_test else labels[-HELD_OUT:]
+    print(data.describe(dataset), file=sys.stderr)
+    args.out.mkdir(parents=True, exist_ok=True)
+    Run(args.out, run, dataset, images, held_out[0], labels).train(snapshot)
+
+
+class Run:
+    """A training run and the folder it writes.  held_out, labels: what it does not train on."""
+
+    def __init__(
+        self,
+        out: Path,
+        run: dict[str, Any],
+        dataset: Dataset,
+        images: torch.Tensor,
+        held_out: torch.Tensor,
+        labels: Any,
+    ):
+        self.out, self.run, self.dataset, self.images = out, run, dataset, images
+        self.held_out, self.labels, self.device = held_out, labels, pick_device()
+
+    def train(self, snapshot: Snapshot | None) -> None:
+        config = TrainConfig(**vars(AUTOENCODER) | {"seed": self.run["seed"]})
+        _, channels, size, _ = self.images.shape
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            model = VAE(**vars(AutoencoderConfig(in_ch=channels, img_size=size))).to(self.device)
+        budget = self.run["budget"]
+        steps, seconds = budget.get("steps"), 60 * budget.get("minutes", math.inf)
+        done = snapshot.numbers["step" if steps else "seconds"] if snapshot else 0
+        if done >= (steps or seconds):
+            raise ValueError("this run has spent its budget: give a larger --steps or --minutes")
+        options = {"kl_weight": KL_WEIGHT, "steps": steps, "seconds": None if steps else seconds, "resume": snapshot}
+        bar = tqdm(total=steps or round(seconds), initial=int(done), unit="step" if steps else "s", disable=None)
+        state: TrainState | None = None
+        saved = snapshot.numbers["seconds"] if snapshot else 0.0
+        with Interrupt() as interrupt, Threads() as threads, bar:
+            for state in fit_autoencoder(model, self.images, config=config, **options):
+                bar.update((state.step if steps else int(state.seconds)) - bar.n)
+                if state.step % LOG_EVERY == 0:
+                    self.run["curve"].append([state.step, round(state.seconds, 1), round(state.loss_smooth, 6)])
+                    bar.set_postfix_str(f"loss {state.loss_smooth:.5f}, {state.images_per_second:.0f} images/s")
+                if interrupt.signal:
+                    break
+                threads.follow()
+                if state.seconds - saved > SAVE_EVERY:
+                    self.save(state)
+                    saved = state.seconds
+            if state is None:
+                raise ValueError("the budget is too small for one step")
+            self.save(state, finished=not interrupt.signal)
+            if interrupt.signal:
+                print(f"saved {self.out} at step {state.step}; go on with --resume", file=sys.stderr)
+                sys.exit(128 + interrupt.signal)
+
+    def save(self, state: TrainState, finished: bool = False) -> None:
+        snapshot = state.snapshot()
+        save_training(self.out, snapshot.tensors, self.run | {"numbers": snapshot.numbers})
+        model = state.ema_model()
+        assert isinstance(model, VAE)
+        unit_variance(model, self.images[:10_000].to(self.device))
+        info = {
+            "dataset": self.dataset.name,
+            "images_in_dataset": len(self.images),
+            "command": self.run["command"],
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "kl_weight": KL_WEIGHT,
+            "images_seen": state.images_seen,
+            "curve": self.run["curve"],
+        } | {k: snapshot.numbers[k] for k in ("step", "seconds", "loss_smooth")}
+        if finished:
+            info |= self.evaluated(model)
+            print(described(info), file=sys.stderr)
+        save_autoencoder(self.out, model, info, card(self.out.name, model, info))
+
+    def evaluated(self, model: VAE) -> dict[str, Any]:
+        """What the autoencoder loses of pictures that it has not seen."""
+        pictures = reconstructed(model, self.held_out)
+        _, std = model.posterior(from_uint8(self.held_out).to(self.device))
+        found: dict[str, Any] = {
+            "held_out": len(pictures),
+            "square_error": (pictures - from_uint8(self.held_out)).square().mean().item(),
+            "posterior_std": std.mean().item(),
+        }
+        if self.dataset.name in DIGITS:
+            real = {name: real_scores(len(pictures), name) for name in (FIRST, SECOND)}
+            found["reconstruction"] = result_of(metrics.evaluation(pictures.clamp(-1, 1), self.labels, real))
+        return found
+
+
+def described(info: dict[str, Any]) -> str:
+    """What an autoencoder loses, in words."""
+    text = f"Of {info['held_out']:,} pictures that it has not seen: square error {info['square_error']:.5f} a pixel"
+    if "reconstruction" not in info:
+        return text + "."
+    r = info["reconstruction"]
+    return (
+        f"{text}; of their reconstructions {r['accuracy']:.1%} are classified as the digit they are (by the second "
+        f"classifier {r['second']['accuracy']:.1%}), and their FID is {r['fid_over_real']:.2f} times that of as many "
+        f"real digits ({r['second']['fid_over_real']:.2f} times)."
+    )
+
+
+def card(name: str, model: VAE, info: dict[str, Any]) -> str:
+    """README.md of an autoencoder's folder."""
+    channels, size, _ = model.picture_shape
+    latents = " x ".join(map(str, model.config.latent_shape))
+    lines = [
+        f"# {name}",
+        "",
+        f"A variational autoencoder (Kingma and Welling 2014) of {info['dataset']}, {channels}x{size}x{size}, with "
+        f"latents of {latents}: the door into latent diffusion (Rombach et al. 2022). {info['parameters']:,} "
+        f"parameters. Draws of the latents have unit variance.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| data | {info['dataset']}, {info['images_in_dataset']:,} training images |",
+        f"| command | `{info['command']}` |",
+        f"| training time | {info['seconds'] / 60:.1f} minutes |",
+        f"| steps | {info['step']:,}, {info['images_seen']:,} images seen |",
+        f"| loss | square error and {info['kl_weight']} KL, a pixel: {info['loss_smooth']:.5f} |",
+        "| weights | exponential moving average, float16 |",
+        "",
+    ]
+    if "held_out" in info:
+        lines += [described(info), "", "It was not trained against any classifier.", ""]
+    return "\n".join(lines)
