@@ -7,7 +7,9 @@ have the same two functions: `encode` takes pictures (B, C, S, S) in [-1, 1] to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import weakref
+from collections import OrderedDict
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -215,21 +217,41 @@ def sample_shape(model: object, images: Tensor) -> tuple[int, ...]:
     return tuple(images.shape[1:]) if codec is None else codec.latent_shape
 
 
+# Mean and standard deviation of the latents of the latest data sets, by autoencoder and data set, while it is there.
+ENCODED: OrderedDict[tuple[str, int], tuple[weakref.ref[Tensor], Tensor, Tensor]] = OrderedDict()
+MOST_ENCODED = 4
+
+
+def encoding(codec: Codec, images: Tensor, size: int = 100) -> Generator[None, None, tuple[Tensor, Tensor]]:
+    """Encode a data set, so many pictures at a time, yielding after each.  images: (N, C, S, S) uint8.
+
+    Returns mean and standard deviation of the latents, (N, *latent_shape) each; of the same tensor, at once next time.
+    """
+    key = codec.name.sha256, id(images)
+    known = ENCODED.get(key)
+    if known is not None and known[0]() is images:
+        return known[1:]
+    mean, std = (torch.empty(len(images), *codec.latent_shape, device=images.device) for _ in range(2))
+    for first in range(0, len(images), size):
+        part = slice(first, first + size)
+        mean[part], std[part] = codec.posterior(from_uint8(images[part]))
+        yield None
+    ENCODED[key] = weakref.ref(images), mean, std
+    while len(ENCODED) > MOST_ENCODED:
+        ENCODED.popitem(last=False)
+    return mean, std
+
+
 class LatentLoader(Loader):
     """`Loader` of latents: each batch is a draw of q(z | x) of its pictures, of noise from (seed, step) alone."""
 
     def __init__(self, codec: Codec, images: Tensor, labels: Tensor | None, batch_size: int, seed: int):
         super().__init__(images, labels, batch_size, seed)
         self.codec = codec
-        shape = (len(images), *codec.latent_shape)
-        self.mean, self.std = (torch.empty(shape, device=images.device) for _ in range(2))
 
-    def encoding(self, size: int = 100) -> Iterator[None]:
-        """Encode the data set, once, so many pictures at a time: to be done before the first batch."""
-        for first in range(0, len(self.images), size):
-            part = slice(first, first + size)
-            self.mean[part], self.std[part] = self.codec.posterior(from_uint8(self.images[part]))
-            yield None
+    def encoding(self) -> Iterator[None]:
+        """Encode the data set: to be done before the first batch."""
+        self.mean, self.std = yield from encoding(self.codec, self.images)
 
     def x0(self, index: Tensor, step: int) -> Tensor:
         noise = torch.randn((len(index), *self.codec.latent_shape), generator=seeded(self.seed, step, 1))

@@ -22,12 +22,16 @@ STAGES = (
     (60_000, SamplingConfig("ddpm", 12, guidance=1.5, guide_from=0.15, guide_to=0.85)),
     (120_000, SamplingConfig("ddim", 14, eta=0.9, guidance=1.75, guide_from=0.27, guide_to=0.7)),
 )
+# Of latents, which are neither clipped nor drawn with fresh noise.
+LATENT_STAGES = ((200_000, SamplingConfig("ddim", 10, guidance=2.0)),)
+LATENT = SamplingConfig("ddim", 10, guidance=1.5)
 TRAINED = dataclasses.replace(PAGE_SAMPLING, eta=0.8, guidance=1.75)
 
 
-def training_sampling(images_seen: int, T: int) -> SamplingConfig:
-    """How a network is asked for pictures after so many images of its training."""
-    sampling = next((sampling for below, sampling in STAGES if images_seen < below), TRAINED)
+def training_sampling(images_seen: int, T: int, latent: bool = False) -> SamplingConfig:
+    """How a network is asked for pictures after so many images of its training.  latent: whether it is of latents."""
+    stages = LATENT_STAGES if latent else STAGES
+    sampling = next((sampling for below, sampling in stages if images_seen < below), LATENT if latent else TRAINED)
     return dataclasses.replace(sampling, num_steps=min(sampling.num_steps, T))
 
 
@@ -94,13 +98,8 @@ AUTOENCODER = TrainConfig(
 KL_WEIGHT = 0.005  # beside a square error summed over the pixels: small, as in Rombach et al.
 
 
-def of_pixels() -> tuple[str, ...]:
-    """The presets that the page trains: it shows pixels, and knows no latents yet."""
-    return tuple(name for name, config in PRESETS.items() if config.autoencoder is None)
-
-
 def labelled() -> list[tuple[str, str]]:
-    """(what it is called where there is room, name) of each preset of the page, the quickest first."""
-    quickest = ("fast", "best", "tutorial")
-    names = [*quickest, *(name for name in of_pixels() if name not in quickest)]
+    """(what it is called where there is room, name) of each preset, the quickest first."""
+    quickest = ("latent", "fast", "best", "tutorial")
+    names = [*quickest, *(name for name in PRESETS if name not in quickest)]
     return [(f"{name}: {ABOUT[name]}" if name in ABOUT else name, name) for name in names]

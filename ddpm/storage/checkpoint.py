@@ -122,12 +122,12 @@ def _info(described: dict[str, Any]) -> dict[str, Any]:
     return info if isinstance(info, dict) else {}
 
 
-def draws_pixels(folder: Path) -> bool:
-    """Whether a checkpoint folder holds neither an autoencoder nor a model of latents.  One that is broken may."""
+def is_autoencoder(folder: Path) -> bool:
+    """Whether a checkpoint folder holds an autoencoder, not a diffusion model.  Of one that is broken nobody knows."""
     try:
-        return AUTOENCODER not in read_config(folder / CONFIG)
+        return read_config(folder / CONFIG).get("kind") == AUTOENCODER
     except CheckpointError:
-        return True
+        return False
 
 
 def load_checkpoint(path_or_hub_id: str | Path, device: torch.device | str = "cpu") -> Checkpoint:

@@ -15,7 +15,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from .. import objective
-from ..autoencoder import LatentLoader, codec_of
+from ..autoencoder import Codec, LatentLoader, codec_of
 from ..config import Config, ModelConfig, TrainConfig
 from ..data import Loader, check_pictures, load_dataset
 from ..device import autocast, pick_device, resolve_precision
@@ -192,14 +192,14 @@ def fit(
         )
 
 
-def resting(config: Config, snapshot: Snapshot, **more: Any) -> TrainState:
+def resting(config: Config, snapshot: Snapshot, codec: Codec | None = None, **more: Any) -> TrainState:
     """The state of a run that is not trained here: its weights and its numbers, without an optimiser at work.
 
-    more: fields of the state that the snapshot does not know.
+    codec: the autoencoder whose latents it is of.  more: fields of the state that the snapshot does not know.
     """
 
     def model_of(part: str) -> nn.Module:
-        model = build_model(config.model).to(pick_device()).eval()
+        model = build_model(config.model, 0, codec).to(pick_device()).eval()
         model.load_state_dict({k.split(".", 1)[1]: v for k, v in snapshot.tensors.items() if k.startswith(f"{part}.")})
         return model
 

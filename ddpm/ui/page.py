@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
+from ..autoencoder import encoding
 from ..device import pick_device
 from ..presets import PRESETS
+from ..storage.checkpoint import CheckpointError, with_autoencoder
 from ..training.loop import warm_up
 from .components import layout, pictures
-from .generation.models import ModelRegistry
+from .generation.models import ModelRegistry, dataset
 from .server import hosting, limits, scripts
 from .server.engine import Engine, once
 from .server.rate_limit import RateLimiter
@@ -43,6 +46,7 @@ def build() -> gr.Blocks:
     engine = Engine()
     registry = engine.call(ModelRegistry)
     engine.submit(once(warm_up, PRESETS["fast"].train, pick_device()))  # so that the first Start starts at once
+    engine.submit(encode_bundled())
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as demo:
         # Outside the tabs: what is inside one exists only once it has been opened, too late for the page's load event.
         mine = gr.BrowserState([], storage_key="ddpm-training-runs", secret="ddpm")
@@ -57,6 +61,14 @@ def build() -> gr.Blocks:
     demo.health = hosting.Health(engine, shared.counts)
     atexit.register(shut_down, engine, shared.at_end)
     return demo.queue(max_size=64, api_open=False)
+
+
+def encode_bundled() -> Iterator[None]:
+    """The engine's job: the latents of the bundled digits, which a training in latent space begins with."""
+    with contextlib.suppress(CheckpointError):  # no autoencoder ships with this page
+        _, codec = with_autoencoder(PRESETS["latent"])
+        if codec is not None:
+            yield from encoding(codec, dataset("bundled").images)
 
 
 def shut_down(engine: Engine, at_end: Sequence[Callable[[], None]]) -> None:

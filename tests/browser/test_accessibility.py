@@ -40,7 +40,7 @@ def test_no_serious_finding(open_page, axe, theme):
     page.wait_for_function("document.querySelector('#forward-view canvas')")
     page.evaluate(axe)
     look("Forward")
-    for name in ("Step by step or at once", "The posterior", "Denoise it", "Common mistakes"):
+    for name in ("Step by step or at once", "The posterior", "Denoise it", "Latent space", "Common mistakes"):
         tab(page, name)
         look(name)
     tab(page, "Reverse")

@@ -19,7 +19,12 @@ from helpers.steps import (
 
 pytestmark = pytest.mark.browser
 SIZES = [(1280, 800), (390, 844)]
-LABS = {"chain": "Step by step or at once", "posterior": "The posterior", "denoising": "Denoise it"}
+LABS = {
+    "chain": "Step by step or at once",
+    "posterior": "The posterior",
+    "denoising": "Denoise it",
+    "latent": "Latent space",
+}
 
 
 def open_lab(open_page, name, size=(1280, 800)):
@@ -259,3 +264,25 @@ def test_stop_stops_the_way_back(open_page):
     page.click("#denoising-stop")
     wait_for_status(page, "denoising", "^Stopped")
     assert "classified as" not in feet(page)["f0"]
+
+
+# ---------------------------------------------------------------- latent space
+
+
+def test_latent_space_follows_t_k_and_the_other_digit(open_page):
+    page = open_lab(open_page, "latent")
+    page.wait_for_function("document.querySelectorAll('#latent-view .walk canvas').length === 18")
+    before = number(page, "latent", "pca_error")
+    assert number(page, "latent", "error") < before / 4 and number(page, "latent", "k") == 32
+    noisy = pixels(page, "latent", "z_t")
+    seek(page, "latent", 0)
+    wait_for_change(page, "latent", "z_t", noisy)
+    told = live(page, "latent", "pca_error")
+    page.locator("#latent-k input[type=number]").fill("100")
+    page.keyboard.press("Tab")
+    wait_for_live(page, "latent", "pca_error", told)
+    assert number(page, "latent", "pca_error") < before and number(page, "latent", "k") == 100
+    end = "document.querySelector('#latent-view .walk:first-child canvas:last-child').toDataURL()"
+    last = page.evaluate(end)
+    page.locator("#latent-other").click()
+    page.wait_for_function(f"last => {end} !== last", arg=last)

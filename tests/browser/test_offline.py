@@ -16,7 +16,14 @@ from helpers.steps import generate, playhead, set_number, start_training, tab, w
 pytestmark = pytest.mark.browser
 
 INNER = {
-    "Forward": ("Noise it", "Step by step or at once", "The posterior", "Denoise it", "Common mistakes"),
+    "Forward": (
+        "Noise it",
+        "Step by step or at once",
+        "The posterior",
+        "Denoise it",
+        "Latent space",
+        "Common mistakes",
+    ),
     "Compare": ("Race samplers", "Vary one setting", "Measure quality", "Compare schedules"),
 }
 SIOCSIFFLAGS, UP_AND_RUNNING = 0x8914, 0x41

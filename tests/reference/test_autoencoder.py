@@ -11,7 +11,17 @@ import pytest
 import torch
 
 from ddpm import make_schedule
-from ddpm.autoencoder import PCA, VAE, Codec, LatentLoader, encoded, kl_divergence, negative_elbo, unit_variance
+from ddpm.autoencoder import (
+    PCA,
+    VAE,
+    Codec,
+    LatentLoader,
+    encoded,
+    encoding,
+    kl_divergence,
+    negative_elbo,
+    unit_variance,
+)
 from ddpm.config import AutoencoderName, Config, MLPConfig, SamplingConfig, ScheduleConfig, from_dict, to_dict
 from ddpm.data import from_uint8
 from ddpm.device import Inference
@@ -124,7 +134,7 @@ def test_a_codec_is_no_part_of_the_weights_and_shared_by_copies(codec):
 def test_batches_of_latents_are_draws_that_depend_on_seed_and_step_alone(codec, tiny_images):
     def loader(seed):
         made = LatentLoader(codec, tiny_images, torch.arange(20) % 10, 5, seed)
-        assert len(list(made.encoding(size=7))) == 3
+        list(made.encoding())
         return made
 
     first, again, other = loader(1), loader(1), loader(2)
@@ -139,6 +149,25 @@ def test_batches_of_latents_are_draws_that_depend_on_seed_and_step_alone(codec, 
     mean, std = codec.posterior(from_uint8(tiny_images))
     assert torch.allclose(drawn.std(dim=0), std, rtol=0.3) and std.min() > 0, "draws, not means"
     assert torch.allclose(drawn.mean(dim=0), mean, atol=5 * std.max().item() / 300**0.5)
+
+
+def test_a_data_set_is_encoded_in_parts_and_once(codec, tiny_images):
+    def counted(images):
+        parts = 0
+        job = encoding(codec, images, size=7)
+        while True:
+            try:
+                next(job)
+                parts += 1
+            except StopIteration as end:
+                return parts, end.value
+
+    parts, (mean, std) = counted(tiny_images)
+    expected = codec.posterior(from_uint8(tiny_images))
+    assert parts == 3 and torch.allclose(mean, expected[0], atol=1e-5) and torch.allclose(std, expected[1], atol=1e-5)
+    again, (same, _) = counted(tiny_images)
+    assert again == 0 and same is mean
+    assert counted(tiny_images.clone())[0] == 3, "another tensor is another data set"
 
 
 def test_what_is_drawn_is_decoded_at_the_exit_and_not_clipped_on_the_way(codec):

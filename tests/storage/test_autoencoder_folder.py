@@ -18,13 +18,13 @@ from ddpm.networks import build_model
 from ddpm.storage import checkpoint
 from ddpm.storage.checkpoint import (
     CheckpointError,
-    draws_pixels,
     find_codec,
+    is_autoencoder,
     load_autoencoder,
     save_autoencoder,
     with_autoencoder,
 )
-from ddpm.ui.generation.models import ModelRegistry, from_checkpoint
+from ddpm.ui.generation.models import ModelRegistry
 
 SMALL = {"img_size": 8, "patch_size": 2, "widths": (8, 16), "latent_ch": 4}
 
@@ -87,14 +87,17 @@ def test_an_autoencoder_is_no_model_nor_a_model_an_autoencoder(folder, tiny_mode
         load_autoencoder(folder / "latent")
     with pytest.raises(CheckpointError, match="is not in"):
         find_codec(AutoencoderName("nowhere"), folder / "latent")
-    assert [draws_pixels(folder / name) for name in ("small", "latent", "pixels")] == [False, False, True]
+    assert [is_autoencoder(folder / name) for name in ("small", "latent", "pixels")] == [True, False, False]
 
 
-def test_the_page_leaves_models_of_latents_out_and_says_why_it_opens_none(folder, tiny_model):
+def test_the_page_offers_models_and_not_their_autoencoders(folder, tiny_model):
     save_checkpoint(folder / "pixels", tiny_model, Config(tiny_model.config))
-    assert ModelRegistry(folder).shipped == ["pixels"]
-    with pytest.raises(ValueError, match="draws latents"):
-        from_checkpoint(load_checkpoint(folder / "latent"), "x")
+    registry = ModelRegistry(folder)
+    assert registry.shipped == ["latent", "pixels"]
+    latent = registry.get("latent")
+    assert (latent.channels, latent.img_size) == (1, 8) and registry.get("pixels").on_pixels()
+    with pytest.raises(ValueError, match="works on latents"):
+        latent.on_pixels()
 
 
 def test_the_command_line_draws_pictures_of_latents(folder, tmp_path):

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from ddpm.config import config_of
 from ddpm.data import DataError, Dataset, load_dataset, names
+from ddpm.denoiser import picture_shape_of
 from ddpm.device import Inference, pick_device
 from ddpm.schedule import Schedule
-from ddpm.storage.checkpoint import CONFIG, Checkpoint, CheckpointError, draws_pixels, load_checkpoint
+from ddpm.storage.checkpoint import CONFIG, Checkpoint, CheckpointError, is_autoencoder, load_checkpoint
 
 from ..server.cache import LRUCache
 
@@ -36,13 +37,19 @@ class Model:
     sched: Schedule
     kind: str  # of the schedule
     num_classes: int
-    img_size: int
+    img_size: int  # of its pictures; of latents, of those that they decode to
     channels: int
 
     @property
     def classifiable(self) -> bool:
         """Whether the classifier can read what these weights draw."""
         return can_be_classified(self.dataset, (self.channels, self.img_size, self.img_size))
+
+    def on_pixels(self) -> Model:
+        """Itself.  Raises ValueError of a model of latents, which has nothing to say of a noisy picture."""
+        if self.model.codec is not None:
+            raise ValueError("This model works on latents, not on pixels. Choose another one above.")
+        return self
 
     def unlabelled(self, n: int) -> Tensor | None:
         """No class for each of n pictures; None of weights that know none."""
@@ -58,7 +65,7 @@ class ModelRegistry:
     def __init__(self, folder: Path = CHECKPOINTS):
         self.folder = folder
         folders = (path.parent for path in folder.glob(f"*/{CONFIG}"))
-        self.shipped = sorted(path.name for path in folders if draws_pixels(path))  # the tabs know no latents yet
+        self.shipped = sorted(path.name for path in folders if not is_autoencoder(path))
         self._trained = LRUCache(TRAINED_BYTES)
         self._loaded: dict[str, Model | CheckpointError] = {}
         for name in self.shipped:
@@ -93,16 +100,12 @@ def wrap(
 ) -> Model:
     m = config_of(model)
     inference = Inference(model, "auto")
-    return Model(label, dataset, class_names, inference, sched, kind, m.num_classes, m.img_size, m.in_ch)
+    channels, size, _ = picture_shape_of(model)
+    return Model(label, dataset, class_names, inference, sched, kind, m.num_classes, size, channels)
 
 
 def from_checkpoint(loaded: Checkpoint, label: str) -> Model:
-    """Model of a checkpoint.  What it says of its data is somebody's text, so it is taken only if it makes sense.
-
-    Raises ValueError for a model of latents.
-    """
-    if loaded.config.autoencoder is not None:
-        raise ValueError("That model draws latents, and this page shows models of pixels: use python -m ddpm sample.")
+    """Model of a checkpoint.  What it says of its data is somebody's text, so it is taken only if it makes sense."""
     dataset, classes = loaded.info.get("dataset"), loaded.info.get("class_names")
     dataset = dataset if dataset in names() else "unknown"
     if not (isinstance(classes, list) and len(classes) == loaded.config.model.num_classes):

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ddpm.config import config_of
 from ddpm.generate import evaluation_times, num_evaluations
 from ddpm.samplers import SAMPLERS, SampleStep
 
@@ -100,10 +102,14 @@ class Trajectory(Recording):
         signal, towards = 1.0, None
         if moment.eps_hat is not None:  # the finished sample has none
             signal = sched.sqrt_alphas_bar[t].item()
-            towards = self.times[i + 1], coefficients(sampling, self.times, i, sched), recording.frame(moment.eps_hat)
-        shown = recording.frame(moment.x_t), recording.frame(moment.x0_hat)
+            towards = self.times[i + 1], coefficients(sampling, self.times, i, sched), self.shown(moment.eps_hat)
+        shown = self.shown(moment.x_t), self.shown(moment.x0_hat)
         self.states.append(moment.x_t.cpu())
         return self.add(self.frame(i, t, signal, *shown, towards))
+
+    def shown(self, x: Tensor) -> np.ndarray:
+        """x_t, x0_hat or eps_hat as the page shows it; of latents, the pictures that they decode to."""
+        return recording.frame(self.sampler.pictures(x))
 
     def end(self) -> list[dict[str, Any]]:
         """After a stop: the moment it was stopped at, if that is not among the frames yet."""
@@ -169,7 +175,8 @@ class Costs:
     def measure(weights: Model, rows: int) -> Iterator[float]:
         """The engine's job: three evaluations, the fastest of which counts, because the first ones warm up."""
         device, best = weights.model.device, math.inf
-        x = torch.zeros(rows, weights.channels, weights.img_size, weights.img_size, device=device)
+        of = config_of(weights.model.model)
+        x = torch.zeros(rows, of.in_ch, of.img_size, of.img_size, device=device)
         t = torch.zeros(rows, dtype=torch.int64, device=device)
         label = [torch.zeros_like(t)] if weights.num_classes else []
         for _ in range(3):

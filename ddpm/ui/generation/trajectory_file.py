@@ -67,8 +67,10 @@ class Opened(Recording):
 def write(recording: Recording) -> tuple[bytes, int]:
     """(the file, how many frames are in it): as many as fit into MAX_BYTES, evenly chosen, first and last included.
 
-    Raises ValueError if not even these two would fit.
+    Raises ValueError if not even these two would fit, and for latents, which need their autoencoder to be seen.
     """
+    if recording.states[0].shape[1:] != recording.shape[1:]:
+        raise ValueError("A trajectory of latents cannot be saved. Save the animation as a GIF.")
     fit = (MAX_BYTES - MAX_HEADER_BYTES - 100 * MAX_FRAMES) // (BYTES_PER_PIXEL * prod(recording.shape))
     if fit < 2:
         raise ValueError("These pictures are too large for a file of 10 MB. Generate fewer at a time.")

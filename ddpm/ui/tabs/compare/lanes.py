@@ -12,7 +12,6 @@ from torch import Tensor
 from ddpm.evaluation import classifiers
 from ddpm.generate import Sampler, num_evaluations
 from ddpm.samplers import SAMPLERS, SampleStep
-from ddpm.ui.generation import recording
 from ddpm.ui.generation.request import MAX_STEPS, Settings, deterministic
 from ddpm.ui.generation.trajectory import Trajectory
 from ddpm.ui.server import cache, protocol
@@ -33,10 +32,10 @@ class Lane(Trajectory):
         """What it came to: (n, C, S, S).  Raises ValueError before its first step."""
         if self.moment is None:
             raise ValueError("This lane has not begun.")
-        return self.moment.x_t
+        return self.sampler.pictures(self.moment.x_t)
 
     def keep(self, moment: SampleStep) -> dict[str, Any]:
-        shown = protocol.b64(recording.frame(moment.x_t))
+        shown = protocol.b64(self.shown(moment.x_t))
         return self.add({"step": moment.i, "t": moment.t, "evaluations": self.evaluations, "x_t": shown})
 
 

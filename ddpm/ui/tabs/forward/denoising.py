@@ -66,6 +66,7 @@ class Question:
         """question: {x0, seed, t, weights, question}, t being the page's, of T = 1000.  Raises ValueError."""
         question = protocol.fields(question)
         weights, x0, seed = pictures.asked_about(registry, question)
+        weights.on_pixels()
         t = protocol.whole_number(question.get("t"), "t", 0, pictures.T - 1)
         number = protocol.whole_number(question.get("question"), "Question", 0, protocol.MAX_SEED)
         steps = min(STEPS, weights.sched.T)

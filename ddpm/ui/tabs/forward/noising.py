@@ -56,6 +56,7 @@ def build(shared: layout.Shared) -> None:
         """What the page asks after every move: {x0, seed, t, schedules, weights} -> {x0_hat: one each} or {error}."""
         question = protocol.fields(question)
         model, x0, seed = pictures.asked_about(registry, question)
+        model.on_pixels()
         t = protocol.whole_number(question.get("t"), "t", 0, pictures.T - 1)
         kinds = question.get("schedules")
         if not isinstance(kinds, list) or not 1 <= len(kinds) <= len(SCHEDULES):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ddpm.ui.components import layout
 
-from . import chain, denoising, noising, posterior
+from . import chain, denoising, latent, noising, posterior
 from .mistakes import tab as mistakes
 
 TITLE = "Forward"
-INNER_TABS = (noising, chain, posterior, denoising, mistakes)
+INNER_TABS = (noising, chain, posterior, denoising, latent, mistakes)
 
 
 def build(shared: layout.Shared) -> None:

@@ -13,7 +13,7 @@ import gradio as gr
 
 from ddpm.data import DataError
 from ddpm.device import Inference
-from ddpm.presets import PRESETS, of_pixels
+from ddpm.presets import PRESETS
 from ddpm.system.threads import apart
 from ddpm.ui.generation.models import ModelRegistry, from_checkpoint
 from ddpm.ui.server import protocol
@@ -128,10 +128,10 @@ class Actions:
 
     def fill(self, chosen: Any) -> list[Any]:
         """What is under More in a preset."""
-        return more_of(PRESETS[chosen]) if chosen in of_pixels() else [gr.skip() for _ in MORE]
+        return more_of(PRESETS[chosen]) if chosen in tuple(PRESETS) else [gr.skip() for _ in MORE]
 
     async def forecast(self, chosen: Any) -> str:
-        return await self.forecasts.sentence(chosen) if chosen in of_pixels() else ""
+        return await self.forecasts.sentence(chosen) if chosen in tuple(PRESETS) else ""
 
     def offer(self, own: Any, label: Any, weights_id: Any) -> tuple:
         """Make these weights the page's: the choice of weights with them in it, and what the browser window has."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ddpm.autoencoder import Codec
 from ddpm.data import Dataset, from_uint8
 from ddpm.device import Inference
 from ddpm.diffusion import q_sample
@@ -31,9 +32,12 @@ FORMS = ("where edges are drawn", "where a digit becomes one rather than another
 class Levels:
     """Some pictures at every noise level, each with its own t and noise, always the same."""
 
-    def __init__(self, data: Dataset, sched: Schedule, n: int, labelled: bool):
-        """n pictures of the data, its classes in turn; with their labels if the model is told them."""
-        self.sched = sched
+    def __init__(self, data: Dataset, sched: Schedule, n: int, labelled: bool, codec: Codec | None = None):
+        """n pictures of the data, its classes in turn; with their labels if the model is told them.
+
+        codec: of a model of latents, the autoencoder that they are of.
+        """
+        self.sched, self.codec = sched, codec
         self.labels: Tensor | None = None
         if data.labels is None:
             chosen = torch.arange(min(n, len(data.images)))
@@ -54,6 +58,8 @@ class Levels:
     def noised(self, chosen: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x0, noise and x_t of the chosen pictures at t, (len(chosen),)."""
         x0 = from_uint8(self.images[chosen])
+        if self.codec is not None:
+            x0 = self.codec.posterior(x0.to(self.sched.betas.device))[0].cpu()
         noise = torch.randn(x0.shape, generator=seeded(1))
         return x0, noise, q_sample(x0, t, noise, self.sched.to("cpu"))
 
@@ -61,7 +67,12 @@ class Levels:
         """One picture at the middle of each level, as the page gets it."""
         middle = self.t[:, self.t.shape[1] // 2]
         _, _, x_t = self.noised(torch.full((LEVELS,), min(7, len(self.images) - 1)), middle)
-        return [protocol.b64(recording.frame(one[None])) for one in x_t]
+        return [self.shown(one[None]) for one in x_t]
+
+    def shown(self, x: Tensor) -> str:
+        """Pictures as the page gets them; of latents, those that they decode to."""
+        pictures = x if self.codec is None else self.codec.decode(x.to(self.sched.betas.device)).cpu()
+        return protocol.b64(recording.frame(pictures))
 
     def detail(self, model: Inference, level: int) -> dict[str, Any]:
         """Input, target, prediction and residual, (prediction - target)/2, of some pictures at a level, as pictures."""
@@ -72,7 +83,7 @@ class Levels:
         y = [] if self.labels is None else [self.labels[chosen].to(model.device)]
         output = model(x_t.to(model.device), t.to(model.device), *y).float().cpu()
         shown = {"input": x_t, "target": expected, "prediction": output, "residual": (output - expected) / 2}
-        answer = {name: protocol.b64(recording.frame(x)) for name, x in shown.items()}
+        answer = {name: self.shown(x) for name, x in shown.items()}
         return answer | {
             "t": t.tolist(),
             "losses": [round(v, 4) for v in (output - expected).square().mean((1, 2, 3)).tolist()],

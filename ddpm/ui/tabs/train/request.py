@@ -12,7 +12,8 @@ from typing import Any
 
 from ddpm.config import Config, for_dataset
 from ddpm.data import DATASETS, load_dataset
-from ddpm.presets import PRESETS, of_pixels
+from ddpm.presets import PRESETS
+from ddpm.storage.checkpoint import with_autoencoder
 from ddpm.system.threads import apart
 from ddpm.ui.generation.models import dataset
 from ddpm.ui.server import limits, protocol
@@ -47,20 +48,24 @@ def with_more(config: Config, values: Sequence[Any]) -> Config:
     changed: dict[str, dict[str, Any]] = {"model": {}, "schedule": {}, "train": {}}
     for (part, name), value in zip(MORE, values, strict=True):
         if name in WHOLE:
-            most = {"batch_size": limits.current().batch_size, "base": limits.current().width}
+            times = 1 if config.autoencoder is None else 8  # what a step of latents costs less
+            most = {"batch_size": times * limits.current().batch_size, "base": times * limits.current().width}
             value = protocol.whole_number(value, WHOLE[name], 0, most.get(name, protocol.MAX_SEED))
         changed[part][name] = value
+    parts: dict[str, Any] = {}
     try:
-        requested = Config(*(dataclasses.replace(getattr(config, part), **fields) for part, fields in changed.items()))
+        for part, fields in changed.items():
+            parts[part] = dataclasses.replace(getattr(config, part), **fields)
     except ValueError as error:
         raise ValueError(f"Under More: {error}.") from None
-    muon_lr = min(1.0, config.train.muon_lr * requested.train.lr / config.train.lr)  # one knob turns both
-    return dataclasses.replace(requested, train=dataclasses.replace(requested.train, muon_lr=muon_lr))
+    muon_lr = min(1.0, config.train.muon_lr * parts["train"].lr / config.train.lr)  # one knob turns both
+    parts["train"] = dataclasses.replace(parts["train"], muon_lr=muon_lr)
+    return dataclasses.replace(config, **parts)
 
 
 def check(preset: Any, name: Any, kind: Any, budget: Any, *more: Any) -> TrainingRun:
     """A run as it was asked for.  Raises ValueError with one clear sentence about the first value that will not do."""
-    preset = protocol.one_of(preset, "Preset", of_pixels())
+    preset = protocol.one_of(preset, "Preset", PRESETS)
     name = protocol.one_of(name, "Data", DATASETS)
     kind = protocol.one_of(kind, "Budget", LEAST)
     most = {"seconds": limits.current().training_seconds, "steps": limits.current().training_steps}[kind]
@@ -69,6 +74,9 @@ def check(preset: Any, name: Any, kind: Any, budget: Any, *more: Any) -> Trainin
     config = with_more(PRESETS[preset], more or more_of(PRESETS[preset]))
     data = dataset(name)
     config = for_dataset(config, data.images.shape[1], data.num_classes, config.train.seed)
+    config, codec = with_autoencoder(config)
+    if codec is not None and tuple(data.images.shape[1:]) != codec.picture_shape:
+        raise ValueError(f"Data: the autoencoder of {preset} knows other pictures than those of {name}.")
     return TrainingRun(config, data, kind, budget, f"{describe(preset, config)}, {name}, {budget:g} {kind}")
 
 

@@ -271,7 +271,7 @@ class Runs:
                 setattr(run, name, described[name])
             run.previews = [{OLD_PREVIEW.get(name, name): v for name, v in each.items()} for each in run.previews]
             run.id, run.resume = run_id, Snapshot(tensors, described["numbers"])
-            run.state = resting(config, run.resume)
+            run.state = resting(config, run.resume, run.codec)
             run.clock = Stopwatch(run.state.seconds)
         except (CheckpointError, DataError, ValueError, KeyError, TypeError):
             log.exception("a saved training run could not be read")

@@ -21,6 +21,7 @@ from ddpm.networks import build_model
 from ddpm.objective import TrainingDiverged
 from ddpm.presets import TRAINING_EVALUATIONS, training_sampling
 from ddpm.schedule import Schedule
+from ddpm.storage.checkpoint import with_autoencoder
 from ddpm.system.stopwatch import Stopwatch
 from ddpm.training.loop import fit, resting
 from ddpm.training.state import Snapshot, TrainState
@@ -48,7 +49,9 @@ class TrainingRun:
 
     def __init__(self, config: Config, data: Dataset, kind: str, budget: float, label: str):
         self.id = secrets.token_urlsafe(16)
-        self.config, self.data, self.kind, self.budget, self.label = config, data, kind, budget, label
+        """Raises CheckpointError if the autoencoder that the configuration names is not here, or another."""
+        self.config, self.codec = with_autoencoder(config)
+        self.data, self.kind, self.budget, self.label = data, kind, budget, label
         self.remote = False  # trained on ZeroGPU
         self.halt = False
         self.complete = False  # the budget is spent
@@ -78,7 +81,7 @@ class TrainingRun:
     @functools.cached_property
     def levels(self) -> Levels:
         """Made where it is first asked for, on the engine's thread: it asks torch for all cores, see engine.py."""
-        return Levels(self.data, self.sched, PREVIEWS, self.config.model.num_classes > 0)
+        return Levels(self.data, self.sched, PREVIEWS, self.config.model.num_classes > 0, self.codec)
 
     @property
     def reached(self) -> TrainState:
@@ -118,7 +121,7 @@ class TrainingRun:
                     self.record(*point)
                 yield reached
             return
-        model = build_model(self.config.model, self.config.train.seed).to(self.device)
+        model = build_model(self.config.model, self.config.train.seed, self.codec).to(self.device)
         options: dict[str, Any] = {
             "sched": self.sched,
             "config": self.config.train,
@@ -152,7 +155,7 @@ class TrainingRun:
                     due = self.clock() + max(PREVIEW_EVERY, cost / PREVIEW_SHARE)
         except TrainingDiverged as error:
             self.halt = True
-            self.state = resting(self.config, self.good) if self.good else None
+            self.state = resting(self.config, self.good, self.codec) if self.good else None
             kept = f"The weights of step {self.state.step} are kept" if self.state else "No weights are left"
             raise ValueError(f"Stopped: {error}. {kept}.") from None
         self.complete = not self.halt
@@ -168,7 +171,7 @@ class TrainingRun:
 
     def sampling(self) -> SamplingConfig:
         """How the network is asked for pictures now."""
-        return training_sampling(self.reached.images_seen, self.sched.T)
+        return training_sampling(self.reached.images_seen, self.sched.T, self.codec is not None)
 
     def affordable(self) -> SamplingConfig:
         """The same with so few steps that FEWEST_PREVIEWS of them fit into their share of the run's seconds.
@@ -210,9 +213,10 @@ class TrainingRun:
                 worked += time.perf_counter() - begin
                 yield
                 begin = time.perf_counter()
-            shown[key] = protocol.b64(recording.frame(x))
+            drawn = sampler.pictures(x)
+            shown[key] = protocol.b64(recording.frame(drawn))
             if self.classifiable:
-                shown[f"{key}_digits"] = classifiers.read(x).digits.tolist()
+                shown[f"{key}_digits"] = classifiers.read(drawn).digits.tolist()
         self.evaluation_seconds = worked / evaluations
         shown["levels"] = []
         for loss in self.levels.measure(live):
@@ -286,8 +290,8 @@ class TrainingRun:
             "prediction": m.prediction,
             "T": self.config.schedule.T,
             "labels": [i % m.num_classes for i in range(PREVIEWS)] if m.num_classes else None,
-            "size": m.img_size,
-            "channels": m.in_ch,
+            "size": self.data.images.shape[-1],
+            "channels": self.data.images.shape[1],
             "n": PREVIEWS,
             "curve": [[round(value, 5) for value in column] for column in zip(*points, strict=True)],
             "kept": len(self.previews),

@@ -23,6 +23,7 @@ from ddpm.config import Config, build_schedule
 from ddpm.device import on_zerogpu
 from ddpm.networks import build_model
 from ddpm.objective import TrainingDiverged
+from ddpm.storage.checkpoint import with_autoencoder
 from ddpm.training.loop import fit, resting
 from ddpm.training.state import Snapshot, TrainState
 
@@ -45,7 +46,8 @@ def train_call(
     text, why it diverged.
     """
     torch.set_num_threads(1)  # a forked process has not the threads of OpenMP that its parent had
-    model = build_model(config.model, config.train.seed).to(DEVICE)
+    config, codec = with_autoencoder(config)
+    model = build_model(config.model, config.train.seed, codec).to(DEVICE)
     sched = build_schedule(config.schedule, torch.device(DEVICE))
     points: Points = []
     begin = time.monotonic()
@@ -113,7 +115,7 @@ def train(
                     raise TrainingDiverged(report)
                 points, said, resume = report
                 left = said["seconds_left"]
-                yield points, resting(config, resume, **said)
+                yield points, resting(config, resume, with_autoencoder(config)[1], **said)
                 answer = elsewhere(next, call, None)
         except gr.Error as error:
             raise ValueError(

@@ -1,0 +1,73 @@
+// The inner tab Latent space: a digit, its latent, what comes back of it, and noise in either space at the same t.
+import { fromBase64, toBase64 } from "../../components/base64.js";
+import { el, live } from "../../components/dom.js";
+import { asker, isWhole, mix, toPixels, unpack } from "../../components/mixing.js";
+import { paint } from "../../components/pixels.js";
+import { levels, noiseTimeline, signal } from "../../components/schedules.js";
+import { Stage } from "../../components/stage.js";
+import { Status } from "../../components/status.js";
+import { tabs } from "../../components/tabs.js";
+
+export const latent = (element, props, watch, server, start) => {
+  const root = element.querySelector(".view");
+  const stage = new Stage(root, [
+    { key: "x0", label: "x₀  the digit" }, { key: "channels", label: "z  its 8 channels" },
+    { key: "decoded", label: "x̃  decoded" }, { key: "components", label: "k components" },
+    { key: "xt", label: "xₜ in pixels" }, { key: "z_t", label: "zₜ decoded" },
+  ], { captionWidth: 110 });
+  const strips = el("div", "walks", root), rows = { walk: strip("through latent space"), fade: strip("through pixels") };
+  const status = new Status(root, "");
+  const timeline = noiseTimeline(root, show);
+  const ask = asker((question) => server.latent_of({ ...question, other: toBase64(question.other) }), status, answered);
+  let state = { ...start };
+
+  function strip(label) {
+    const row = el("figure", "walk", strips);
+    el("figcaption", "", row, label);
+    return el("div", "", row);
+  }
+
+  function receive(packet) {
+    if (!packet) return;
+    if (packet.error) status.say(packet.error, true);
+    const { other, ...rest } = packet;
+    state = { ...state, ...unpack(rest), ...(other ? { other: fromBase64(other) } : {}) };
+    if (!isWhole(state) || state.other?.length !== state.x0.length) return;
+    stage.shape(1, state.size, state.channels);
+    stage.show("x0", state.x0);
+    stage.caption("x0", state.label ? `x₀  the digit: ${state.label}` : "x₀  the digit");
+    stage.caption("components", `${state.k} component${state.k === 1 ? "" : "s"}`);
+    timeline.setCurves(levels(signal(state.schedule)));
+    show(timeline.position);
+  }
+
+  function show(t) {
+    if (!isWhole(state) || !state.other) return;
+    const { x0, other, seed, k, schedule, weights } = state;
+    stage.show("xt", toPixels(mix(state, t, schedule)));
+    stage.caption("xt", `xₜ in pixels, t = ${t}`);
+    stage.caption("z_t", `zₜ decoded, t = ${t}`);
+    timeline.say(`t = ${t}`);
+    ask({ x0, other, seed, t, k, schedule, weights });
+  }
+
+  function answered(answer, question) {
+    if (question.x0.length !== state.x0.length) return;
+    for (const key of ["channels", "decoded", "components", "z_t"]) stage.show(key, fromBase64(answer[key]));
+    for (const [key, row] of Object.entries(rows)) {
+      while (row.children.length < answer[key].length) el("canvas", "", row);
+      answer[key].forEach((picture, i) => paint(row.children[i], fromBase64(picture), state.size, state.size, state.channels));
+    }
+    live("latent", "error", answer.square_error);
+    live("latent", "pca_error", answer.components_error);
+    live("latent", "kl", answer.kl);
+    live("latent", "k", question.k);
+    status.say("");
+  }
+
+  tabs.latent = { receive };
+  watch("value", () => receive(props.value));
+  timeline.seek(400);
+  receive(props.value);
+  new ResizeObserver(() => show(timeline.position)).observe(root);
+};

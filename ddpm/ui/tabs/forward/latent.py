@@ -1,0 +1,159 @@
+"""The inner tab Latent space: a digit as eight channels of 4 x 4, what is lost on the way, and what noise is there."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ddpm.autoencoder import PCA, Codec, kl_divergence
+from ddpm.diffusion import q_sample
+from ddpm.presets import PRESETS
+from ddpm.schedule import SCHEDULES
+from ddpm.seeding import seeded
+from ddpm.storage.checkpoint import with_autoencoder
+from ddpm.ui.components import layout, pictures
+from ddpm.ui.generation import recording
+from ddpm.ui.generation.models import dataset
+from ddpm.ui.server import protocol
+from ddpm.ui.server.engine import once
+
+TITLE = "Latent space"
+FITTED = 3000  # bundled digits that the components are fitted to
+MOST = 128  # components, as many numbers as a latent has
+FIRST_K = 32
+WALK = 9  # pictures from one digit to the other
+REACH = 3.0  # of a latent's channel: -REACH is black, REACH white
+
+EQUATION = """
+<math display="block"><mi>z</mi><mo>=</mo><mi>E</mi><mo>(</mo><msub><mi>x</mi><mn>0</mn></msub><mo>)</mo><mo>,</mo>
+<mspace width="0.6em"></mspace><mover><mi>x</mi><mo>~</mo></mover><mo>=</mo><mi>D</mi><mo>(</mo><mi>z</mi>
+<mo>)</mo></math>
+<p class="source">Rombach et al. 2022, section 3.1. Here 1024 pixels become 128 numbers.</p>
+<math display="block"><mo>−</mo><mtext>ELBO</mtext><mo>=</mo><mo>‖</mo><msub><mi>x</mi><mn>0</mn></msub><mo>−</mo>
+<mover><mi>x</mi><mo>~</mo></mover><msup><mo>‖</mo><mn>2</mn></msup><mo>+</mo><mi>λ</mi><mtext> KL</mtext></math>
+<p class="source">Kingma and Welling 2014, Eq. 10. Of this digit: ‖x<sub>0</sub> − x̃‖² = <b data-live="error">·</b>,
+KL = <b data-live="kl">·</b>; of its first <b data-live="k">·</b> components: <b data-live="pca_error">·</b>.</p>
+<math display="block"><msub><mi>z</mi><mi>t</mi></msub><mo>=</mo>
+<msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><mi>z</mi><mo>+</mo>
+<msqrt><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><mi>ε</mi></math>
+<p class="source">Ho et al. 2020, Eq. 4, on z: the same schedule, the same loss, the same samplers.</p>
+<p class="code">computed by <code>ddpm.autoencoder.VAE</code></p>
+"""
+
+
+@functools.cache
+def components() -> PCA:
+    """The principal components of some of the bundled digits."""
+    return PCA(dataset("bundled").images[:FITTED], MOST)
+
+
+def fewer(pca: PCA, x: Tensor, k: int) -> Tensor:
+    """What the first k components hold of x: (1, C, S, S)."""
+    latents = pca.encode(x)
+    latents[:, k:] = 0
+    return pca.decode(latents)
+
+
+def channels(z: Tensor, size: int) -> Tensor:
+    """The channels of a latent (1, C, s, s) as one picture (1, 1, size, size): in rows, enlarged by a whole factor."""
+    columns = 4
+    each = size // columns // z.shape[-1]
+    tiles = F.interpolate((z[0] / REACH)[:, None], scale_factor=each, mode="nearest")[:, 0]  # (C, side, side)
+    rows = torch.cat([torch.cat(list(row), dim=1) for row in tiles.split(columns)], dim=0)
+    sheet = torch.full((1, 1, size, size), -1.0)
+    top = (size - rows.shape[0]) // 2
+    sheet[0, 0, top : top + rows.shape[0], : rows.shape[1]] = rows
+    return sheet
+
+
+def look(
+    codec: Codec, x0: Tensor, other: Tensor, seed: int, t: int, k: int, kind: str
+) -> Iterator[dict[str, Any] | None]:
+    """The engine's job: what the tab shows of x0 and of the way to another digit."""
+    mean, std = codec.posterior(x0)
+    end, _ = codec.posterior(other)
+    sched, at = pictures.schedule(kind), torch.tensor([t])
+    noise = torch.randn(mean.shape, generator=seeded(seed, 1))
+    z_t = q_sample(mean, at, noise, sched)
+    decoded = codec.decode(torch.cat([mean, z_t]))
+    yield None
+    share = torch.linspace(0, 1, WALK).reshape(-1, 1, 1, 1)
+    walk = codec.decode((1 - share) * mean + share * end)
+    yield None
+    of_components = fewer(components(), x0, k)
+    unscaled = mean / codec.model.scale, 2 * (std / codec.model.scale).log()
+    shown = {"channels": channels(mean, x0.shape[-1]), "decoded": decoded[:1], "components": of_components}
+    shown |= {"z_t": decoded[1:]}
+    yield {name: protocol.b64(recording.frame(picture)) for name, picture in shown.items()} | {
+        "walk": [protocol.b64(recording.frame(one[None])) for one in walk],
+        "fade": [protocol.b64(recording.frame(one[None])) for one in (1 - share) * x0 + share * other],
+        "square_error": round((decoded[:1] - x0).square().sum().item(), 1),
+        "components_error": round((of_components - x0).square().sum().item(), 1),
+        "kl": round(kl_divergence(*unscaled).item(), 1),
+        "spread": round(std.mean().item(), 3),
+    }
+
+
+def build(shared: layout.Shared) -> None:
+    engine, registry, weights = shared.engine, shared.registry, shared.weights
+
+    @functools.cache
+    def codec() -> Codec:
+        found = with_autoencoder(PRESETS["latent"])[1]
+        assert found is not None  # the preset names one
+        return found
+
+    async def latent_of(question: Any) -> dict[str, Any]:
+        """What the page asks after every move: {x0, other, seed, t, k, schedule, weights}: see `look`."""
+        question = protocol.fields(question)
+        model, x0, seed = pictures.asked_about(registry, question)
+        other = pictures.read_picture(question.get("other"), model)
+        t = protocol.whole_number(question.get("t"), "t", 0, pictures.T - 1)
+        k = protocol.whole_number(question.get("k"), "k", 1, MOST)
+        kind = protocol.one_of(question.get("schedule"), "Schedule", SCHEDULES)
+        door = await engine.submit(once(codec)).result()
+        if tuple(x0.shape[1:]) != door.picture_shape:
+            raise ValueError("The autoencoder knows grey pictures of 32 x 32. Choose a model of such above.")
+        return await engine.submit(look(door, x0, other, seed, t, k, kind)).result()
+
+    def second(weights_id: Any) -> dict[str, Any]:
+        try:
+            model = registry.get(weights_id)
+            return {"other": pictures.another_picture(model, pictures.ANY)["x0"]}
+        except ValueError as error:
+            return {"error": str(error)}
+
+    start, names = pictures.opening(registry)
+    start |= second(registry.default)
+    with gr.Row(elem_classes="tab-row"):
+        with gr.Column(elem_classes="controls"):
+            choice, another, again = pictures.choosing("latent", names)
+            to = gr.Button("Another one to walk to", elem_id="latent-other")
+            pictures.which_schedule("latent")
+            k = gr.Slider(1, MOST, FIRST_K, step=1, label="k: principal components kept", elem_id="latent-k")
+            gr.HTML(
+                '<p class="hint">A small autoencoder, trained beforehand on 60,000 digits, makes 8 × 4 × 4 numbers of '
+                "a digit, and a digit of the numbers. Principal components are its linear ancestor. Drag <b>t</b>: "
+                "noise in pixels is snow; noise in latent space, decoded, is other digits.</p>"
+            )
+        view = layout.stage_and_margin(
+            "latent",
+            Path(__file__).with_name("latent.js"),
+            start,
+            [latent_of],
+            EQUATION,
+            "On the way from one digit to another through latent space every picture is nearly a digit; through pixels "
+            "it is two digits at once. So a network that works on z has no pixels to learn first: train one in seconds "
+            "with the preset latent.",
+            {"schedule": pictures.FIRST_SCHEDULE, "k": FIRST_K},
+        )
+    pictures.follow(registry, weights, view, choice, another, again)
+    to.click(second, weights, view, show_progress="hidden", queue=False)
+    k.input(None, k, None, js="(k) => { DDPM.tabs.latent.receive({k}); }")
