@@ -194,7 +194,8 @@ def measured(monkeypatch):
     def run(tasks, tell, seconds):
         return [
             name
-            | {"seconds": args[0], "images_seen": 10 + name["seed"], "n": args[2], "evaluations": 20, "peak_mb": 1}
+            | {"seconds": args[1], "images_seen": 10 + name["seed"], "n": args[3], "evaluations": 20, "peak_mb": 1}
+            | {"encoding_seconds": 2.5 if args[0] == "latent" else 0.0}
             | scores
             for name, _, args in tasks
         ]
@@ -207,8 +208,9 @@ def test_ratios_are_against_the_tutorials_code(measured):
     assert next(iter(result)) == "ratios"
     assert result["ratios"]["ours in float32"] == {"training": 3.0, "sampling": 4.0}
     assert result["ratios"]["ours, fast in bfloat16"] == {"training": 20.0, "sampling": 200.0}
-    assert [row["seconds"] for row in result["quality"]] == [10, 30, 60, 120]
-    assert len(result["runs"]) == 12 and result["quality"][0]["images_seen"] == 11
+    budgets = [(row["preset"], row["seconds"]) for row in result["quality"]]
+    assert budgets == [(preset, seconds) for preset, each in bench.BUDGETS.items() for seconds in each]
+    assert len(result["runs"]) == 3 * len(budgets) and result["quality"][0]["images_seen"] == 11
     assert {row["n"] for row in result["runs"]} == {2000}
 
 
@@ -220,6 +222,7 @@ def test_the_command_prints_a_table_and_writes_json(measured, tmp_path, capsys):
     assert "ours in float32" in text and "3.00x" in text and "200.0x" in text and f"wrote {out}" in lines[-1]
     assert lines.index(next(line for line in lines if "3.00x" in line)) < 5, "ratios first"
     assert json.loads(out.read_text())["quality"][0]["n"] == 500
+    assert "preset fast from nothing" in text and "the digits encoded in 2.5 s" in text
 
 
 def test_a_folder_that_is_not_there_is_said_before_half_an_hour_is_spent(tmp_path, capsys):
@@ -236,11 +239,19 @@ def small(monkeypatch):
 
 @pytest.mark.slow
 def test_quality_trains_within_the_budget_loading_included_and_is_evaluated(small):
-    row = bench.quality(1.5, 3, 20)
+    row = bench.quality("fast", 1.5, 3, 20)
+    assert row["encoding_seconds"] == 0
     assert row["seconds"] == 1.5 and 0.9 < row["took"] < 5
     assert row["images_seen"] > 8 and row["seed"] == 3 and row["n"] == 20
     assert (row["sampler"], row["evaluations"]) == ("ddpm", 20), "a young network"
     assert row["fid_over_real"] > 5
+
+
+@pytest.mark.slow
+def test_in_latent_space_the_digits_are_encoded_before_the_clock_runs():
+    row = bench.quality("latent", 1.0, 0, 20)
+    assert 0.7 < row["took"] < 3 and row["encoding_seconds"] > 0.1 and row["evaluations"] == 20
+    assert bench.speed_of_ours("latent", "float32", 0.1)["evaluations"] == 20
 
 
 def test_our_speed_is_measured_with_the_pages_sampler_where_there_are_classes(small):
