@@ -9,11 +9,19 @@ pytestmark = pytest.mark.browser
 SIZES = [(1280, 800), (390, 844)]
 
 
+VIEWS = {
+    "Race samplers": "race",
+    "Vary one setting": "knob",
+    "Measure quality": "quality",
+    "Compare schedules": "schedules",
+}
+
+
 def open_compare(open_page, name, size=(1280, 800)):
     page = open_page(*size)
     tab(page, "Compare")
     tab(page, name)
-    page.wait_for_selector(f"#{name.split()[-1].lower()}-view .view *")
+    page.wait_for_selector(f"#{VIEWS[name]}-view .view *")
     return page
 
 
