@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from .. import data
 from ..autoencoder import VAE, AutoencoderConfig, unit_variance
@@ -22,11 +22,10 @@ from ..evaluation.evaluate import DIGITS, real_scores
 from ..presets import AUTOENCODER, KL_WEIGHT
 from ..storage.checkpoint import load_training, save_autoencoder, save_training
 from ..system.steps import result_of
-from ..system.threads import Threads
 from ..training.autoencoder import fit_autoencoder, reconstructed
 from ..training.state import Snapshot, TrainState
+from .followed import follow, spent
 from .run_folder import check_folder
-from .train_run import Interrupt
 
 SAVE_EVERY = 60.0  # seconds of training
 HELD_OUT = 2000  # pictures, of the test part or, without one, the last of the training part
@@ -83,31 +82,24 @@ class Run:
             model = VAE(**vars(AutoencoderConfig(in_ch=channels, img_size=size))).to(self.device)
         budget = self.run["budget"]
         steps, seconds = budget.get("steps"), 60 * budget.get("minutes", math.inf)
-        done = snapshot.numbers["step" if steps else "seconds"] if snapshot else 0
-        if done >= (steps or seconds):
+        if spent(snapshot, steps) >= (steps or seconds):
             raise ValueError("this run has spent its budget: give a larger --steps or --minutes")
         options = {"kl_weight": KL_WEIGHT, "steps": steps, "seconds": None if steps else seconds, "resume": snapshot}
-        bar = tqdm(total=steps or round(seconds), initial=int(done), unit="step" if steps else "s", disable=None)
-        state: TrainState | None = None
-        saved = snapshot.numbers["seconds"] if snapshot else 0.0
-        with Interrupt() as interrupt, Threads() as threads, bar:
-            for state in fit_autoencoder(model, self.images, config=config, **options):
-                bar.update((state.step if steps else int(state.seconds)) - bar.n)
-                if state.step % LOG_EVERY == 0:
-                    self.run["curve"].append([state.step, round(state.seconds, 1), round(state.loss_smooth, 6)])
-                    bar.set_postfix_str(f"loss {state.loss_smooth:.5f}, {state.images_per_second:.0f} images/s")
-                if interrupt.signal:
-                    break
-                threads.follow()
-                if state.seconds - saved > SAVE_EVERY:
-                    self.save(state)
-                    saved = state.seconds
-            if state is None:
-                raise ValueError("the budget is too small for one step")
-            self.save(state, finished=not interrupt.signal)
-            if interrupt.signal:
-                print(f"saved {self.out} at step {state.step}; go on with --resume", file=sys.stderr)
-                sys.exit(128 + interrupt.signal)
+        follow(
+            fit_autoencoder(model, self.images, config=config, **options),
+            out=self.out,
+            steps=steps,
+            seconds=seconds,
+            resumed=snapshot,
+            save_every=SAVE_EVERY,
+            log=self.log,
+            log_every=LOG_EVERY,
+            save=self.save,
+            finish=functools.partial(self.save, finished=True),
+        )
+
+    def log(self, state: TrainState) -> None:
+        self.run["curve"].append([state.step, round(state.seconds, 1), round(state.loss_smooth, 6)])
 
     def save(self, state: TrainState, finished: bool = False) -> None:
         snapshot = state.snapshot()

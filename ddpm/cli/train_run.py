@@ -6,14 +6,13 @@ import io
 import itertools
 import math
 import os
-import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn as nn
-from tqdm import tqdm
 
 from .. import data
 from ..autoencoder import Codec
@@ -26,10 +25,10 @@ from ..networks import build_model
 from ..storage import model_card
 from ..storage.atomic import remove_unfinished, write_atomic
 from ..storage.checkpoint import TRAINING, save_checkpoint, save_training
-from ..system.threads import Threads
 from ..training.loop import fit
 from ..training.state import Snapshot, TrainState
 from . import metrics_csv
+from .followed import follow, spent
 from .run_folder import CURVE, METRICS, PICTURES
 
 LOG_EVERY = 50  # steps, a row of metrics.csv
@@ -37,26 +36,6 @@ HELD_OUT_EVERY = 500  # steps
 HELD_OUT_IMAGES = 2000
 SAVE_EVERY = 120.0  # seconds of training
 LITERAL = "literal_ema."  # names of its tensors in the file that --resume reads
-
-
-class Interrupt:
-    """Turns Ctrl-C and SIGTERM into a flag that the loop reads between two steps; a second one ends at once."""
-
-    def __init__(self) -> None:
-        self.signal = 0
-
-    def __enter__(self) -> Interrupt:
-        self.before = {s: signal.signal(s, self.catch) for s in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for s, handler in self.before.items():
-            signal.signal(s, handler)
-
-    def catch(self, number: int, _frame: object) -> None:
-        if self.signal:
-            sys.exit(128 + number)
-        self.signal = number
 
 
 class Run:
@@ -88,8 +67,7 @@ class Run:
         if steps is None and seconds == math.inf:
             per_epoch = len(data.Loader(self.dataset.images, batch_size=self.config.train.batch_size))
             steps = budget.get("epochs", self.config.train.epochs) * per_epoch
-        done = snapshot.numbers["step" if steps else "seconds"] if snapshot else 0
-        if done >= (steps or seconds):
+        if spent(snapshot, steps) >= (steps or seconds):
             raise ValueError("this run has spent its budget: give a larger --steps, --epochs or --minutes")
         remove_unfinished(self.out, TRAINING, METRICS, CURVE, *PICTURES)  # of a run that was killed
         if snapshot:
@@ -111,36 +89,34 @@ class Run:
             seconds=seconds,
             resume=snapshot,
         )
-        total = steps or round(seconds)
-        bar = tqdm(total=total, initial=int(done), unit="step" if steps else "s", disable=None, smoothing=0.05)
-        state: TrainState | None = None
-        saved = snapshot.numbers["seconds"] if snapshot else 0.0
-        with Interrupt() as interrupt, Threads() as threads, bar:
-            for state in filter(None, run):
-                if self.literal:
-                    self.literal.update(model)
-                bar.update((state.step if steps else int(state.seconds)) - bar.n)
-                if state.step % LOG_EVERY == 0:
-                    self.log(state)
-                    bar.set_postfix_str(f"loss {state.loss_smooth:.4f}, {state.images_per_second:.0f} images/s")
-                if interrupt.signal:
-                    break
-                threads.follow()
-                if state.seconds - saved > SAVE_EVERY:
-                    self.save(state)
-                    saved = state.seconds
-            if state is None:
-                raise ValueError("the budget is too small for one step")
-            self.save(state)
-            if interrupt.signal:
-                print(f"saved {self.out} at step {state.step}; go on with --resume", file=sys.stderr)
-                sys.exit(128 + interrupt.signal)
-            averaged = state.ema_model()
-            self.save_grid(model_card.SAMPLES, averaged)
+        follow(
+            self.averaged_twice(run, model),
+            out=self.out,
+            steps=steps,
+            seconds=seconds,
+            resumed=snapshot,
+            save_every=SAVE_EVERY,
+            log=self.log,
+            log_every=LOG_EVERY,
+            save=self.save,
+            finish=self.finish,
+        )
+
+    def averaged_twice(self, run: Iterator[TrainState | None], model: nn.Module) -> Iterator[TrainState]:
+        """The steps of a run, with the second average kept beside the first where there is one."""
+        for state in filter(None, run):
             if self.literal:
-                self.literal.copy_to(averaged)
-                self.save_grid(model_card.LITERAL_EMA, averaged)
-            self.save(state)  # the card again, which now has its pictures
+                self.literal.update(model)
+            yield state
+
+    def finish(self, state: TrainState) -> None:
+        self.save(state)
+        averaged = state.ema_model()
+        self.save_grid(model_card.SAMPLES, averaged)
+        if self.literal:
+            self.literal.copy_to(averaged)
+            self.save_grid(model_card.LITERAL_EMA, averaged)
+        self.save(state)  # the card again, which now has its pictures
 
     def save_grid(self, name: str, model: nn.Module) -> None:
         picture = io.BytesIO()

@@ -18,7 +18,7 @@ from PIL import Image
 
 from ddpm import PRESETS, fit, load_checkpoint, load_dataset, make_schedule
 from ddpm.cli import train_run
-from ddpm.cli.train_run import Interrupt
+from ddpm.cli.followed import Interrupt
 from ddpm.config import for_dataset
 from ddpm.data import describe
 from ddpm.evaluation.losses import held_out_loss

@@ -1,0 +1,82 @@
+"""What every training from the command line has: a bar, saves on the way, and an end at Ctrl-C that loses nothing."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..system.threads import Threads
+from ..training.state import Snapshot, TrainState
+
+
+class Interrupt:
+    """Turns Ctrl-C and SIGTERM into a flag that the loop reads between two steps; a second one ends at once."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+    def __enter__(self) -> Interrupt:
+        self.before = {s: signal.signal(s, self.catch) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for s, handler in self.before.items():
+            signal.signal(s, handler)
+
+    def catch(self, number: int, _frame: object) -> None:
+        if self.signal:
+            sys.exit(128 + number)
+        self.signal = number
+
+
+def spent(snapshot: Snapshot | None, steps: int | None) -> float:
+    """What a saved training has spent of its budget: steps or, where steps is None, seconds."""
+    return snapshot.numbers["seconds" if steps is None else "step"] if snapshot else 0
+
+
+def follow(
+    states: Iterable[TrainState],
+    *,
+    out: Path,
+    steps: int | None,
+    seconds: float,
+    resumed: Snapshot | None,
+    save_every: float,
+    log: Callable[[TrainState], None],
+    log_every: int,
+    save: Callable[[TrainState], None],
+    finish: Callable[[TrainState], None],
+) -> None:
+    """Train to the end, or until Ctrl-C or SIGTERM: then save and exit with 128 + the signal.
+
+    steps, seconds: the budget, of which steps count if given.  resumed: where the states go on from.
+    save_every: in seconds of training.  finish: what is saved and shown of a training that came to its end.
+    Raises ValueError if the budget is too small for one step.
+    """
+    state: TrainState | None = None
+    saved = spent(resumed, None)
+    done, unit = int(spent(resumed, steps)), "step" if steps else "s"
+    bar = tqdm(total=steps or round(seconds), initial=done, unit=unit, disable=None, smoothing=0.05)
+    with Interrupt() as interrupt, Threads() as threads, bar:
+        for state in states:
+            bar.update((state.step if steps else int(state.seconds)) - bar.n)
+            if state.step % log_every == 0:
+                log(state)
+                bar.set_postfix_str(f"loss {state.loss_smooth:.5f}, {state.images_per_second:.0f} images/s")
+            if interrupt.signal:
+                break
+            threads.follow()
+            if state.seconds - saved > save_every:
+                save(state)
+                saved = state.seconds
+        if state is None:
+            raise ValueError("the budget is too small for one step")
+        if interrupt.signal:
+            save(state)
+            print(f"saved {out} at step {state.step}; go on with --resume", file=sys.stderr)
+            sys.exit(128 + interrupt.signal)
+        finish(state)
