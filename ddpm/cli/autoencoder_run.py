@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import math
 import sys
@@ -46,33 +47,36 @@ def train_autoencoder(args: argparse.Namespace, command: str) -> None:
     budget = {name: given[name] for name in ("steps", "minutes") if name in given} or run.get("budget")
     run["budget"] = budget or {"minutes": 20.0}
     dataset = data.load_dataset(run["dataset"], run["data_dir"])
-    source = data.DATASETS.get(run["dataset"])
-    if source is not None and source.has_test:
-        test = data.load_dataset(run["dataset"], run["data_dir"], train=False)
-        images, held_out = dataset.images, (test.images[:HELD_OUT], test.labels)
-    else:
-        images, held_out = dataset.images[:-HELD_OUT], (dataset.images[-HELD_OUT:], dataset.labels)
-    labels = held_out[1]
-    labels = None if labels is None else labels[:HELD_OUT] if source and source.has_test else labels[-HELD_OUT:]
+    held_out, images = held_out_of(dataset, run)
     print(data.describe(dataset), file=sys.stderr)
     args.out.mkdir(parents=True, exist_ok=True)
-    Run(args.out, run, dataset, images, held_out[0], labels).train(snapshot)
+    Run(args.out, run, images, held_out).train(snapshot)
+
+
+def held_out_of(dataset: Dataset, run: dict[str, Any]) -> tuple[Dataset, torch.Tensor]:
+    """What is not trained on, HELD_OUT pictures at most, and the pictures that are.
+
+    Of the test part or, without one, the last of the training part: then a fifth of it at most.
+    """
+    source = data.DATASETS.get(run["dataset"])
+    if source is not None and source.has_test:
+        kept, images = data.load_dataset(run["dataset"], run["data_dir"], train=False), dataset.images
+        part = slice(HELD_OUT)
+    else:
+        count = min(HELD_OUT, len(dataset.images) // 5)
+        if count == 0:
+            raise ValueError(f"{len(dataset.images)} pictures are too few: an autoencoder needs 5 or more")
+        kept, images = dataset, dataset.images[:-count]
+        part = slice(-count, None)
+    labels = None if kept.labels is None else kept.labels[part]
+    return dataclasses.replace(kept, images=kept.images[part], labels=labels), images
 
 
 class Run:
-    """A training run and the folder it writes.  held_out, labels: what it does not train on."""
+    """A training run and the folder it writes.  held_out: what it does not train on."""
 
-    def __init__(
-        self,
-        out: Path,
-        run: dict[str, Any],
-        dataset: Dataset,
-        images: torch.Tensor,
-        held_out: torch.Tensor,
-        labels: Any,
-    ):
-        self.out, self.run, self.dataset, self.images = out, run, dataset, images
-        self.held_out, self.labels, self.device = held_out, labels, pick_device()
+    def __init__(self, out: Path, run: dict[str, Any], images: torch.Tensor, held_out: Dataset):
+        self.out, self.run, self.images, self.held_out, self.device = out, run, images, held_out, pick_device()
 
     def train(self, snapshot: Snapshot | None) -> None:
         config = TrainConfig(**vars(AUTOENCODER) | {"seed": self.run["seed"]})
@@ -108,7 +112,7 @@ class Run:
         assert isinstance(model, VAE)
         unit_variance(model, self.images[:10_000].to(self.device))
         info = {
-            "dataset": self.dataset.name,
+            "dataset": self.held_out.name,
             "images_in_dataset": len(self.images),
             "command": self.run["command"],
             "parameters": sum(p.numel() for p in model.parameters()),
@@ -123,16 +127,17 @@ class Run:
 
     def evaluated(self, model: VAE) -> dict[str, Any]:
         """What the autoencoder loses of pictures that it has not seen."""
-        pictures = reconstructed(model, self.held_out)
-        _, std = model.posterior(from_uint8(self.held_out).to(self.device))
+        real_pictures, labels = self.held_out.images, self.held_out.labels
+        pictures = reconstructed(model, real_pictures)
+        _, std = model.posterior(from_uint8(real_pictures).to(self.device))
         found: dict[str, Any] = {
             "held_out": len(pictures),
-            "square_error": (pictures - from_uint8(self.held_out)).square().mean().item(),
+            "square_error": (pictures - from_uint8(real_pictures)).square().mean().item(),
             "posterior_std": std.mean().item(),
         }
-        if self.dataset.name in DIGITS:
+        if self.held_out.name in DIGITS:
             real = {name: real_scores(len(pictures), name) for name in (FIRST, SECOND)}
-            found["reconstruction"] = result_of(metrics.evaluation(pictures.clamp(-1, 1), self.labels, real))
+            found["reconstruction"] = result_of(metrics.evaluation(pictures.clamp(-1, 1), labels, real))
         return found
 
 
