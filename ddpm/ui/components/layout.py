@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,9 @@ def inner_tabs(shared: Shared, tabs: Sequence[Any]) -> None:
                 inner.build(shared)
 
 
-def scripted(script: Path, function: str, **options: Any) -> gr.HTML:
+def scripted(script: Path, function: str, *, constants: Mapping[str, Any] | None = None, **options: Any) -> gr.HTML:
     """A component that a function of a script fills.  constants: what it is told beside the component's value."""
-    constants = options.pop("constants", {})
-    mounted = scripts.mounted(script.relative_to(UI).as_posix(), function, constants)
+    mounted = scripts.mounted(script.relative_to(UI).as_posix(), function, constants or {})
     return gr.HTML(js_on_load=mounted, apply_default_css=False, **options)
 
 
@@ -70,19 +69,19 @@ def stage_and_margin(
     server: list[Callable],
     equation: str,
     notice: str,
-    constants: dict[str, Any] | None = None,
+    constants: Mapping[str, Any] | None = None,
 ) -> gr.HTML:
     """The columns beside a tab's controls.  Returns the stage with its timeline, which a function of the script fills.
 
     name: of that function, and of the elements.  server: what answers its questions, a ValueError being said in words.
-     constants: what else it is told.
     equation: the margin's, with the present numbers in it (elements with data-live), and its function.
+    constants: what that function is told beside the component's value.
     """
     with gr.Column(elem_classes="middle"):
         view = scripted(
             script,
             name,
-            constants=constants or {},
+            constants=constants,
             value=value,
             html_template='<div class="view"></div>',
             server_functions=[in_words(each) for each in server],

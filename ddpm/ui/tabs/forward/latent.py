@@ -97,7 +97,6 @@ def look(
         "square_error": round((decoded[:1] - x0).square().sum().item(), 1),
         "components_error": round((of_components - x0).square().sum().item(), 1),
         "kl": round(kl_divergence(*unscaled).item(), 1),
-        "spread": round(std.mean().item(), 3),
     }
 
 
