@@ -40,6 +40,7 @@ ABOUT = {
     "fast": "a small network",
     "best": "as the shipped weights",
     "latent": "in latent space",
+    "latent-best": "as checkpoints/mnist-latent",
 }
 # One more here is one more on the command line and on the page.
 PRESETS: dict[str, Config] = {
@@ -81,7 +82,29 @@ PRESETS: dict[str, Config] = {
         ),
         AutoencoderName("mnist-autoencoder"),
     ),
+    # The shipped weights of latents, checkpoints/mnist-latent: at most an hour on two cores.
+    "latent-best": Config(
+        MLPConfig(base=512, blocks=3, num_classes=10),
+        ScheduleConfig(kind="cosine"),
+        TrainConfig(
+            batch_size=256,
+            lr=2e-3,
+            lr_warmup=200,
+            ema_decay=0.9995,
+            label_dropout=0.1,
+            t_sampling="logit_normal",
+            **_DECAYED,
+        ),
+        AutoencoderName("mnist-autoencoder"),
+    ),
 }
+# What Train offers first of those that diffuse pixels, and of those that diffuse latents.
+PIXELS, LATENTS = "fast", "latent"
+
+
+def in_latents(preset: str) -> bool:
+    """Whether a preset's diffusion is of latents."""
+    return PRESETS[preset].autoencoder is not None
 
 
 # The autoencoder of checkpoints/mnist-autoencoder.
@@ -99,7 +122,7 @@ KL_WEIGHT = 0.005  # beside a square error summed over the pixels: small, as in 
 
 
 def labelled() -> list[tuple[str, str]]:
-    """(what it is called where there is room, name) of each preset, the quickest first."""
-    quickest = ("latent", "fast", "best", "tutorial")
+    """(what it is called where there is room, name) of each preset: of pixels, then of latents, the quickest first."""
+    quickest = ("fast", "best", "tutorial", "latent", "latent-best")
     names = [*quickest, *(name for name in PRESETS if name not in quickest)]
     return [(f"{name}: {ABOUT[name]}" if name in ABOUT else name, name) for name in names]

@@ -18,5 +18,9 @@ class Stopwatch:
         """Count from now on, or no longer."""
         self._spent, self._since = self(), self._now() if running else None
 
+    def forget(self, seconds: float) -> None:
+        """Do not count these seconds after all."""
+        self._spent -= seconds
+
     def __call__(self) -> float:
         return self._spent + (0.0 if self._since is None else self._now() - self._since)

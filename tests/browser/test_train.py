@@ -5,7 +5,19 @@ import json
 import zipfile
 
 import pytest
-from helpers.steps import generate, live, playhead, set_number, start_training, status, tab, wait_for_status
+from helpers.steps import (
+    fits_a_laptop,
+    generate,
+    live,
+    pixels,
+    playhead,
+    set_number,
+    start_training,
+    status,
+    tab,
+    wait_for_change,
+    wait_for_status,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -81,6 +93,41 @@ def test_pause_and_go_on(open_page):
     wait_for_status(page, "train", "s left")
     page.click("#train-stop")
     wait_for_status(page, "train", "^Stopped after")
+
+
+def test_both_train_side_by_side_and_come_back_after_a_reload(open_page):
+    page = open_page()
+    tab(page, "Train")
+    page.get_by_role("radio", name="in latent space").check()
+    page.wait_for_function("document.querySelector('#train-preset input').value.startsWith('latent')")
+    set_number(page, "train-budget", 60)
+    page.click("#train-both")
+    captions = "[...document.querySelectorAll('#train-view figcaption')].filter((f) => f.checkVisibility())"
+    both = f"{captions}.map((f) => f.textContent).join().match(/In pixels: .*,In latent space: .* as asked/)"
+    page.wait_for_function(both)
+    wait_for_status(page, "train", "s left for each: in pixels [0-9,]+ digits seen.*in latent space [0-9,]+ digits")
+    assert fits_a_laptop(page)
+    page.reload()
+    page.wait_for_function("document.querySelector('#forward-view canvas')")
+    tab(page, "Train")
+    page.wait_for_function(both)
+    before = pixels(page, "train", "other")
+    wait_for_change(page, "train", "other", before)  # it is followed, too
+    page.click("#train-stop")
+    wait_for_status(page, "train", "^Stopped after .* each: in pixels")
+    assert page.locator("#train-view .legend").inner_text().split("\n") == [
+        *("loss, pixels", "as asked, pixels", "loss, latents", "as asked, latents")
+    ]
+    saved = []
+    page.on("download", lambda download: saved.append(download.suggested_filename))
+    page.get_by_role("button", name="Save zip").click()
+    wait_for_status(page, "train", "^Saved .* and ddpm-latent-")
+    assert ["-latent-" in name for name in saved] == [False, True]
+    page.click("#train-use")
+    page.wait_for_function("document.querySelector('#reverse-view')?.checkVisibility()")
+    assert "trained here: latent" in page.locator("#weights input").input_value()
+    generate(page, steps=2)
+    wait_for_status(page, "reverse", "^2 steps")
 
 
 def test_continue_save_and_open_again(open_page):

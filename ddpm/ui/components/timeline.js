@@ -4,6 +4,7 @@ import { button, el } from "./dom.js";
 
 export class Timeline {
   static PAD = { left: 44, right: 14, top: 10, bottom: 22 };
+  static SHARES = 34; // CSS pixels, that the axis of shares takes at the right
   static SPEEDS = [1, 2, 0.25, 0.5];
 
   // label: for screen readers.  onseek(position): called whenever the playhead moves.  Positions are 0..count-1.
@@ -27,7 +28,7 @@ export class Timeline {
     Object.assign(this.input, { type: "range", min: 0, step: 1 });
     this.input.setAttribute("aria-label", label);
     this.input.addEventListener("input", () => { this.pause(); this.seek(Number(this.input.value)); });
-    Object.assign(this, { onseek, ends, frameMs, curves: [], axis: {}, position: 0, available: count, timer: null, chasing: null, log: false, speed: 1 });
+    Object.assign(this, { onseek, ends, frameMs, curves: [], axis: {}, position: 0, available: count, timer: null, chasing: null, log: false, speed: 1, shares: false });
     this.setCount(count);
     redraw(this.canvas, () => this.draw());
     document.addEventListener("keydown", (event) => this.key(event));
@@ -138,9 +139,11 @@ export class Timeline {
     if (this.onarrive) this.onarrive();
   }
 
-  // curves: [{label, y: [one value per position, or null], x: [positions, if not 0, 1, 2...], colour: "a".."d", dash}].
-  setCurves(curves, { log = false } = {}) {
-    Object.assign(this, { curves, log });
+  // curves: [{label, y: [one value per position, or null], x: [positions, if not 0, 1, 2...], colour: "a".."e", dash}],
+  // with share: true those that are drawn from 0 to 100 % on an axis of their own at the right.  shares: whether it is there.
+  setCurves(curves, { log = false, shares = false } = {}) {
+    Object.assign(this, { curves, log, shares });
+    this.root.classList.toggle("shares", shares);
     showLegend(this.legend, curves);
     this.draw();
   }
@@ -150,6 +153,11 @@ export class Timeline {
     this.axis = { bottom, top };
     this.root.classList.toggle("two-axes", Boolean(top));
     this.draw();
+  }
+
+  get pad() {
+    const { PAD, SHARES } = Timeline;
+    return { ...PAD, right: PAD.right + (this.shares ? SHARES : 0) };
   }
 
   say(text) {
@@ -199,9 +207,9 @@ export class Timeline {
     const drawing = drawingOn(this.canvas);
     if (!drawing) return;
     const { c, width, height, colour } = drawing;
-    const { left, right, bottom } = Timeline.PAD, top = Timeline.PAD.top + (this.axis.top ? 12 : 0);
+    const { left, right, bottom } = this.pad, top = this.pad.top + (this.axis.top ? 12 : 0);
     const w = width - left - right, h = height - top - bottom;
-    const values = this.curves.flatMap((curve) => curve.y.filter((v) => v !== null && (!this.log || v > 0)));
+    const values = this.curves.filter((curve) => !curve.share).flatMap((curve) => curve.y.filter((v) => v !== null && (!this.log || v > 0)));
     let low = 0, high = values.reduce((a, b) => Math.max(a, b), 0) || 1;
     const scale = (v) => (this.log ? Math.log10(v) : v);
     if (this.log && values.length) {
@@ -210,6 +218,7 @@ export class Timeline {
     }
     const px = (position) => left + (position / (this.count - 1)) * w;
     const py = (v) => top + ((high - scale(v)) / (high - low)) * h;
+    const shareY = (v) => top + (1 - v) * h;
 
     c.fillStyle = colour("plot");
     c.fillRect(left, top, w, h);
@@ -221,6 +230,10 @@ export class Timeline {
     if (!this.log || values.length) {
       const ticks = this.log ? [10 ** high, 10 ** low] : [high, 0];
       for (const v of ticks) c.fillText(String(Number(v.toPrecision(2))), left - 6, Math.min(py(v), top + h - 4));
+    }
+    if (this.shares) {
+      c.textAlign = "left";
+      for (const v of [1, 0]) c.fillText(`${100 * v} %`, left + w + 11, Math.min(shareY(v), top + h - 4));
     }
     c.textBaseline = "alphabetic";
     if (this.axis.bottom) this.ticks(drawing, this.axis.bottom, px, height - 6, top + h);
@@ -237,8 +250,9 @@ export class Timeline {
       c.lineWidth = curve.width || 2;
       c.setLineDash(curve.dash || []);
       c.beginPath();
+      const y = curve.share ? shareY : py;
       curve.y.forEach((v, i) => {
-        if (v !== null && (!this.log || v > 0)) c.lineTo(px(curve.x ? curve.x[i] : i), py(v));
+        if (v !== null && (curve.share || !this.log || v > 0)) c.lineTo(px(curve.x ? curve.x[i] : i), y(v));
       });
       c.stroke();
     }
@@ -261,7 +275,7 @@ export class Timeline {
 
   // One side's labels: as many as there is room for, the ends first.  y: of the text, mark: of the tick.
   ticks({ c, width, colour }, { label, ticks, colour: ink = "muted" }, px, y, mark) {
-    const { left, right } = Timeline.PAD, taken = [];
+    const { left, right } = this.pad, taken = [];
     c.fillStyle = colour(ink);
     c.textAlign = "right";
     c.fillText(label, left - 6, y);

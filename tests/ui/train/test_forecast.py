@@ -30,10 +30,11 @@ def test_the_speed_is_that_of_training_after_a_warm_up(monkeypatch):
 @pytest.mark.parametrize(
     ("preset", "speed", "said"),
     [
-        ("fast", 725, "About 720 digits a second here: legible after about 8.6 s."),
-        ("fast", 64, "About 64 digits a second here: legible after about 97 s."),
-        ("tutorial", 60, "About 60 digits a second here: 3 min to see the 10,000 bundled ones once."),
-        ("best", 4000, "About 4,000 digits a second here: 1 min to see the 10,000 bundled ones once."),
+        ("fast", 725, "In pixels about 720 digits a second here: legible after about 8.6 s."),
+        ("fast", 64, "In pixels about 64 digits a second here: legible after about 97 s."),
+        ("tutorial", 60, "In pixels about 60 digits a second here: 3 min to see the 10,000 bundled ones once."),
+        ("latent", 14000, "In latent space about 14,000 digits a second here: legible after about 2.5 s."),
+        ("best", 4000, "In pixels about 4,000 digits a second here: 1 min to see the 10,000 bundled ones once."),
     ],
 )
 def test_the_sentence(preset, speed, said):

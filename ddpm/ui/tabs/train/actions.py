@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import gradio as gr
 
 from ddpm.data import DataError
 from ddpm.device import Inference
-from ddpm.presets import PRESETS
+from ddpm.presets import LATENTS, PIXELS, PRESETS, in_latents
 from ddpm.system.threads import apart
 from ddpm.ui.generation.models import ModelRegistry, from_checkpoint
 from ddpm.ui.server import protocol
@@ -22,13 +22,14 @@ from ddpm.ui.server.engine import Engine, once
 from . import zerogpu, zip_file
 from .forecast import Forecast
 from .loss_levels import LEVELS
-from .request import MORE, check, fetch, more_of
+from .request import MORE, check, check_both, fetch, more_of
 from .run_store import GOING, Runs
 from .training_run import TrainingRun
 
 CONTINUE_SECONDS = 60
 PACKET_SECONDS = 0.25
 REMEMBERED = 4  # runs of a browser, which it can look at again
+SPACES = ("in pixels", "in latent space")
 
 
 class Actions:
@@ -47,14 +48,17 @@ class Actions:
         return [{"run": run.id, "label": run.label} for run in found if run is not None]
 
     async def watch(self, run: TrainingRun, mine: Any) -> AsyncIterator[dict[str, Any]]:
-        sent, last = 0, tuple[Any, ...]()
+        sent, last = dict.fromkeys(run.together, 0), list[Any]()
         ended = asyncio.wrap_future(run.job.finished) if run.job else None  # none of a run that came back finished
         while True:
             self.runs.watched(run)
-            packet = run.packet(sent)
-            packet["done"] = not run.active or ended is None or ended.done()
-            sent += len(packet["frames"])
-            now = tuple(map(packet.get, ("done", "paused", "waiting", "step", "kept", "evaluating")))
+            packets = [each.packet(sent[each]) for each in run.together]
+            now: list[Any] = []
+            for each, packet in zip(run.together, packets, strict=True):
+                packet["done"] = not run.active or ended is None or ended.done()
+                sent[each] += len(packet["frames"])
+                now += map(packet.get, ("done", "paused", "waiting", "encoding", "step", "kept", "evaluating"))
+            packet = packets[0] | {"beside": packets[1] if len(packets) > 1 else None}
             if now != last:
                 yield packet | {"mine": self.known(mine)}
             if packet["done"] or ended is None:
@@ -62,9 +66,25 @@ class Actions:
             last = now
             await asyncio.wait({ended}, timeout=PACKET_SECONDS)
 
-    async def start(
-        self, request: gr.Request, preset: Any, name: Any, kind: Any, budget: Any, *rest: Any
+    async def start(self, request: gr.Request, *asked: Any) -> AsyncIterator:
+        async for answer in self.begin(request, check, *asked):
+            yield answer
+
+    async def start_both(self, request: gr.Request, *asked: Any) -> AsyncIterator:
+        async for answer in self.begin(request, check_both, *asked):
+            yield answer
+
+    async def begin(
+        self,
+        request: gr.Request,
+        check: Callable[..., TrainingRun],
+        preset: Any,
+        name: Any,
+        kind: Any,
+        budget: Any,
+        *rest: Any,
     ) -> AsyncIterator:
+        """check: what makes a run of what was asked for."""
         *more, mine = rest
         more, where = more[: len(MORE)], more[len(MORE) :]  # where: on a ZeroGPU Space only
         other = self.latest(mine)
@@ -79,6 +99,8 @@ class Actions:
                 run = await apart(check, preset, name, kind, budget, *more)
             for chosen in where:
                 run.remote = protocol.one_of(chosen, "Compute on", zerogpu.PLACES) == zerogpu.REMOTE
+                if run.remote and run.beside is not None:
+                    raise ValueError("Both share this server's processor: choose it under More.")
             self.runs.start(run, request.session_hash)
         except DataError:
             why = "Is there a network, and room for it? Bundled digits need neither."
@@ -87,7 +109,7 @@ class Actions:
         except ValueError as error:
             yield {"error": str(error)}, gr.skip()
             return
-        mine = [*(each["run"] for each in self.known(mine)), run.id][-REMEMBERED:]
+        mine = [*(each["run"] for each in self.known(mine)), *(each.id for each in run.together[::-1])][-REMEMBERED:]
         keep = mine
         async for packet in self.watch(run, mine):
             yield packet, keep
@@ -122,16 +144,24 @@ class Actions:
         run = self.latest(mine)
         if run is None or run.job is None or not run.active:
             return {"error": "Nothing is training."}
-        run.halt = True
+        for each in run.together:
+            each.halt = True
         self.engine.resume(run.job)
         return gr.skip()
 
-    def fill(self, chosen: Any) -> list[Any]:
-        """What is under More in a preset."""
-        return more_of(PRESETS[chosen]) if chosen in tuple(PRESETS) else [gr.skip() for _ in MORE]
+    def chosen(self, preset: Any) -> tuple:
+        """Where the diffusion of a preset is, and what is under More in it."""
+        if preset not in tuple(PRESETS):
+            return gr.skip(), *(gr.skip() for _ in MORE)
+        return SPACES[in_latents(preset)], *more_of(PRESETS[preset])
+
+    def space(self, chosen: Any) -> tuple:
+        """The first preset of a space, and what is under More in it."""
+        preset = LATENTS if chosen == SPACES[1] else PIXELS
+        return preset, *more_of(PRESETS[preset])
 
     async def forecast(self, chosen: Any) -> str:
-        return await self.forecasts.sentence(chosen) if chosen in tuple(PRESETS) else ""
+        return await self.forecasts.both(chosen) if chosen in tuple(PRESETS) else ""
 
     def offer(self, own: Any, label: Any, weights_id: Any) -> tuple:
         """Make these weights the page's: the choice of weights with them in it, and what the browser window has."""
@@ -143,9 +173,14 @@ class Actions:
         if run is None or run.state is None:
             nothing = {"error": "There are no weights yet: press Start and train some."}
             return gr.skip(), gr.skip(), gr.skip(), nothing
-        label = f"trained here: {run.label}, step {run.state.step}"
-        self.registry.put(run.id, await self.engine.submit(once(run.weights, label)).result())
-        return *self.offer(own, label, run.id), gr.update(selected="reverse"), gr.skip()
+        offered: tuple = ()
+        for each in run.together:
+            if each.state is not None:
+                label = f"trained here: {each.label}, step {each.state.step}"
+                self.registry.put(each.id, await self.engine.submit(once(each.weights, label)).result())
+                offered = self.offer(own, label, each.id)
+                own = offered[1]
+        return *offered, gr.update(selected="reverse"), gr.skip()
 
     async def open_zip(self, path: Any, own: Any) -> tuple:
         try:
@@ -169,7 +204,8 @@ class Actions:
         state = run.reached
         pack = once(lambda: zip_file.write(state.ema_model(), run.config, run.info(), "ddpm-trained"))
         data = await self.engine.submit(pack).result()
-        return {"name": f"ddpm-{state.step}-steps.zip", "data": base64.b64encode(data).decode()}
+        space = "latent-" if run.latent else ""
+        return {"name": f"ddpm-{space}{state.step}-steps.zip", "data": base64.b64encode(data).decode()}
 
     def another(self, question: Any) -> dict[str, Any]:
         """Another run, whole, to be held beside the one that is shown: {run} -> its packet, or {error}."""

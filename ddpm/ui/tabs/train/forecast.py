@@ -12,7 +12,7 @@ from ddpm.config import Config, build_schedule
 from ddpm.denoiser import picture_shape_of
 from ddpm.device import pick_device
 from ddpm.networks import build_model
-from ddpm.presets import PRESETS
+from ddpm.presets import LATENTS, PIXELS, PRESETS, in_latents
 from ddpm.storage.checkpoint import with_autoencoder
 from ddpm.training.loop import fit
 from ddpm.ui.server.engine import Busy, Engine, Job
@@ -52,8 +52,13 @@ class Forecast:
                 self._speeds[preset] = found
             yield None
 
+    async def both(self, preset: str) -> str:
+        """What the page says beside the choice: of this preset, and of the first one of the other space."""
+        pair = (PIXELS, preset) if in_latents(preset) else (preset, LATENTS)
+        return " ".join([await self.sentence(each) for each in pair]).strip()
+
     async def sentence(self, preset: str) -> str:
-        """What the page says beside the preset; nothing if it cannot be measured now."""
+        """What a preset will do here; nothing if it cannot be measured now."""
         if preset not in self._speeds:
             try:
                 if preset not in self._jobs:
@@ -67,7 +72,8 @@ class Forecast:
 
 def sentence(preset: str, speed: float) -> str:
     """The forecast in words.  speed: pictures a second."""
-    said = f"About {float(f'{speed:.2g}'):,.0f} digits a second here: "
+    space = "latent space" if in_latents(preset) else "pixels"
+    said = f"In {space} about {float(f'{speed:.2g}'):,.0f} digits a second here: "
     if preset in LEGIBLE:
         return said + f"legible after about {float(f'{LEGIBLE[preset] / speed:.2g}'):g} s."
     minutes = max(1, round(BUNDLED / speed / 60))

@@ -12,7 +12,7 @@ from typing import Any
 
 from ddpm.config import Config, for_dataset
 from ddpm.data import DATASETS, load_dataset
-from ddpm.presets import PRESETS
+from ddpm.presets import LATENTS, PIXELS, PRESETS
 from ddpm.storage.checkpoint import with_autoencoder
 from ddpm.system.threads import apart
 from ddpm.ui.generation.models import dataset
@@ -78,6 +78,25 @@ def check(preset: Any, name: Any, kind: Any, budget: Any, *more: Any) -> Trainin
     if codec is not None and tuple(data.images.shape[1:]) != codec.picture_shape:
         raise ValueError(f"Data: the autoencoder of {preset} knows other pictures than those of {name}.")
     return TrainingRun(config, data, kind, budget, f"{describe(preset, config)}, {name}, {budget:g} {kind}")
+
+
+def check_both(preset: Any, name: Any, kind: Any, budget: Any, *more: Any) -> TrainingRun:
+    """The same in pixels, with a run in latent space beside it: one of them as asked, the other as its preset has it.
+
+    Each gets the budget, so that the two together last as long as one run may.  Raises ValueError as `check` does.
+    """
+    kind = protocol.one_of(kind, "Budget", LEAST)
+    if kind != "seconds":
+        raise ValueError("Both: a budget in seconds, please, so that each gets as many.")
+    protocol.number(budget, "Seconds for each", LEAST[kind], limits.current().training_seconds / 2)
+    asked = check(preset, name, kind, budget, *more)
+    other = PIXELS if asked.latent else LATENTS
+    config = PRESETS[other]
+    same = dataclasses.replace(config, train=dataclasses.replace(config.train, seed=asked.config.train.seed))
+    beside = check(other, name, kind, budget, *more_of(same))
+    pixels, latents = (beside, asked) if asked.latent else (asked, beside)
+    pixels.beside, latents.is_beside = latents, True
+    return pixels
 
 
 def describe(preset: str, config: Config) -> str:

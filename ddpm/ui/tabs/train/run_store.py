@@ -30,6 +30,7 @@ from ddpm.ui.generation.models import dataset
 from ddpm.ui.server import limits
 from ddpm.ui.server.engine import Busy, Engine, once
 
+from .pair import in_turn
 from .training_run import TrainingRun
 
 log = logging.getLogger(__name__)
@@ -86,16 +87,19 @@ class Runs:
             most = limits.current().training_runs
             several = f"{most} training runs are" if most > 1 else "A training run is"
             raise Busy(f"{several} under way on this server, which is as much as it takes. Try again a little later.")
-        run.halt = run.complete = run.idle = run.paused_by_hand = False
-        run.evaluation = None
-        run.seen = time.monotonic()
-        run.clock.run()
+        alone = run.beside is None
+        for each in run.together:
+            each.halt = each.complete = each.idle = each.paused_by_hand = False
+            each.evaluation = each.ended_with = None
+            each.seen = time.monotonic()
+            each.clock.run(alone)
         try:
-            run.job = self.engine.submit(run.steps(), owner, "train")
+            job = self.engine.submit(run.steps() if alone else in_turn(run.together), owner, "train")
         except Busy:
             run.clock.run(False)
             raise
-        self._runs[run.id] = run
+        for each in run.together:
+            each.job, self._runs[each.id] = job, each
         idle = sorted((r for r in self._runs.values() if r.idle or not r.active), key=lambda r: r.seen)
         for other in idle[: max(0, len(self._runs) - KEPT_RUNS)]:
             self.drop(other.id)
@@ -104,38 +108,43 @@ class Runs:
             self._sweeper.start()
 
     def go_on(self, run: TrainingRun, seconds: float, owner: Any = None) -> None:
-        """Train a run that has ended for so many seconds more.  Raises ValueError."""
+        """Train a run that has ended for so many seconds more, and the one beside it.  Raises ValueError."""
         if run.active:
             raise ValueError(GOING)
-        if run.state is None:
+        if any(each.state is None for each in run.together):
             raise ValueError("There is nothing to continue: press Start.")
-        if run.state.seconds + seconds > CONTINUED * limits.current().training_seconds:
+        if any(each.reached.seconds + seconds > CONTINUED * limits.current().training_seconds for each in run.together):
             raise ValueError("This run is as long as a run on this server may be. Save it, and go on elsewhere.")
-        run.resume = run.state.snapshot()
-        run.kind, run.budget = "seconds", run.state.seconds + seconds
+        for each in run.together:
+            each.resume = each.reached.snapshot()
+            each.kind, each.budget = "seconds", each.reached.seconds + seconds
         self.start(run, owner)
 
     def room(self) -> bool:
         """Whether one more may train.  Those idle do not count: who left must not keep others waiting."""
-        awake = sum(run.active and not run.idle for run in list(self._runs.values()))
+        awake = sum(run.active and not (run.idle or run.is_beside) for run in list(self._runs.values()))
         return awake < limits.current().training_runs
 
     def watched(self, run: TrainingRun) -> None:
         """Somebody is looking at this run now: if it had gone to sleep, it wakes, once there is room."""
-        run.seen = time.monotonic()
-        if run.idle and self.room():
-            run.idle = False
+        wakes = run.idle and self.room()
+        for each in run.together:
+            each.seen = time.monotonic()
+            each.idle = each.idle and not wakes
+        if wakes:
             self.settle(run)
 
     def hold(self, run: TrainingRun, held: bool) -> None:
         """Pause a run, or let it go on."""
-        run.paused_by_hand = held
+        for each in run.together:
+            each.paused_by_hand = held
         self.settle(run)
 
     def settle(self, run: TrainingRun) -> None:
         if run.job is not None:
             (self.engine.pause if run.paused else self.engine.resume)(run.job)
-        run.clock.run(run.active and not (run.paused or run.halt or run.complete))
+        if run.beside is None:  # the clocks of a pair run in their own steps
+            run.clock.run(run.active and not (run.paused or run.halt or run.complete))
 
     def sweep(self) -> None:
         """Put to sleep, or away, what nobody watches, and drop what nobody has watched for long."""
@@ -143,8 +152,9 @@ class Runs:
             alone = time.monotonic() - run.seen
             if alone > DROP_AFTER:
                 self.drop(run.id)
-            elif alone > IDLE_AFTER and run.active and not run.idle:
-                run.idle = True
+            elif alone > IDLE_AFTER and run.active and not (run.idle or run.is_beside):
+                for each in run.together:
+                    each.idle = True
                 self.settle(run)
             elif alone > IDLE_AFTER and not run.active:
                 self.put_away(run)
@@ -196,8 +206,8 @@ class Runs:
         self._kept.pop(run_id, None)
 
     def active(self) -> int:
-        """How many are under way, idle or not."""
-        return sum(run.active for run in list(self._runs.values()))
+        """How many are under way, idle or not; a pair is one."""
+        return sum(run.active and not run.is_beside for run in list(self._runs.values()))
 
     def path_of(self, run_id: str) -> Path:
         """The folder of a run.  Its name does not tell the id."""
@@ -242,6 +252,7 @@ class Runs:
         described |= {"points": list(run.points), "previews": list(run.previews)}  # which grow while they are written
         described |= {"config": to_dict(run.config), "data": run.data.name, "numbers": snapshot.numbers}
         described["ended_with"] = run.error
+        described |= {"beside": run.beside.id if run.beside else None, "is_beside": run.is_beside}
         return snapshot.tensors, described
 
     def write(self, run: TrainingRun, tensors: dict[str, Any], described: dict[str, Any]) -> None:
@@ -279,7 +290,10 @@ class Runs:
             return None
         self._kept[run_id] = (described["standing"], time.monotonic())
         self._runs[run_id] = run
-        if not (run.halt or run.complete):
+        run.is_beside, beside = described.get("is_beside", False), described.get("beside")
+        if beside is not None:
+            run.beside = self._runs.get(beside) or self.load(beside)
+        if not (run.is_beside or any(each.halt or each.complete for each in run.together)):
             try:
                 self.start(run)
                 self.hold(run, described["paused_by_hand"])

@@ -10,12 +10,12 @@ import gradio as gr
 from ddpm.config import PREDICTIONS
 from ddpm.data import DATASETS
 from ddpm.device import on_zerogpu
-from ddpm.presets import PRESETS, labelled
+from ddpm.presets import PIXELS, PRESETS, labelled
 from ddpm.schedule import SCHEDULES
 from ddpm.ui.components import layout
 
 from . import zerogpu
-from .actions import CONTINUE_SECONDS, Actions
+from .actions import CONTINUE_SECONDS, SPACES, Actions
 from .request import LEAST
 
 TITLE = "Train"
@@ -42,7 +42,8 @@ def build(shared: layout.Shared) -> None:
     own = gr.State([])  # weights trained or opened in this window: (label, id)
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
-            preset = gr.Dropdown(labelled(), value="fast", label="Preset", elem_id="train-preset")
+            space = gr.Radio(SPACES, value=SPACES[0], label="Diffusion", elem_id="train-space")
+            preset = gr.Dropdown(labelled(), value=PIXELS, label="Preset", elem_id="train-preset")
             expected = layout.sentence("train-expected")
             name = gr.Dropdown(
                 [(each.label, name) for name, each in DATASETS.items()],
@@ -56,6 +57,7 @@ def build(shared: layout.Shared) -> None:
             more, where = more_controls()
             with gr.Row(elem_classes="pair"):
                 go = gr.Button("Start", variant="primary", elem_id="train-start")
+                both = gr.Button("Both", elem_id="train-both")
                 hold = gr.Button("Pause", elem_id="train-pause")
                 halt = gr.Button("Stop", elem_id="train-stop")
             to_reverse = gr.Button("Use in Reverse", elem_id="train-use")
@@ -63,8 +65,9 @@ def build(shared: layout.Shared) -> None:
                 again = gr.Button(f"Continue {CONTINUE_SECONDS} s", elem_id="train-continue")
                 opener = gr.UploadButton("Open a zip", file_types=[".zip"], elem_id="train-open", size="lg")
             gr.HTML(
-                '<p class="hint">The run is on the server: it goes on if you reload this page, and Reverse stays '
-                "usable while it runs. Seconds are the clock's, from Start to the end of training.</p>"
+                '<p class="hint">Both trains one in pixels and one in latent space, side by side, with equal seconds '
+                "of this machine each. Runs are on the server: they go on if you reload this page, and Reverse stays "
+                "usable. Seconds are the clock's, from Start to the end of training.</p>"
             )
         view = layout.stage_and_margin(
             "train",
@@ -73,15 +76,18 @@ def build(shared: layout.Shared) -> None:
             [act.replay, act.download, act.another, act.level],
             EQUATION,
             "The loss falls fast, then looks flat, while the digits still improve. Drag the playhead back: the same "
-            "noise, at every moment of the training.",
+            "noise, at every moment of the training. The two losses of Both are of different spaces: compare what is "
+            "classified as asked.",
         )
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "multiple"}
     inputs = [preset, name, kind, budget, *more, *where, mine]
-    preset.input(act.fill, preset, more, queue=False, **quiet)
-    preset.input(act.forecast, preset, expected, queue=False, **quiet)
+    preset.input(act.chosen, preset, [space, *more], queue=False, **quiet)
+    space.input(act.space, space, [preset, *more], queue=False, **quiet)
+    preset.change(act.forecast, preset, expected, queue=False, **quiet)
     shared.demo.load(act.forecast, preset, expected, queue=False, show_progress="hidden")
     go.click(act.start, inputs, [view, mine], concurrency_limit=64, **quiet)
+    both.click(act.start_both, inputs, [view, mine], concurrency_limit=64, **quiet)
     again.click(act.go_on, mine, view, concurrency_limit=64, **quiet)
     shared.demo.load(act.attach, mine, view, concurrency_limit=64, show_progress="hidden")
     hold.click(act.pause, mine, view, queue=False, **quiet)
@@ -92,7 +98,7 @@ def build(shared: layout.Shared) -> None:
 
 def more_controls() -> tuple[list[Any], list[Any]]:
     """What is under More, in the order of MORE; and where to compute, on a Space that has the choice."""
-    fast = PRESETS["fast"]
+    fast = PRESETS[PIXELS]
     with gr.Accordion("More", open=False, elem_id="train-more"):
         with gr.Row(elem_classes="pair"):
             lr = gr.Number(fast.train.lr, label="Learning rate", elem_id="train-lr")

@@ -12,14 +12,14 @@ export const train = (element, props, watch, server) => {
   const root = element.querySelector(".view");
   const panes = [{ key: "averaged", label: "Samples from the averaged weights" }, { key: "live", label: "live weights" }, { key: "other", label: "earlier run" }];
   const stage = new Stage(root, panes, {
-    n: 20, empty: "Press Start: a network that knows nothing yet will learn to draw digits while you watch.",
+    n: 20, empty: "Press Start: a network that knows nothing yet will learn to draw digits while you watch. Or Both: one in pixels, one in latent space.",
   });
   stage.arrange(["averaged"]);
   const status = new Status(root, "Nothing trained yet.");
   const timeline = new Timeline(root, { label: "step of the training", ends: ["start", "end"], onseek: show, frameMs: 100 });
   const POSITIONS = 1000; // of the axis, over the whole budget
   const levels = new Levels("#train-margin .levels", (level) => server.level({ run: view.run.id, level }));
-  let other = null, log = true, following = true;
+  let other = null, twin = null, log = true, following = true; // twin: of two runs that train together, the second
   const beside = el("select", "");
   beside.setAttribute("aria-label", "Held beside the averaged weights");
   timeline.readout.before(beside);
@@ -28,7 +28,7 @@ export const train = (element, props, watch, server) => {
   const axis = timeline.addButton("Linear", () => {
     log = !log;
     timeline.rename(axis, log ? "Linear" : "Log");
-    timeline.setCurves(timeline.curves, { log });
+    timeline.setCurves(timeline.curves, { log, shares: true });
   });
   const zip = timeline.addButton("Save zip", save);
   zip.textContent = "Save";
@@ -37,33 +37,48 @@ export const train = (element, props, watch, server) => {
     decode,
     begin: () => {
       following = true;
+      twin = null;
       for (const key of ["averaged", "live"]) {
         stage.show(key, null);
         stage.mark(key, null);
       }
-      timeline.setCurves([]);
+      timeline.setCurves([], { log, shares: true });
     },
     added,
     grow,
     progress: (packet) => {
+      const { beside, seconds_left: left } = packet;
+      const encoding = packet.encoding || beside?.encoding;
+      if (encoding) return `Encoding the pictures: ${encoding.encoded.toLocaleString("en")} of ${encoding.n.toLocaleString("en")}, before the seconds begin…`;
       if (packet.step === undefined) return "Waiting for a turn…";
-      if (packet.evaluating) return evaluating(packet.evaluating);
-      if (packet.waiting) return `Nobody was watching: ${speedOf(packet)}. It goes on when another training run on this server ends.`;
-      if (packet.paused) return `Paused: ${speedOf(packet)}. Press Pause again to go on.`;
-      return `${Math.ceil(packet.seconds_left)} s left: ${speedOf(packet)}, loss ${packet.loss}`;
+      if (packet.evaluating || beside?.evaluating) return evaluating(packet.evaluating || beside.evaluating);
+      if (packet.waiting) return `Nobody was watching: ${each(speedOf, countOf)}. It goes on when another training run on this server ends.`;
+      if (packet.paused) return `Paused: ${each(speedOf, countOf)}. Press Pause again to go on.`;
+      const seconds = Math.ceil(beside ? Math.max(left, beside.seconds_left ?? left) : left);
+      return `${seconds} s left${beside ? " for each" : ""}: ${each(lossOf, (of) => `${countOf(of)}, loss ${of.loss ?? "none yet"}`)}`;
     },
-    ended: (packet) => {
-      const { evaluation, loss, seconds, stopped } = packet;
-      const how = evaluation ? `${seenBy(packet)}. ${distance(evaluation)}` : `${speedOf(packet)}, loss ${loss}`;
-      return `${stopped ? "Stopped" : "Done"} after ${seconds} s: ${how}`;
+    ended: ({ seconds, stopped, beside }) => {
+      const how = each(
+        (of) => (of.evaluation ? `${seenBy(of)}. ${distance(of.evaluation)}` : lossOf(of)),
+        (of) => of.error || `${countOf(of)}, ${of.evaluation ? `FID ${times(of.evaluation.second)} times that of real ones` : `loss ${of.loss}`}`,
+      );
+      return `${stopped ? "Stopped" : "Done"} after ${seconds} s${beside ? " each" : ""}: ${how}`;
     },
   });
   const seenBy = ({ step = 0, images_seen: seen = 0 }) => `step ${step}, ${seen.toLocaleString("en")} digits seen`;
   const speedOf = (packet) => `${seenBy(packet)}, ${packet.images_per_second || 0} a second`;
+  const lossOf = (packet) => `${speedOf(packet)}, loss ${packet.loss}`;
+  const countOf = ({ images_seen: seen = 0 }) => `${seen.toLocaleString("en")} digits seen`;
+  // What is to be said of the run that is shown, or shorter, of each of two.
+  const each = (tell, shorter) => {
+    const { packet } = view.run;
+    return packet.beside ? `in pixels ${shorter(packet)}; in latent space ${shorter(packet.beside)}` : tell(packet);
+  };
 
   // What came with a packet, which may be the first after a reload: then all previews before it are still to come.
   function added({ id, packet, frames }) {
     offer(packet.mine);
+    if (packet.beside) follow(packet.beside);
     if (frames[0]) levels.begin(id, frames[0].inputs, packet);
     curves();
     view.fetchMissed();
@@ -73,6 +88,18 @@ export const train = (element, props, watch, server) => {
     live("train", "norm", packet.grad_norm);
     live("train", "clipped", `${Math.round(100 * packet.clipped)} %`);
     live("train", "lr", packet.lr && packet.lr < 1e-4 ? packet.lr.toExponential(1) : packet.lr.toPrecision(2));
+  }
+
+  // The second of two runs that train together: it is held beside the first, until somebody chooses otherwise.
+  async function follow(packet) {
+    if (twin?.id !== packet.run) {
+      twin = new Run(packet, decode);
+      beside.value = packet.run;
+      holdBeside();
+    }
+    twin.packet = packet;
+    twin.add(packet.frames);
+    if (await twin.fetchMissed(server.replay)) show(timeline.position);
   }
 
   function grow({ packet, frames }) {
@@ -89,15 +116,19 @@ export const train = (element, props, watch, server) => {
   }
 
   // A distance far from that of real digits says only that: its figure means nothing.
+  function times(ratio) {
+    return ratio > 20 ? "over 20" : ratio.toFixed(1);
+  }
+
   function distance({ fid_over_real: first, second }) {
-    const times = (ratio) => (ratio > 20 ? "over 20" : ratio.toFixed(1));
     return `FID ${times(second)} times that of real digits (by the classifier that the recipe was tuned with: ${times(first)})`;
   }
 
   // Of the axis: what a run's budget is counted in, its end, and where a value of it lies.
   const unit = () => (view.run.packet.kind === "seconds" ? "seconds" : "step");
   const end = () => {
-    const { done: over, budget } = view.run.packet, done = view.run.packet[unit()] || 0;
+    const { done: over, budget } = view.run.packet;
+    const done = Math.max(view.run.packet[unit()] || 0, twin?.packet[unit()] || 0);
     return !over ? Math.max(budget, done) : Math.max(done, 1e-9);
   };
   const at = (value) => Math.round(Math.min(POSITIONS - 1, (value / end()) * (POSITIONS - 1)));
@@ -109,12 +140,17 @@ export const train = (element, props, watch, server) => {
       return { x: x.slice(0, inside).map(at), y: curve[column].slice(0, inside) };
     };
     timeline.ends = ["start", unit() === "seconds" ? `${spent} s of training` : `step ${spent}`];
-    const drawn = view.run.packet.curve.length ? [
-      { label: "batch", ...of(view.run.packet, 2), colour: "c", width: 1 },
-      { label: "loss", ...of(view.run.packet, 3), colour: "b", dash: [8, 3] },
-    ] : [];
-    if (other?.packet.curve.length) drawn.push({ label: "other run", ...of(other.packet, 3), colour: "e", dash: [2, 3] });
-    timeline.setCurves(drawn, { log });
+    const { packet } = view.run, paired = twin !== null && other === twin, drawn = [];
+    const add = (run, name, colour) => {
+      if (run.packet.curve.length) drawn.push({ label: `loss${name}`, ...of(run.packet, 3), colour, dash: [8, 3] });
+      const read = run.there.filter((preview) => isInside(preview[unit()]) && preview.averaged_digits && run.packet.labels);
+      const y = read.map((preview) => asAsked(preview.averaged_digits, run.packet.labels) / read[0].averaged_digits.length);
+      if (y.length) drawn.push({ label: `as asked${name}`, x: read.map((preview) => at(preview[unit()])), y, colour, share: true });
+    };
+    if (packet.curve.length && !paired) drawn.push({ label: "batch", ...of(packet, 2), colour: "c", width: 1 });
+    add(view.run, paired ? ", pixels" : "", "b");
+    if (other) add(other, paired ? ", latents" : ", other run", "e");
+    timeline.setCurves(drawn, { log, shares: true });
   }
 
   // What can be held beside the averaged weights: nothing, the live ones, or an earlier run of this browser.
@@ -132,7 +168,8 @@ export const train = (element, props, watch, server) => {
   async function holdBeside() {
     const chosen = beside.value;
     other = null;
-    if (chosen && chosen !== "live") {
+    if (chosen && chosen === twin?.id) other = twin;
+    else if (chosen && chosen !== "live") {
       const packet = await server.another({ run: chosen });
       if (packet.error) return status.say(packet.error, true);
       if (beside.value !== chosen) return;
@@ -157,33 +194,41 @@ export const train = (element, props, watch, server) => {
     following = position >= timeline.available - 1;
     const preview = latest(view.run, position);
     if (!preview) return;
-    const { labels } = view.run.packet;
-    picture("averaged", preview.averaged, preview.averaged_digits, labels, `After ${preview.seconds} s`);
+    const { labels, beside } = view.run.packet;
+    picture("averaged", preview.averaged, preview.averaged_digits, labels, beside ? "In pixels" : `After ${preview.seconds} s`);
     picture("live", preview.live, preview.live_digits, labels, "Live weights");
     const held = other && latest(other, position);
-    if (held) picture("other", held.averaged, held.averaged_digits, other.packet.labels, other.packet.label);
+    if (held) picture("other", held.averaged, held.averaged_digits, other.packet.labels, other === twin ? "In latent space" : other.packet.label);
     levels.show(preview.levels);
     live("train", "about", preview.about);
-    timeline.say(`${preview.seconds} s`);
+    timeline.say(`${held && other === twin ? Math.max(preview.seconds, held.seconds) : preview.seconds} s`);
   }
+
+  const asAsked = (digits, labels) => digits.filter((d, i) => d === labels[i]).length;
 
   // Twenty pictures, how they are classified, and how many as asked.
   function picture(key, bytes, digits, labels, caption) {
     stage.show(key, bytes);
-    const right = digits && labels ? digits.filter((d, i) => d === labels[i]).length : null;
+    const right = digits && labels ? asAsked(digits, labels) : null;
     stage.mark(key, digits ? digits.map((d, i) => ({ text: String(d), wrong: Boolean(labels) && d !== labels[i] })) : null);
-    stage.caption(key, right === null ? caption : `${caption}: ${right}/${digits.length} classified as asked`);
+    const read = twin ? "as asked" : "classified as asked"; // two captions stand side by side
+    stage.caption(key, right === null ? caption : `${caption}: ${right}/${digits.length} ${read}`);
   }
 
   async function save() {
     status.say("Packing the checkpoint…");
-    const { error, name, data } = await server.download({ run: view.run.id });
-    if (error) return status.say(error, true);
-    download(name, fromBase64(data), "application/zip");
-    status.say(`Saved ${name}. Open it again here, or with: python -m ddpm sample --checkpoint FOLDER`);
+    const saved = [];
+    for (const run of [view.run, ...(twin ? [twin] : [])]) {
+      const { error, name, data } = await server.download({ run: run.id });
+      if (error) return status.say(error, true);
+      download(name, fromBase64(data), "application/zip");
+      saved.push(name);
+    }
+    status.say(`Saved ${saved.join(" and ")}. Open it again here, or with: python -m ddpm sample --checkpoint FOLDER`);
   }
 
   timeline.stride = 25;
+  timeline.setCurves([], { log, shares: true });
   watch("value", () => view.receive(props.value));
   view.receive(props.value);
 };

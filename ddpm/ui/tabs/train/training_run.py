@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
+from ddpm.autoencoder import encoding
 from ddpm.config import Config, SamplingConfig, build_schedule
 from ddpm.data import Dataset
 from ddpm.device import Inference, pick_device
@@ -41,6 +42,7 @@ PREVIEW_SHARE = 0.12  # of a run's seconds, at most, go into previews
 FEWEST_PREVIEWS = 8  # that a run is to have: what one may cost
 FEWEST_STEPS = 5  # of the sampler in a preview, however slow the network
 MAX_POINTS = 400  # of the loss curve that the page gets
+ENCODED_AT_ONCE = 100  # pictures
 EVALUATED = 1000  # pictures behind the distance at the end
 
 
@@ -48,22 +50,25 @@ class TrainingRun:
     """A run, and all that a page needs to draw it from nothing."""
 
     def __init__(self, config: Config, data: Dataset, kind: str, budget: float, label: str):
-        self.id = secrets.token_urlsafe(16)
         """Raises CheckpointError if the autoencoder that the configuration names is not here, or another."""
+        self.id = secrets.token_urlsafe(16)
         self.config, self.codec = with_autoencoder(config)
         self.data, self.kind, self.budget, self.label = data, kind, budget, label
         self.remote = False  # trained on ZeroGPU
+        self.beside: TrainingRun | None = None  # a second run in the same job
+        self.is_beside = False  # whether it is the second one of such a pair
         self.halt = False
         self.complete = False  # the budget is spent
         self.resume: Snapshot | None = None  # where a continued run goes on
         self.job: Job | None = None
-        self.ended_with: str | None = None  # of a run that comes from the disk
+        self.ended_with: str | None = None  # of a run that comes from the disk, or of one of a pair
         self.state: TrainState | None = None
         self.good: Snapshot | None = None  # at the latest preview with a loss that says something
         self.points: list[tuple[int, float, float, float]] = []  # step, seconds, loss, smoothed loss
         self.stride = 1
         self.previews: list[dict[str, Any]] = []
         self.classifiable = can_be_classified(data.name, data.images.shape)
+        self.encoding: dict[str, int] | None = None  # how far the pictures are encoded
         self.evaluating: dict[str, Any] | None = None  # how far the evaluation at the end is
         self.evaluation: dict[str, Any] | None = None
         self.paused_by_hand = False  # paused by somebody
@@ -91,12 +96,22 @@ class TrainingRun:
         return self.state
 
     @property
+    def latent(self) -> bool:
+        """Whether its diffusion is of latents."""
+        return self.codec is not None
+
+    @property
+    def together(self) -> list[TrainingRun]:
+        """Itself, and the run beside it."""
+        return [self] if self.beside is None else [self, self.beside]
+
+    @property
     def active(self) -> bool:
         return self.job is not None and not self.job.finished.done()
 
     @property
     def error(self) -> str | None:
-        return self.job.error if self.job else self.ended_with
+        return (self.job.error if self.job else None) or self.ended_with
 
     @property
     def paused(self) -> bool:
@@ -136,8 +151,18 @@ class TrainingRun:
             self.record(state.step, state.seconds, state.loss, state.loss_smooth)
             yield state
 
+    def encode(self) -> Iterator[None]:
+        """The latents of the data set, before the seconds of a run in latent space begin."""
+        begin, n = self.clock(), len(self.data.images)
+        for part, _ in enumerate(encoding(self.codec, self.data.images, ENCODED_AT_ONCE) if self.codec else ()):
+            self.encoding = {"n": n, "encoded": min(n, (part + 1) * ENCODED_AT_ONCE)}
+            yield
+        self.encoding = None
+        self.clock.forget(self.clock() - begin)
+
     def steps(self) -> Iterator[Future[Any] | None]:
         """The engine's job: one optimiser step, or one network evaluation of a preview, a step."""
+        yield from self.encode()
         due, cost = self.clock() + PREVIEW_EVERY, 0.0
         try:
             for state in self.trained():
@@ -171,7 +196,7 @@ class TrainingRun:
 
     def sampling(self) -> SamplingConfig:
         """How the network is asked for pictures now."""
-        return training_sampling(self.reached.images_seen, self.sched.T, self.codec is not None)
+        return training_sampling(self.reached.images_seen, self.sched.T, self.latent)
 
     def affordable(self) -> SamplingConfig:
         """The same with so few steps that FEWEST_PREVIEWS of them fit into their share of the run's seconds.
@@ -282,9 +307,11 @@ class TrainingRun:
             "stopped": self.halt and not self.complete,
             "paused": self.paused,
             "waiting": self.active and self.idle,  # or else it would be awake, now that somebody looks
+            "encoding": self.encoding,
             "evaluating": self.evaluating,
             "error": self.error,
             "label": self.label,
+            "latent": self.latent,
             "kind": self.kind,
             "budget": self.budget,
             "prediction": m.prediction,
