@@ -8,9 +8,24 @@ from helpers.steps import generate, pixels, start_training, status, tab, wait_fo
 pytestmark = pytest.mark.browser
 
 
-def test_a_training_run_goes_on_after_the_server_was_shut_down(chromium, tmp_path):
+@pytest.fixture
+def served():
+    """`serve`, whose servers do not outlive the test, however it ends."""
+    processes = []
+
+    def start(port, log):
+        processes.append(serve(port, log))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_a_training_run_goes_on_after_the_server_was_shut_down(chromium, tmp_path, served):
     port, log = free_port(), tmp_path / "log"
-    process = serve(port, log)
+    process = served(port, log)
     page = chromium.new_context(viewport={"width": 1280, "height": 800}).new_page()
     page.set_default_timeout(60_000)
     page.goto(f"http://127.0.0.1:{port}")
@@ -21,7 +36,7 @@ def test_a_training_run_goes_on_after_the_server_was_shut_down(chromium, tmp_pat
     assert end(process) < 10
     reached = int(status(page, "train").inner_text().split("step ")[1].split(",")[0])
 
-    process = serve(port, log)
+    process = served(port, log)
     page.goto(f"http://127.0.0.1:{port}")
     page.wait_for_function("document.querySelector('#forward-view canvas')")
     tab(page, "Train")
@@ -35,9 +50,9 @@ def test_a_training_run_goes_on_after_the_server_was_shut_down(chromium, tmp_pat
     assert "Traceback" not in log.read_text(), log.read_text()
 
 
-def test_an_open_page_says_that_the_server_is_gone_and_recovers(chromium, tmp_path):
+def test_an_open_page_says_that_the_server_is_gone_and_recovers(chromium, tmp_path, served):
     port, log = free_port(), tmp_path / "log"
-    process = serve(port, log)
+    process = served(port, log)
     page = chromium.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce").new_page()
     page.set_default_timeout(60_000)
     loads, asked = [], []
@@ -61,7 +76,7 @@ def test_an_open_page_says_that_the_server_is_gone_and_recovers(chromium, tmp_pa
     process.kill()  # nobody touches the page: it notices by itself, and keeps what it shows
     process.wait()
     line.filter(has_text="does not answer").wait_for()
-    process = serve(port, log)
+    process = served(port, log)
     line.filter(has_text="is back").wait_for()
     line.wait_for(state="detached")
     assert len(loads) == 1 and pixels(page, "reverse", "x") == before
@@ -76,7 +91,7 @@ def test_an_open_page_says_that_the_server_is_gone_and_recovers(chromium, tmp_pa
     for name in ("Forward", "Reverse", "Compare", "Train"):
         tab(page, name)
         line.filter(has_text="does not answer").wait_for()
-    process = serve(port, log)
+    process = served(port, log)
     line.wait_for(state="detached")
     page.wait_for_function("document.querySelector('#forward-view canvas')")
     tab(page, "Reverse")
