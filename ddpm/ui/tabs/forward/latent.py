@@ -102,6 +102,7 @@ def look(
 
 def build(shared: layout.Shared) -> None:
     engine, registry, weights = shared.engine, shared.registry, shared.weights
+    engine.submit(once(components))  # a long step: as the server starts, before anybody waits
 
     @functools.cache
     def codec() -> Codec:
