@@ -118,7 +118,7 @@ AUTOENCODER = TrainConfig(
     ema_warmup=True,
     weight_decay=0.0,
 )
-KL_WEIGHT = 0.005  # beside a square error summed over the pixels: small, as in Rombach et al.
+KL_WEIGHT = 0.003  # beside a square error summed over the pixels: small, as in Rombach et al.
 
 
 def labelled() -> list[tuple[str, str]]:
