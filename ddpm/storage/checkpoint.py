@@ -135,11 +135,12 @@ def load_checkpoint(path_or_hub_id: str | Path, device: torch.device | str = "cp
 
     Raises CheckpointError, with one line that says what is wrong, if it is not a checkpoint or not a whole one.
     """
-    folder = Path(path_or_hub_id)
+    folder, hub_id = Path(path_or_hub_id), None
     if not folder.is_dir():
         if not HUB_ID.fullmatch(str(path_or_hub_id)):
             raise CheckpointError(f"{folder} is not a checkpoint folder, nor a Hub id (owner/name)")
-        folder = _download(str(path_or_hub_id))
+        hub_id = str(path_or_hub_id)
+        folder = _download(hub_id, "")
     data = read_config(folder / CONFIG)
     if data.get("kind") == AUTOENCODER:
         raise CheckpointError(f"{folder} is an autoencoder, not a diffusion model; name the model of its latents")
@@ -155,7 +156,9 @@ def load_checkpoint(path_or_hub_id: str | Path, device: torch.device | str = "cp
     model.load_state_dict({name: value.float() for name, value in tensors.items()})
     sched = build_schedule(config.schedule, device)
     if config.autoencoder is not None:
-        codec = find_codec(config.autoencoder, folder, device)
+        if hub_id is not None:
+            folder = _download(hub_id, f"{config.autoencoder.folder}/")
+        codec = find_codec(config.autoencoder, folder, device, hub_id)
         try:
             with_codec(model, codec)
         except ValueError as error:
@@ -163,23 +166,41 @@ def load_checkpoint(path_or_hub_id: str | Path, device: torch.device | str = "cp
     return Checkpoint(model.to(device).eval(), sched, config, _info(data))
 
 
-def find_codec(name: AutoencoderName, beside: Path | None = None, device: torch.device | str = "cpu") -> Codec:
-    """The autoencoder of that name: beside a checkpoint folder, or among those that ship.
+def find_codec(
+    name: AutoencoderName,
+    beside: Path | None = None,
+    device: torch.device | str = "cpu",
+    hub_id: str | None = None,
+) -> Codec:
+    """The autoencoder of that name: in a checkpoint folder or beside it, or among those that ship.
 
-    Raises CheckpointError, with one sentence, if there is none, or if it is not the one that was meant.
+    hub_id: whose copy that folder is; there is nothing of it beside a copy.
+    Raises CheckpointError, with one sentence, if there is none, or if none is the one that was meant.
     """
-    places = [*([] if beside is None else [beside.resolve().parent]), SHIPPED]
-    folder = next((place / name.folder for place in places if (place / name.folder).is_dir()), None)
-    if folder is None:
-        where = " nor in ".join(dict.fromkeys(map(str, places)))
-        raise CheckpointError(f"the autoencoder of this model, {name.folder}, is not in {where}: put its folder there")
-    found = load_autoencoder(folder, device)
-    if name.sha256 not in ("", found.name.sha256):
+    near = [] if beside is None else [beside.resolve(), beside.resolve().parent]
+    places = [*(near[:1] if hub_id else near), SHIPPED]
+    folders = [place / name.folder for place in places if (place / name.folder).is_dir()]
+    if not folders:
+        missing = f"the autoencoder of this model, {name.folder}, is not in"
+        if hub_id:
+            raise CheckpointError(
+                f"{missing} {hub_id} on the Hub nor in {SHIPPED}: ask its maker to add the folder to the repository, "
+                f"or clone that, put the folder {name.folder} beside it and give the clone's path"
+            )
+        looked = list(dict.fromkeys([*near[1:], SHIPPED]))
+        own = f", or make one: python -m ddpm train-autoencoder --out {looked[0] / name.folder}"
         raise CheckpointError(
-            f"{folder} is another autoencoder than the one whose latents this model draws: its weights have the sha256 "
-            f"{found.name.sha256[:12]}..., not {name.sha256[:12]}..."
+            f"{missing} {' nor in '.join(map(str, looked))}: put its folder there (those that ship are in "
+            f"{SHIPPED.name}/ of a clone of the repository){'' if name.sha256 else own}"
         )
-    return found
+    for folder in folders:
+        found = load_autoencoder(folder, device)
+        if name.sha256 in ("", found.name.sha256):
+            return found
+    raise CheckpointError(
+        f"{folder} is another autoencoder than the one whose latents this model draws: its weights have the sha256 "
+        f"{found.name.sha256[:12]}..., not {name.sha256[:12]}..."
+    )
 
 
 def with_autoencoder(config: Config, beside: Path | None = None) -> tuple[Config, Codec | None]:
@@ -218,11 +239,12 @@ def load_autoencoder(folder: str | Path, device: torch.device | str = "cpu") -> 
     return Codec(model.to(device), AutoencoderName(folder.resolve().name, str(sha256)))
 
 
-def _download(hub_id: str) -> Path:
+def _download(hub_id: str, within: str) -> Path:
+    """The repository's folder on this machine, with the files of a checkpoint there, or `within` a folder of it."""
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=[CONFIG, WEIGHTS, CARD]))
+        return Path(snapshot_download(hub_id, allow_patterns=[within + name for name in (CONFIG, WEIGHTS, CARD)]))
     except Exception as error:  # the Hub's own errors, and those of whichever HTTP library it uses
         first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CheckpointError(
