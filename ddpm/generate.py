@@ -14,6 +14,7 @@ from .autoencoder import codec_of
 from .config import SamplingConfig, config_of
 from .denoiser import Denoiser, picture_shape_of
 from .device import Inference
+from .editing import Known
 from .ema import EMA
 from .guidance import Guided
 from .samplers import SampleStep, method, reverse_process, sample
@@ -54,7 +55,13 @@ class Sampler:
         self.evaluations = num_evaluations(self.model, self.times, sampling.sampler)
 
     def steps(
-        self, n: int, y: Tensor | None = None, seed: int = 0, first: int = 0, start: tuple[int, Tensor] | None = None
+        self,
+        n: int,
+        y: Tensor | None = None,
+        seed: int = 0,
+        first: int = 0,
+        start: tuple[int, Tensor] | None = None,
+        known: Known | None = None,
     ) -> Iterator[SampleStep]:
         """`reverse_process` for samples first .. first + n - 1 in one batch.  y: (n,); None: the classes in turn."""
         m, sampling = self.config, self.sampling
@@ -63,7 +70,7 @@ class Sampler:
             name: getattr(sampling, name) for name in ("sampler", "num_steps", "eta", "variance", "spacing", "clip")
         }
         options["clip"] = sampling.clip and self.codec is None  # latents have no such bounds
-        options |= {"seed": seed, "first": first, "start": start}
+        options |= {"seed": seed, "first": first, "start": start, "known": known}
         options |= {"img_size": m.img_size, "channels": m.in_ch, "device": self.device}
         return reverse_process(self.model, self.sched, n, y=None if y is None else y.to(self.device), **options)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from . import equations
 from .denoiser import Denoiser, prediction_of
 from .diffusion import posterior, to_x0_eps
+from .editing import Known, back_up
 from .schedule import Schedule, gather
 from .seeding import seeded
 from .solvers import dpmpp_step, heun_step
@@ -205,6 +206,7 @@ def reverse_process(
     seed: int = 0,
     first: int = 0,
     start: tuple[int, Tensor] | None = None,
+    known: Known | None = None,
     img_size: int = 32,
     channels: int = 1,
     device: torch.device | str = "cpu",
@@ -216,15 +218,18 @@ def reverse_process(
     clip: x0_hat is clipped to [-1, 1] and eps_hat recomputed from it.
     The noise of sample i comes from a generator of its own, made from (seed, first + i): the same whatever n is.
     start: (i, x_t) goes on from step i, where x_t: (n, C, S, S) has come to.  With all else the same, so is what
-    follows, but for dpmpp, which begins anew at first order.
+    follows, but for dpmpp, which begins anew at first order.  Of a draft x0 noised to that t, it is SDEdit: Meng et
+    al. 2022, arXiv:2108.01073, Algorithm 1.
+    known: what of the samples is given; then every step that is taken again is one SampleStep more.
     Raises ValueError for a sampler, number of steps, eta, variance or spacing that does not exist.
     """
     how, times = method(sampler), timesteps(sched, num_steps, spacing)
     if not 0 <= eta <= 1 or variance not in VARIANCES:
         raise ValueError(f"eta: a number from 0 to 1; variance: one of {', '.join(VARIANCES)}")
     generators = [seeded(seed, first + i) for i in range(n)]
+    apart = [seeded(seed, first + i, 1) for i in range(n)]  # for what is known: no step's noise depends on the mask
 
-    def noise() -> Tensor:
+    def noise(generators: list[torch.Generator] = generators) -> Tensor:
         return torch.stack([torch.randn(channels, img_size, img_size, generator=g) for g in generators]).to(device)
 
     def at(time: int) -> Tensor:
@@ -238,13 +243,19 @@ def reverse_process(
         begin, x_t = start[0], start[1].to(device)
         for _ in range(begin if how.draws_noise(eta) else 0):
             noise()  # what has been used on the way
-    for i, (now, then) in enumerate(pairwise(times[begin:]), begin):
+    i = begin
+    for now, then in pairwise(times[begin:]):
         t, s = at(now), at(then)
-        x0_hat, eps_hat = ask(x_t, t)
-        yield SampleStep(i, now, x_t, x0_hat, eps_hat)
-        x_t = how.step(Here(x_t, t, s, x0_hat, eps_hat, sched, eta, variance, noise, ask, before))
+        for again in range(known.resamplings if known and then >= 0 else 1):
+            if again:
+                x_t = back_up(x_t, s, t, noise(), sched)
+            x0_hat, eps_hat = ask(x_t, t)
+            yield SampleStep(i, now, x_t, x0_hat, eps_hat)
+            x_t = how.step(Here(x_t, t, s, x0_hat, eps_hat, sched, eta, variance, noise, ask, before))
+            x_t = known.paste(x_t, s, noise(apart), sched) if known else x_t
+            i += 1
         before = (x0_hat, t)
-    yield SampleStep(num_steps, -1, x_t, x_t, None)
+    yield SampleStep(i, -1, x_t, x_t, None)
 
 
 @torch.no_grad()

@@ -1,0 +1,70 @@
+"""Pictures that are given in part, or as a draft, and ways between two: what editing asks of a reverse process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .schedule import Schedule, gather
+
+
+@dataclass(frozen=True)
+class Known:
+    """The part of a picture that is given, the rest being drawn to it.  Lugmayr et al. 2022, arXiv:2201.09865.
+
+    x0: (n, C, S, S) in [-1, 1].  mask: bool, broadcast to x0's shape, True where x0 is known.
+    resamplings: r of their Algorithm 1, how often each step is taken, with a way back up before each but the first.
+    Raises ValueError for a mask of another kind or size, or r below 1.
+    """
+
+    x0: Tensor
+    mask: Tensor
+    resamplings: int = 1
+
+    def __post_init__(self) -> None:
+        fits = self.mask.ndim <= 4 and all(
+            a in (1, b) for a, b in zip(self.mask.shape[::-1], self.x0.shape[::-1], strict=False)
+        )
+        if self.mask.dtype != torch.bool or not fits:
+            raise ValueError(f"mask: bool, to be broadcast to {tuple(self.x0.shape)}")
+        if self.resamplings < 1:
+            raise ValueError("resamplings: 1 or more")
+
+    def paste(self, x_s: Tensor, s: Tensor, noise: Tensor, sched: Schedule) -> Tensor:
+        """x_s with what is known in its place, as noisy as x_s.  Their Eq. 8: m x_known + (1 - m) x_unknown.
+
+        x_s, noise: like x0.  s: (n,) int64, -1..T-1; at -1, clean data, x0 itself is what comes back, to the bit.
+        """
+        ab_s = gather(sched.alphas_bar_prev, s + 1)
+        return torch.where(self.mask, ab_s.sqrt() * self.x0 + (1 - ab_s).sqrt() * noise, x_s)
+
+
+def back_up(x_s: Tensor, s: Tensor, t: Tensor, noise: Tensor, sched: Schedule) -> Tensor:
+    """x_s -> x_t, s < t: a draw from q(x_t | x_s).  Lugmayr et al. Algorithm 1, line 10; Ho et al. Eq. 2.
+
+    x_t = sqrt(ab_t / ab_s) x_s + sqrt(1 - ab_t / ab_s) eps.   s, t: (n,) int64, -1 <= s < t < T.
+    """
+    alpha_ts = gather(sched.alphas_bar, t) / gather(sched.alphas_bar_prev, s + 1)
+    return alpha_ts.sqrt() * x_s + (1 - alpha_ts).sqrt() * noise
+
+
+def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
+    """On the great circle from a to b, whose length goes evenly from one's to the other's.  Shoemake 1985, Eq. 2.5.
+
+    sin((1 - s) w) / sin(w) a + sin(s w) / sin(w) b on the unit sphere, with w the angle between them.  Of two noises
+    every point between has the length of noise, which the straight mix has not: Song et al. 2021, appendix D.5.
+    a, b: (C, S, S).  share: (n,), 0 is a and 1 is b.  Returns (n, C, S, S).  Raises ValueError for opposite a and b.
+    """
+    u, v = (x.flatten().double() for x in (a, b))
+    lengths = u.norm(), v.norm()
+    u, v, s = u / lengths[0], v / lengths[1], share.double()[:, None]
+    angle = torch.atan2((u - v).norm(), (u + v).norm()) * 2  # exact where the cosine is flat
+    if torch.pi - angle < 1e-4:
+        raise ValueError("between two opposite points there is no one way")
+    if angle < 1e-6:
+        unit = (1 - s) * u + s * v
+    else:
+        unit = (torch.sin((1 - s) * angle) * u + torch.sin(s * angle) * v) / torch.sin(angle)
+    return (unit * ((1 - s) * lengths[0] + s * lengths[1])).reshape(-1, *a.shape).to(a.dtype)
