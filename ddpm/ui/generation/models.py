@@ -17,7 +17,15 @@ from ddpm.data import DataError, Dataset, load_dataset, names
 from ddpm.denoiser import picture_shape_of
 from ddpm.device import Inference, pick_device
 from ddpm.schedule import Schedule
-from ddpm.storage.checkpoint import CONFIG, Checkpoint, CheckpointError, is_autoencoder, load_checkpoint
+from ddpm.storage.checkpoint import (
+    CONFIG,
+    SHIPPED,
+    Checkpoint,
+    CheckpointError,
+    is_autoencoder,
+    load_checkpoint,
+    read_config,
+)
 
 from ..server.cache import LRUCache
 
@@ -59,6 +67,7 @@ class Model:
 class ModelRegistry:
     """Model by id: a folder's name in checkpoints/, or the id of a training run, which nobody can guess.
 
+    autoencoders: sha256 by folder, of those that are here.
     All that ship are loaded at once, a few megabytes each, on whichever thread makes the registry: see engine.py.
     """
 
@@ -66,6 +75,10 @@ class ModelRegistry:
         self.folder = folder
         folders = (path.parent for path in folder.glob(f"*/{CONFIG}"))
         self.shipped = sorted(path.name for path in folders if not is_autoencoder(path))
+        self.autoencoders: dict[str, str] = {}
+        for path in (*SHIPPED.glob(f"*/{CONFIG}"), *folder.glob(f"*/{CONFIG}")):
+            if is_autoencoder(path.parent):
+                self.autoencoders[path.parent.name] = str(read_config(path).get("weights_sha256"))
         self._trained = LRUCache(TRAINED_BYTES)
         self._loaded: dict[str, Model | CheckpointError] = {}
         for name in self.shipped:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ddpm.config import AutoencoderName
 from ddpm.data import to_uint8
 
 from ..server.protocol import b64
@@ -16,11 +18,17 @@ from ..server.sessions import Run
 from .request import Settings
 
 MAX_FRAMES = 100  # of a trajectory are kept, evenly chosen, first and last included
+REACH = 3.0  # of a latent's channel: -REACH is black, REACH white
 
 
 def frame(x: Tensor) -> np.ndarray:
     """Pictures in [-1, 1], (N, C, S, S), as the bytes that the page shows: uint8, (N, S, S, C), clamped."""
     return to_uint8(x).permute(0, 2, 3, 1).numpy()
+
+
+def channels(z: Tensor) -> np.ndarray:
+    """Latents, (N, c, s, s), as the bytes of which the page makes pictures of their channels: uint8, (N, c, s, s)."""
+    return to_uint8(z / REACH).numpy()
 
 
 def evenly(last: int, most: int) -> list[int]:
@@ -35,10 +43,17 @@ def pixels(text: str, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(data.copy()).permute(0, 3, 1, 2)
 
 
+def read_channels(text: str, shape: tuple[int, ...]) -> Tensor:
+    """What `b64` made of `channels`, as uint8 of that shape, (n, c, s, s)."""
+    return torch.from_numpy(np.frombuffer(base64.b64decode(text), np.uint8).reshape(shape).copy())
+
+
 class Recording(Run):
     """The kept frames of a reverse process, by position, and what it takes to go on from each.
 
-    states: x_t of each frame, `shape`: (n, C, S, S).  kept: which steps have a frame, or will have one.
+    states: x_t of each frame.  shape: of the pictures shown, (n, C, S, S).  latent_shape, autoencoder: (c, s, s) of the
+    states, and what decodes them, if the diffusion is of latents; None if it is of pixels.
+    kept: which steps have a frame, or will have one.
     times_kept, signal: t and sqrt(alphas_bar) of each position there is or will be.
     dataset: what its weights were trained on.  parameters: what it takes to make the same again; settings: the same,
     checked, with its weights; None if they are not here.  parent: whose past it shares, if it is a branch.
@@ -46,6 +61,8 @@ class Recording(Run):
 
     states: list[Tensor]
     shape: tuple[int, int, int, int]
+    latent_shape: tuple[int, int, int] | None
+    autoencoder: AutoencoderName | None
     kept: set[int]
     times_kept: list[int]
     signal: list[float]
@@ -62,11 +79,12 @@ class Recording(Run):
         x_t: np.ndarray,
         x0_hat: np.ndarray,
         towards: tuple[int, list[float], np.ndarray] | None,
+        latents: Mapping[str, np.ndarray] | None = None,
     ) -> dict[str, Any]:
         """The frame of a step at time t, where sqrt(alphas_bar) is `signal`; pictures as shown, (n, S, S, C) uint8.
 
         towards: the time s it leads to, the coefficients of its equation, and eps_hat as shown; None of the finished
-        sample.
+        sample.  latents: `channels` of x_t, x0_hat and, of an unfinished sample, eps_hat; None of pixels.
         """
         s, coefficients, eps_hat = (towards[0], towards[1], b64(towards[2])) if towards else (None, None, None)
         return {
@@ -78,6 +96,7 @@ class Recording(Run):
             "x_t": b64(x_t),
             "x0_hat": b64(x0_hat),
             "eps_hat": eps_hat,
+            "latents": None if latents is None else {name: b64(z) for name, z in latents.items()},
         }
 
     @property
@@ -90,12 +109,13 @@ class Recording(Run):
 
     def about(self) -> dict[str, Any]:
         """What the frames are of, and t and sqrt(alphas_bar) along them."""
-        n, channels, size, _ = self.shape
+        n, colours, size, _ = self.shape
         return {
             "total": len(self.times_kept),
             "n": n,
             "size": size,
-            "channels": channels,
+            "channels": colours,
+            "latent": self.latent_shape and {"channels": self.latent_shape[0], "side": self.latent_shape[1]},
             "sampler": self.parameters["sampler"],
             "num_steps": self.parameters["steps"],
             "times": self.times_kept,

@@ -54,6 +54,8 @@ class Trajectory(Recording):
         s, w = self.settings, self.settings.weights
         self.shape, self.dataset, self.parameters = (s.n, w.channels, w.img_size, w.img_size), w.dataset, s.parameters()
         self.sampler, self.num_steps = s.sampler(), s.sampling.num_steps
+        codec = self.sampler.codec
+        self.latent_shape, self.autoencoder = (codec.latent_shape, codec.name) if codec else (None, None)
         self.times = self.sampler.times
         self.kept = set(evenly(self.num_steps, self.max_frames))
         self.start: tuple[int, Tensor] | None = None
@@ -103,9 +105,12 @@ class Trajectory(Recording):
         if moment.eps_hat is not None:  # the finished sample has none
             signal = sched.sqrt_alphas_bar[t].item()
             towards = self.times[i + 1], coefficients(sampling, self.times, i, sched), self.shown(moment.eps_hat)
-        shown = self.shown(moment.x_t), self.shown(moment.x0_hat)
+        shown, latents = (self.shown(moment.x_t), self.shown(moment.x0_hat)), None
+        if self.latent_shape is not None:
+            known = {"x_t": moment.x_t, "x0_hat": moment.x0_hat, "eps_hat": moment.eps_hat}
+            latents = {name: recording.channels(z) for name, z in known.items() if z is not None}
         self.states.append(moment.x_t.cpu())
-        return self.add(self.frame(i, t, signal, *shown, towards))
+        return self.add(self.frame(i, t, signal, *shown, towards, latents))
 
     def shown(self, x: Tensor) -> np.ndarray:
         """x_t, x0_hat or eps_hat as the page shows it; of latents, the pictures that they decode to."""

@@ -15,6 +15,7 @@ from ddpm.presets import PRESETS
 from ddpm.seeding import seeded
 from ddpm.storage.checkpoint import with_autoencoder
 from ddpm.ui.components import pictures
+from ddpm.ui.generation.recording import REACH
 from ddpm.ui.server import protocol
 from ddpm.ui.tabs.forward import latent
 
@@ -59,12 +60,12 @@ def test_more_components_lose_less(codec):
     assert lost[0] > lost[1] > lost[2] > looked(codec)["square_error"], "the autoencoder's 128 numbers lose least"
 
 
-def test_the_channels_are_the_latent_enlarged(codec):
+def test_the_channels_are_those_of_the_latent(codec):
     mean, _ = codec.posterior(from_uint8(DIGITS[:1]))
-    sheet = latent.channels(mean, 32)
-    assert sheet.shape == (1, 1, 32, 32) and (sheet[0, 0, :8] == -1).all() and (sheet[0, 0, 24:] == -1).all()
-    assert torch.allclose(sheet[0, 0, 8:16:2, 0:8:2], mean[0, 0] / latent.REACH)
-    assert torch.allclose(sheet[0, 0, 17:25:2, 25:33:2], mean[0, 7] / latent.REACH)
+    answer = looked(codec)
+    assert answer["latent"] == {"channels": 8, "side": 4}
+    shown = picture(answer["latents"]).reshape(8, 4, 4).astype(float)
+    assert np.abs(shown - 127.5 * (mean[0].numpy() / REACH + 1).clip(0, 2)).max() <= 0.51
 
 
 def test_the_walks_begin_and_end_at_the_two_digits(codec):

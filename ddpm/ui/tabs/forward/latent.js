@@ -1,5 +1,6 @@
 // The inner tab Latent space: a digit, its latent, what comes back of it, and noise in either space at the same t.
 import { fromBase64, toBase64 } from "../../components/base64.js";
+import { sheets } from "../../components/channels.js";
 import { el, live } from "../../components/dom.js";
 import { asker, isWhole, mix, toPixels, unpack } from "../../components/mixing.js";
 import { paint } from "../../components/pixels.js";
@@ -53,7 +54,8 @@ export const latent = (element, props, watch, server, start) => {
 
   function answered(answer, question) {
     if (question.x0.length !== state.x0.length) return;
-    for (const key of ["channels", "decoded", "components", "z_t"]) stage.show(key, fromBase64(answer[key]));
+    for (const key of ["decoded", "components", "z_t"]) stage.show(key, fromBase64(answer[key]));
+    stage.show("channels", sheets(fromBase64(answer.latents), 1, answer.latent, state.size, state.channels));
     for (const [key, row] of Object.entries(rows)) {
       while (row.children.length < answer[key].length) el("canvas", "", row);
       answer[key].forEach((picture, i) => paint(row.children[i], fromBase64(picture), state.size, state.size, state.channels));

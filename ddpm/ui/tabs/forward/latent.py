@@ -9,7 +9,6 @@ from typing import Any
 
 import gradio as gr
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ddpm.autoencoder import PCA, Codec, kl_divergence
@@ -29,7 +28,6 @@ FITTED = 3000  # bundled digits that the components are fitted to
 MOST = 128  # components, as many numbers as a latent has
 FIRST_K = 32
 WALK = 9  # pictures from one digit to the other
-REACH = 3.0  # of a latent's channel: -REACH is black, REACH white
 
 EQUATION = """
 <math display="block"><mi>z</mi><mo>=</mo><mi>E</mi><mo>(</mo><msub><mi>x</mi><mn>0</mn></msub><mo>)</mo><mo>,</mo>
@@ -61,18 +59,6 @@ def fewer(pca: PCA, x: Tensor, k: int) -> Tensor:
     return pca.decode(latents)
 
 
-def channels(z: Tensor, size: int) -> Tensor:
-    """The channels of a latent (1, C, s, s) as one picture (1, 1, size, size): in rows, enlarged by a whole factor."""
-    columns = 4
-    each = size // columns // z.shape[-1]
-    tiles = F.interpolate((z[0] / REACH)[:, None], scale_factor=each, mode="nearest")[:, 0]  # (C, side, side)
-    rows = torch.cat([torch.cat(list(row), dim=1) for row in tiles.split(columns)], dim=0)
-    sheet = torch.full((1, 1, size, size), -1.0)
-    top = (size - rows.shape[0]) // 2
-    sheet[0, 0, top : top + rows.shape[0], : rows.shape[1]] = rows
-    return sheet
-
-
 def look(
     codec: Codec, x0: Tensor, other: Tensor, seed: int, t: int, k: int, kind: str
 ) -> Iterator[dict[str, Any] | None]:
@@ -89,9 +75,10 @@ def look(
     yield None
     of_components = fewer(components(), x0, k)
     unscaled = mean / codec.model.scale, 2 * (std / codec.model.scale).log()
-    shown = {"channels": channels(mean, x0.shape[-1]), "decoded": decoded[:1], "components": of_components}
-    shown |= {"z_t": decoded[1:]}
+    shown = {"decoded": decoded[:1], "components": of_components, "z_t": decoded[1:]}
     yield {name: protocol.b64(recording.frame(picture)) for name, picture in shown.items()} | {
+        "latents": protocol.b64(recording.channels(mean)),
+        "latent": {"channels": mean.shape[1], "side": mean.shape[2]},
         "walk": [protocol.b64(recording.frame(one[None])) for one in walk],
         "fade": [protocol.b64(recording.frame(one[None])) for one in (1 - share) * x0 + share * other],
         "square_error": round((decoded[:1] - x0).square().sum().item(), 1),

@@ -1,5 +1,6 @@
 // The Reverse tab: shows the frames of a run as they come, keeps them, and plays them again without the server.
 import { fromBase64 } from "../../components/base64.js";
+import { sheets } from "../../components/channels.js";
 import { live } from "../../components/dom.js";
 import { download } from "../../components/download.js";
 import { Enlarge } from "../../components/enlarge.js";
@@ -12,11 +13,15 @@ import { tabs } from "../../components/tabs.js";
 import { Timeline } from "../../components/timeline.js";
 import { Life } from "./life.js";
 
+// The pane that has the channels of what another pane has decoded.
+const CHANNELS = { x: "z", h: "zh", eps: "zeps", b: "bz", bh: "bzh", beps: "bzeps" };
+
 export const reverse = (element, props, watch, server) => {
   const root = element.querySelector(".view");
   const panes = [
     { key: "x", label: "xₜ  the sample" }, { key: "h", label: "x̂₀  predicted x₀" }, { key: "eps", label: "ε̂  the noise it sees" },
-    { key: "b", label: "the branch" }, { key: "bh", label: "x̂₀  predicted by the branch" }, { key: "beps", label: "ε̂  the branch's noise" },
+    { key: "b", label: "the branch" }, { key: "bh", label: "x̂₀  the branch's" }, { key: "beps", label: "ε̂  the branch's noise" },
+    ...Object.values(CHANNELS).map((key) => ({ key, label: "channels" })),
   ];
   const stage = new Stage(root, panes, {
     n: 16, empty: "Press Generate: 16 digits will come out of noise, step by step.",
@@ -24,12 +29,15 @@ export const reverse = (element, props, watch, server) => {
   const status = new Status(root, "Nothing generated yet.");
   const timeline = new Timeline(root, { label: "step of the reverse process", onseek: show });
   const enlarged = new Enlarge(stage, panes, () => {
+    const narrow = window.innerWidth < 600;
+    if (isOfLatents()) return withChannels(!branch ? ["x", "h", "eps"] : narrow ? ["x", "b"] : ["x", "h", "b", "bh"], narrow);
     if (!branch) return ["x", "h", "eps"];
-    return window.innerWidth < 600 ? ["x", "b", "h", "bh", "eps", "beps"] : ["x", "h", "eps", "b", "bh", "beps"];
+    return narrow ? ["x", "b", "h", "bh", "eps", "beps"] : ["x", "h", "eps", "b", "bh", "beps"];
   });
   const life = new Life(enlarged.dialog.body, timeline, server);
   enlarged.onpicture = showLife;
   const eps = timeline.addToggle("ε̂", arrange, "Show ε̂, the noise that the network sees");
+  const channels = timeline.addToggle("z", arrange, "Show z itself, the channels that these pictures are decoded from");
   const saving = timeline.addMenu("Save", {
     "PNG, the digits": () => save("png"), "GIF, the animation": () => save("gif"), "Trajectory, to go on from": () => save("trajectory"),
     "Trajectory of the branch": () => save("trajectory", branch),
@@ -49,8 +57,18 @@ export const reverse = (element, props, watch, server) => {
   function arrange() {
     const seen = branch ? ["x", "b"] : ["x", "h"];
     if (eps.ariaPressed === "true") seen.push(...(branch ? ["eps", "beps"] : ["eps"]));
-    stage.arrange(seen);
+    channels.hidden = !isOfLatents();
+    stage.arrange(isOfLatents() && channels.ariaPressed === "true" ? seen.map((key) => CHANNELS[key]) : seen);
     saving.items.at(-1).hidden = !branch?.packet.done;
+  }
+
+  function isOfLatents() {
+    return Boolean(view.run.packet.latent);
+  }
+
+  // These panes, and with each the one of its channels: under it, or on a phone at its right.
+  function withChannels(keys, narrow) {
+    return narrow ? keys.flatMap((key) => [key, CHANNELS[key]]) : [...keys, ...keys.map((key) => CHANNELS[key])];
   }
 
   function receive(packet) {
@@ -71,7 +89,7 @@ export const reverse = (element, props, watch, server) => {
     if (branch?.id !== packet.run) {
       branch = new Run(packet, decode, run.frames.slice(0, packet.from));
       timeline.pause();
-      for (const key of ["b", "bh", "beps"]) stage.show(key, null);
+      for (const key of ["b", "bh", "beps"]) showAlso(key, null);
       axis(packet);
       arrange();
     }
@@ -90,8 +108,9 @@ export const reverse = (element, props, watch, server) => {
 
   const costOf = (packet) => `${packet.evaluations} network evaluations, ${packet.seconds.toFixed(1)} s`;
 
-  function decode({ x_t, x0_hat, eps_hat, ...frame }) {
-    return { ...frame, x_t: fromBase64(x_t), x0_hat: fromBase64(x0_hat), eps_hat: eps_hat && fromBase64(eps_hat) };
+  function decode({ x_t, x0_hat, eps_hat, latents, ...frame }) {
+    const numbers = Object.fromEntries(Object.entries(latents || {}).map(([name, text]) => [name, fromBase64(text)]));
+    return { ...frame, x_t: fromBase64(x_t), x0_hat: fromBase64(x0_hat), eps_hat: eps_hat && fromBase64(eps_hat), latents: numbers };
   }
 
   function begin({ packet }) {
@@ -119,15 +138,13 @@ export const reverse = (element, props, watch, server) => {
     const frame = run.frames[over ? last : position], other = branch?.frames[position], now = over ? other : frame;
     if (!frame || !now) return;
     const clean = frame.t < 0, shared = branch && position < branch.packet.from;
-    stage.show("x", frame.x_t);
-    stage.show("h", frame.x0_hat);
-    stage.show("eps", frame.eps_hat);
-    stage.caption("x", clean ? "x₀  the finished sample" : over ? `xₜ  stopped at t = ${frame.t}` : `xₜ  at t = ${frame.t}`);
-    stage.caption("eps", clean ? "ε̂  none: it is finished" : "ε̂  the noise it sees");
+    const latent = isOfLatents(), symbol = latent ? "zₜ decoded" : "xₜ";
+    showAll(frame, "x", "h", "eps");
+    stage.caption("x", clean ? "x₀  the finished sample" : over ? `${symbol}  stopped at t = ${frame.t}` : `${symbol}  at t = ${frame.t}`);
+    stage.caption("eps", clean ? "ε̂  none: it is finished" : latent ? "ε̂  the noise, decoded" : "ε̂  the noise it sees");
+    if (latent) captionChannels(clean);
     if (branch) {
-      stage.show("b", other?.x_t || null);
-      stage.show("bh", other?.x0_hat || null);
-      stage.show("beps", other?.eps_hat || null);
+      showAll(other, "b", "bh", "beps");
       stage.caption("b", shared ? "branch: the same past" : `branch: ${branch.packet.what}`);
     }
     timeline.say(now.t < 0 ? "finished" : `t = ${now.t}`);
@@ -137,6 +154,29 @@ export const reverse = (element, props, watch, server) => {
     if (!step) return;
     live("reverse", "s", step.s < 0 ? "clean" : step.s);
     for (const i of [0, 1, 2]) live("reverse", `c${i}`, step.coefficients[i].toFixed(3).replace("-", "−"));
+  }
+
+  // A frame's x_t, x̂₀ and ε̂ in these panes, or nothing.
+  function showAll(frame, x, h, eps) {
+    showAlso(x, frame?.x_t, frame?.latents.x_t);
+    showAlso(h, frame?.x0_hat, frame?.latents.x0_hat);
+    showAlso(eps, frame?.eps_hat, frame?.latents.eps_hat);
+  }
+
+  // Pictures in a pane, and in that of their channels the latents that they are decoded from.
+  function showAlso(key, pictures, latents) {
+    const { n, size, channels, latent } = view.run.packet;
+    stage.show(key, pictures || null);
+    stage.show(CHANNELS[key], latents && latent ? sheets(latents, n, latent, size, channels) : null);
+  }
+
+  function captionChannels(clean) {
+    const count = `${view.run.packet.latent.channels} channels`;
+    for (const [[x, h, eps], whose] of [[["x", "h", "eps"], count], [["b", "bh", "beps"], "the branch's"]]) {
+      stage.caption(CHANNELS[x], `${clean ? "z₀" : "zₜ"}  ${whose}`);
+      stage.caption(CHANNELS[h], `ẑ₀  ${whose}`);
+      stage.caption(CHANNELS[eps], clean ? "ε̂  none: it is finished" : `ε̂  ${whose}`);
+    }
   }
 
   function showLife() {

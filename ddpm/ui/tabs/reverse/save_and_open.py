@@ -71,8 +71,13 @@ def files(
         return [found[name] for name in FIELDS]
 
     def show(recording: Opened, now: Any) -> list[Any]:
-        """A recording and, as far as they make sense here, its settings."""
-        weights_id, s = None, None
+        """A recording and, as far as they make sense here, its settings.  Raises ValueError of another autoencoder."""
+        named, weights_id, s = recording.autoencoder, None, None
+        here = registry.autoencoders.get(named.folder) if named else None
+        if named and here not in (None, named.sha256):
+            raise ValueError(
+                f"That trajectory cannot be opened: its latents are of another {named.folder} than the one here."
+            )
         with contextlib.suppress(ValueError):  # the weights here know no such class, say: it is shown all the same
             weights_id = of_weights(recording.parameters["weights"], now)
             s = restored(recording.parameters, weights_id or now)
