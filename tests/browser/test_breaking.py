@@ -13,6 +13,7 @@ TITLES = {
     "live": "Live weights instead of the EMA",
     "broadcast": "Coefficients along the wrong axis",
     "sign": "Sign flipped in the mean",
+    "scale": "Latents of any scale",
 }
 LANES = ("right", "broken")
 
@@ -69,19 +70,21 @@ def test_each_break_is_seen_told_and_measured(open_page, name, size):
     captions = page.locator("#mistakes-view figcaption").all_inner_texts()
     assert re.match(r"As it should be: \d+ of 10 classified as asked", captions[0])
     assert re.match(r"Broken: \d+ of 10 classified as asked", captions[1])
-    trained_apart = name in ("pixels", "broadcast")
+    trained_apart = name in ("pixels", "broadcast", "scale")
     assert (live(page, "mistakes", "loss-0") != live(page, "mistakes", "loss-1")) == trained_apart
     keys = page.locator("#mistakes-view .legend .key").all_inner_texts()
     assert keys == (["loss, right", "broken"] if trained_apart else ["loss of both"])
     if name == "pixels":
         assert abs(number(page, "edge-1")) < 0.5 < abs(number(page, "edge-0"))
+    if name == "scale":
+        assert number(page, "scale-0") > 0.9 and number(page, "scale-1") == 0.02
     if name == "sign":
         assert number(page, "std-0") < 3 and number(page, "std-1") > 1000
         assert margin(page).locator(".stds canvas").is_visible()
     page.context.set_offline(True)
     playhead(page, "mistakes").press("Home")
     first = shown(page)
-    assert (first[0] == first[1]) == (name != "sign"), "the same weights and noise"
+    assert (first[0] == first[1]) == (name not in ("sign", "scale")), "the same weights and noise"
     playhead(page, "mistakes").press("End")
     assert shown(page) == [right, wrong]
     page.context.set_offline(False)
@@ -169,7 +172,7 @@ def test_by_keyboard_alone(open_page):
 @pytest.mark.parametrize("width", [390, 768, 1920])
 def test_it_fits_the_window(open_page, width):
     page = open_breaking(open_page, (width, 844), steps=8)
-    choose(page, *TITLES)
+    choose(page, *(name for name in TITLES if name != "scale"))  # which is of latents
     break_it(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 

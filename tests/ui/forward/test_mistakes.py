@@ -1,4 +1,4 @@
-"""The four breaks: each really changes the computation in the way it says, and nothing else."""
+"""The five breaks: each really changes the computation in the way it says, and nothing else."""
 
 import asyncio
 import inspect
@@ -11,7 +11,7 @@ import torch
 from helpers.pages import TINY, Window, alone, handler, picture
 from helpers.tiny import TINY_CLASSES
 
-from ddpm import data, diffusion, generate, make_schedule, objective, samplers
+from ddpm import autoencoder, data, diffusion, generate, make_schedule, objective, samplers
 from ddpm.config import ScheduleConfig
 from ddpm.device import Inference
 from ddpm.networks import build_model
@@ -19,7 +19,7 @@ from ddpm.ui.generation import recording
 from ddpm.ui.server import cache, limits
 from ddpm.ui.tabs.forward.mistakes import experiment, mistakes
 from ddpm.ui.tabs.forward.mistakes import tab as mistakes_tab
-from ddpm.ui.tabs.forward.mistakes.mistakes import BROADCAST, LIVE, NAMES, PIXELS, SIGN
+from ddpm.ui.tabs.forward.mistakes.mistakes import BROADCAST, LIVE, NAMES, PIXELS, SCALE, SIGN
 
 SCHED = make_schedule(60, 1e-3, 0.15)
 B = 32
@@ -123,10 +123,11 @@ def test_with_the_sign_flipped_x_t_only_grows():
 def test_the_lines_in_the_margin_are_in_the_sources():
     """LIVE's are the tutorial's two calls."""
     sources = inspect.getsource(data) + inspect.getsource(diffusion) + inspect.getsource(mistakes)
-    for name in (PIXELS, BROADCAST, SIGN):
+    sources += inspect.getsource(autoencoder)
+    for name in (PIXELS, BROADCAST, SIGN, SCALE):
         right, wrong = mistakes_tab.LINES[name]
         assert right.removeprefix("x0 = ") in sources
-        assert name == PIXELS or wrong in sources
+        assert name in (PIXELS, SCALE) or wrong in sources
     for call, function in zip(mistakes_tab.LINES[LIVE], (generate.sample_from_ema, samplers.sample), strict=True):
         names = call.partition("(")[2].rstrip(")").split(", ")
         assert (
@@ -153,7 +154,7 @@ def lanes_of(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("names", [{PIXELS}, {LIVE}, {BROADCAST}, {SIGN}, set(NAMES)], ids=str)
+@pytest.mark.parametrize("names", [{PIXELS}, {LIVE}, {BROADCAST}, {SIGN}, {SCALE}, set(NAMES) - {SCALE}], ids=str)
 def test_both_lanes_begin_alike_and_end_apart(small, names):
     run = run_of(names)
     right, wrong = lanes_of(run)
@@ -163,9 +164,10 @@ def test_both_lanes_begin_alike_and_end_apart(small, names):
         == list(range(experiment.MOMENTS + 1))
     )
     assert [frame["step"] for frame in right] == list(range(9))
-    assert (right[0]["pictures"] == wrong[0]["pictures"]) == (SIGN not in names), "the same weights and noise"
+    same = not names & {SIGN, SCALE}  # what is of another scale looks different from the start
+    assert (right[0]["pictures"] == wrong[0]["pictures"]) == same, "the same weights and noise"
     assert right[-1]["pictures"] != wrong[-1]["pictures"]
-    trained_apart = bool(names & {PIXELS, BROADCAST})
+    trained_apart = bool(names & {PIXELS, BROADCAST, SCALE})
     assert len(run.trainings) == 1 + trained_apart
     assert (right[-1]["loss"] != wrong[-1]["loss"]) == trained_apart
     assert (right[-1]["given"] != wrong[-1]["given"]) == trained_apart
@@ -218,6 +220,26 @@ def test_a_finished_training_is_kept_for_the_next_break(small, monkeypatch):
     run_of({BROADCAST}, kept=kept)
     run_of({SIGN}, seed=1, kept=kept)
     assert len(started) == 4
+
+
+def test_latents_of_another_scale_are_lost_in_noise_and_the_decoder_knows(small):
+    right, wrong = (experiment.Training(each, 8, 0, latent=True) for each in (set(), {SCALE}))
+    z = torch.randn(4, 8, 4, 4, generator=torch.Generator().manual_seed(0))
+    t, noise = torch.tensor([0, 300, 600, 999]), torch.randn(4, 8, 4, 4, generator=torch.Generator().manual_seed(1))
+    for training, scale in ((right, 1.0), (wrong, mistakes.RAW_STD)):
+        x_t, expected = mistakes.pair(z, t, noise, training.sched, training.broken)
+        assert torch.equal(x_t, diffusion.q_sample(scale * z, t, noise, training.sched))
+        assert torch.equal(expected, objective.target(scale * z, noise, t, training.sched, "v"))
+    assert torch.allclose(right.pictures(z), wrong.pictures(mistakes.raw(z)), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_latents_of_another_scale_lower_the_loss_and_the_accuracy():
+    run = run_of({SCALE}, steps=200)
+    right, wrong = (lane[-1] for lane in lanes_of(run))
+    assert right["scale"] == pytest.approx(1, abs=0.1) and wrong["scale"] == pytest.approx(0.02, abs=0.002)
+    assert wrong["loss"] < 0.6 * right["loss"]
+    assert sum(d == i for i, d in enumerate(right["digits"])) > sum(d == i for i, d in enumerate(wrong["digits"]))
 
 
 def the_tab():
@@ -277,7 +299,8 @@ def test_a_server_takes_only_so_many_at_once(small):
         (([], 8, 0), "nothing to break"),
         ((None, 8, 0), "Breaks"),
         (("pixels", 8, 0), "Breaks"),
-        ((["pixels"] * 5, 8, 0), "Breaks"),
+        ((["pixels"] * 6, 8, 0), "Breaks"),
+        ((["pixels", "scale"], 8, 0), "two mistakes of pixels are not"),
         ((["everything"], 8, 0), "Break: one of"),
         (([["pixels"]], 8, 0), "Break: one of"),
         ((["sign"], 7, 0), "Optimiser steps"),

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ddpm.config import build_schedule
+from ddpm.autoencoder import Codec
+from ddpm.config import Config, build_schedule
 from ddpm.denoiser import Denoiser
 from ddpm.device import Inference, pick_device
 from ddpm.evaluation import classifiers
@@ -21,6 +22,7 @@ from ddpm.guidance import Guided
 from ddpm.networks import build_model
 from ddpm.presets import PRESETS
 from ddpm.schedule import Schedule
+from ddpm.storage.checkpoint import with_autoencoder
 from ddpm.training.loop import fit
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.models import dataset
@@ -28,7 +30,7 @@ from ddpm.ui.server import cache, protocol
 from ddpm.ui.server.sessions import Run
 
 from . import mistakes
-from .mistakes import IN_SAMPLING, IN_TRAINING, LIVE
+from .mistakes import IN_SAMPLING, IN_TRAINING, LIVE, RAW_STD, SCALE
 
 BATCH = 32  # as wide as the pictures are: with any other, PyTorch refuses the wrong broadcast
 MODEL, SCHEDULE = PRESETS["fast"].model, PRESETS["fast"].schedule
@@ -51,35 +53,58 @@ class Moment:
     live: Inference
     loss: float | None = None
     given: Tensor | None = None  # some of its x_t, (GIVEN, C, S, S), from clean to noise
+    std: float | None = None  # of the x0 in its batch
 
 
-def key(broken: Set[str], num_steps: int, seed: int) -> str:
+def key(broken: Set[str], num_steps: int, seed: int, latent: bool) -> str:
     """What a training depends on: it is the same for mistakes that are made in sampling alone."""
-    return repr((sorted(broken & set(IN_TRAINING)), num_steps, seed))
+    return repr((sorted(broken & set(IN_TRAINING)), num_steps, seed, latent))
+
+
+def keys(broken: Set[str], num_steps: int, seed: int) -> tuple[str, str]:
+    """Of the two trainings that an experiment compares, as it should be and broken: both in the same space."""
+    return key(frozenset(), num_steps, seed, SCALE in broken), key(broken, num_steps, seed, SCALE in broken)
 
 
 class Training:
     """A small network on its way, with those mistakes of `broken` that are made in training."""
 
-    def __init__(self, broken: Set[str], num_steps: int, seed: int):
-        self.broken, self.num_steps, self.seed = broken & set(IN_TRAINING), num_steps, seed
-        self.key = key(broken, num_steps, seed)
+    def __init__(self, broken: Set[str], num_steps: int, seed: int, latent: bool = False):
+        """latent: whether it is of latents."""
+        self.broken, self.num_steps, self.seed, self.latent = broken & set(IN_TRAINING), num_steps, seed, latent
+        self.key = key(broken, num_steps, seed, latent)
         self.moments: list[Moment] = []
         self.losses: list[float] = []
         self.given: Tensor | None = None
+        self.std: float | None = None
+
+    @functools.cached_property
+    def set_up(self) -> tuple[Config, Codec | None]:
+        """What is trained, and whose latents it is of; made on the engine's thread, as the schedule is."""
+        if self.latent:
+            config, codec = with_autoencoder(PRESETS["latent"])
+            changed = dataclasses.replace(config.train, t_sampling="uniform", lr_decay=False)
+            return dataclasses.replace(config, train=changed), codec
+        return Config(MODEL, SCHEDULE, TRAIN), None
 
     @functools.cached_property
     def sched(self) -> Schedule:
         """Made on the engine's thread, see `ddpm.system.threads.apart`."""
-        return build_schedule(SCHEDULE, pick_device())
+        return build_schedule(self.set_up[0].schedule, pick_device())
+
+    def pictures(self, x: Tensor) -> Tensor:
+        """What x looks like, on the CPU: itself, or what the autoencoder makes of it, whichever scale that gives."""
+        codec = self.set_up[1]
+        return (x if codec is None else codec.decode(x / RAW_STD if SCALE in self.broken else x)).cpu()
 
     def steps(self) -> Iterator[None]:
         """One optimiser step a step."""
-        model, data = build_model(MODEL, self.seed).to(pick_device()), dataset("bundled")
+        whole, codec = self.set_up
+        model, data = build_model(whole.model, self.seed, codec).to(pick_device()), dataset("bundled")
         first = Inference(copy.deepcopy(model), "auto")
         self.moments.append(Moment(0, first, first))
         due = {round(self.num_steps * k / MOMENTS) for k in range(1, MOMENTS + 1)}
-        config = dataclasses.replace(TRAIN, seed=self.seed)
+        config = dataclasses.replace(whole.train, seed=self.seed)
         steps = fit(
             model, data.images, data.labels, sched=self.sched, config=config, steps=self.num_steps, loss=self.loss
         )
@@ -87,13 +112,14 @@ class Training:
             self.losses.append(state.loss_smooth)
             if state.step in due:
                 averaged, live = Inference(state.ema_model(), "auto"), Inference(state.live_model(), "auto")
-                self.moments.append(Moment(state.step, averaged, live, state.loss_smooth, self.given))
+                self.moments.append(Moment(state.step, averaged, live, state.loss_smooth, self.given, self.std))
             yield
 
     def loss(self, model: Denoiser, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor) -> Tensor:
         """objective.loss, with the mistakes and a look at what the network is given."""
         x_t, expected = mistakes.pair(x0, t, noise, sched, self.broken)
         self.given = x_t[t.argsort()[torch.linspace(2, len(t) - 3, GIVEN).long()]]
+        self.std = (mistakes.raw(x0) if SCALE in self.broken else x0).std().item()
         return F.mse_loss(model(x_t, t, y).float(), expected)
 
     @property
@@ -122,11 +148,15 @@ class Pace:
             self.seconds[kind] = 0.9 * self.seconds.get(kind, took) + 0.1 * took
             yield value
 
-    def of(self, optimiser_steps: int, drawings: int) -> float | None:
+    def of(self, optimiser_steps: int, drawings: int, latent: bool) -> float | None:
         """Seconds of computing for so much; None while either kind is unknown."""
-        if len(self.seconds) < 2:
-            return None
-        return optimiser_steps * self.seconds["train"] + drawings * DRAW_STEPS * self.seconds["draw"]
+        train, draw = (self.seconds.get(kind_of(each, latent)) for each in ("train", "draw"))
+        return None if train is None or draw is None else optimiser_steps * train + drawings * DRAW_STEPS * draw
+
+
+def kind_of(step: str, latent: bool) -> str:
+    """Of which kind a step is, of those whose seconds are like each other."""
+    return f"{step}, latents" if latent else step
 
 
 class Lane:
@@ -142,11 +172,12 @@ class Lane:
         model = moment.live if LIVE in self.broken else moment.averaged
         y = torch.arange(DIGITS, device=model.device)
         guided = Guided(model, GUIDANCE)
-        size = {"channels": MODEL.in_ch, "img_size": MODEL.img_size}
+        of = self.training.set_up[0].model
+        size = {"channels": of.in_ch, "img_size": of.img_size}
         for x_t in mistakes.draw(guided, self.training.sched, y, DRAW_STEPS, self.training.seed, self.broken, **size):
             stds.append(round(x_t.std().item(), 4))
             yield None
-        x = x_t.cpu()
+        x = self.training.pictures(x_t)
         shown = {"moment": k, "step": moment.step, "pictures": protocol.b64(recording.frame(x)), "stds": stds}
         yield shown | self.facts(x, moment)
 
@@ -163,8 +194,9 @@ class Lane:
             "low": x.min().item(),
             "high": x.max().item(),
             "change": change,
+            "scale": moment.std,
         }
-        given = None if moment.given is None else protocol.b64(recording.frame(moment.given))
+        given = None if moment.given is None else protocol.b64(recording.frame(self.training.pictures(moment.given)))
         rounded = {name: None if value is None else round(value, 3) for name, value in found.items()}
         return rounded | {"digits": classifiers.read(x).digits.tolist(), "given": given}
 
@@ -178,21 +210,23 @@ class Experiment(Run):
     def __init__(self, broken: Set[str], num_steps: int, seed: int, kept: cache.LRUCache, pace: Pace):
         super().__init__()
         self.broken, self.num_steps, self.kept, self.pace = broken, num_steps, kept, pace
-        right, wrong = (Training(each, num_steps, seed) for each in (set(), broken))
+        self.latent = SCALE in broken
+        right, wrong = (Training(each, num_steps, seed, self.latent) for each in (set(), broken))
         right, wrong = (kept.get(training.key) or training for training in (right, wrong))
         self.trainings = [right] if wrong.key == right.key else [right, wrong]
         self.lanes = [Lane(self.trainings[0], set()), Lane(self.trainings[-1], broken)]
 
     def steps(self) -> Iterator[dict[str, Any] | None]:
         """The engine's job: up to each moment the trainings take turns, then the lanes draw."""
-        going = {training.key: self.pace.timed("train", training.steps()) for training in self.trainings}
+        train, draw = (kind_of(each, self.latent) for each in ("train", "draw"))
+        going = {training.key: self.pace.timed(train, training.steps()) for training in self.trainings}
         for k in range(MOMENTS + 1):
             while behind := [training for training in self.trainings if len(training.moments) <= k]:
                 for training in behind:
                     next(going[training.key])
                     yield {}
             for i, lane in enumerate(self.lanes):
-                for found in self.pace.timed("draw", lane.draw(k)):
+                for found in self.pace.timed(draw, lane.draw(k)):
                     yield self.add({"lane": i} | found) if found else {}
         for training in self.trainings:
             self.kept.put(training.key, training, training.size)
@@ -210,7 +244,7 @@ class Experiment(Run):
 
     def about(self) -> dict[str, Any]:
         """What is trained, and how far."""
-        seconds = self.pace.of(*self.left())
+        seconds = self.pace.of(*self.left(), self.latent)
         return {
             "total": MOMENTS + 1,
             "broken": [each for each in mistakes.NAMES if each in self.broken],
@@ -231,9 +265,9 @@ def curve(losses: list[float], num_steps: int) -> list[list[float]]:
     return [list(at), [round(losses[step - 1], 4) for step in at]]
 
 
-def measure(pace: Pace) -> Iterator[bool]:
+def measure(pace: Pace, latent: bool) -> Iterator[bool]:
     """The engine's job, for a forecast before the first run: a training as short as they come, and one drawing."""
-    training = Training(set(), STEPS[0], 0)
-    for steps in (("train", training.steps()), ("draw", Lane(training, set()).draw(0))):
-        for _ in pace.timed(*steps):
+    training = Training(set(), STEPS[0], 0, latent)
+    for step, steps in (("train", training.steps()), ("draw", Lane(training, set()).draw(0))):
+        for _ in pace.timed(kind_of(step, latent), steps):
             yield True

@@ -118,6 +118,7 @@ export const mistakes = (element, props, watch, server, { draw_steps: drawSteps 
     say("range", `${short(frame.low, 1)} … ${short(frame.high, 1)}`);
     say("std", short(Math.max(...frame.stds)));
     say("change", short(frame.change));
+    say("scale", short(frame.scale));
   }
 
   // What the networks were given, and how wide x_t was along the way.

@@ -1,7 +1,7 @@
-"""Four mistakes that nearly everyone makes once, each beside the line that it breaks.
+"""Five mistakes that nearly everyone makes once, each beside the line that it breaks.
 
-A network is trained on pairs (x_t, target) and then asked along a reverse process.  Two of the mistakes are in what it
-is trained on, two in how it is asked; each of them runs without an error, and that is what makes them hard to find.
+A network is trained on pairs (x_t, target) and then asked along a reverse process.  Three of the mistakes are in what
+it is trained on, two in how it is asked; each of them runs without an error, and that is what makes them hard to find.
 """
 
 from __future__ import annotations
@@ -20,14 +20,24 @@ from ddpm.schedule import Schedule, gather
 from ddpm.seeding import seeded
 from ddpm.spacing import timesteps
 
-PIXELS, LIVE, BROADCAST, SIGN = "pixels", "live", "broadcast", "sign"
-IN_TRAINING, IN_SAMPLING = (PIXELS, BROADCAST), (LIVE, SIGN)
-NAMES = (PIXELS, LIVE, BROADCAST, SIGN)
+PIXELS, LIVE, BROADCAST, SIGN, SCALE = "pixels", "live", "broadcast", "sign", "scale"
+IN_TRAINING, IN_SAMPLING = (PIXELS, BROADCAST, SCALE), (LIVE, SIGN)
+OF_PIXELS = (PIXELS, BROADCAST)  # mistakes that latents cannot have
+NAMES = (PIXELS, LIVE, BROADCAST, SIGN, SCALE)
+RAW_STD = 0.02  # of the latents of an autoencoder that nobody has scaled
 
 
 def left_unscaled(x0: Tensor) -> Tensor:
     """Pixels in [0, 1], as torchvision's ToTensor gives them, where x0 is to be in [-1, 1]: `* 2 - 1` forgotten."""
     return (x0 + 1) / 2
+
+
+def raw(latents: Tensor) -> Tensor:
+    """Latents as an autoencoder may give them, whose own scale is anything: `scale * z` forgotten.
+
+    Rombach et al. 2022, appendix G, divide by the standard deviation.  latents: of unit variance.
+    """
+    return RAW_STD * latents
 
 
 def q_sample_by_column(x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule) -> Tensor:
@@ -46,7 +56,7 @@ def v_by_column(x0: Tensor, noise: Tensor, t: Tensor, sched: Schedule) -> Tensor
 
 def pair(x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, broken: Set[str]) -> tuple[Tensor, Tensor]:
     """What a network that predicts v is given, x_t, and what it is to say of it, with the mistakes of `broken`."""
-    x0 = left_unscaled(x0) if PIXELS in broken else x0
+    x0 = left_unscaled(x0) if PIXELS in broken else raw(x0) if SCALE in broken else x0
     if BROADCAST in broken:
         return q_sample_by_column(x0, t, noise, sched), v_by_column(x0, noise, t, sched)
     return q_sample(x0, t, noise, sched), target(x0, noise, t, sched, "v")

@@ -14,8 +14,8 @@ from ddpm.ui.server import cache, limits, protocol
 from ddpm.ui.server.engine import Busy
 
 from . import mistakes
-from .experiment import DRAW_STEPS, MOMENTS, STEPS, Experiment, Pace, key, measure
-from .mistakes import BROADCAST, LIVE, PIXELS, SIGN
+from .experiment import DRAW_STEPS, MOMENTS, STEPS, Experiment, Pace, keys, measure
+from .mistakes import BROADCAST, LIVE, OF_PIXELS, PIXELS, RAW_STD, SCALE, SIGN
 
 TITLE = "Common mistakes"
 DEFAULT_STEPS = 400
@@ -26,6 +26,7 @@ TITLES = {
     LIVE: "Live weights instead of the EMA",
     BROADCAST: "Coefficients along the wrong axis",
     SIGN: "Sign flipped in the mean",
+    SCALE: "Latents of any scale",
 }
 
 X0, X_T, EPS = "<msub><mi>x</mi><mn>0</mn></msub>", "<msub><mi>x</mi><mi>t</mi></msub>", "<mi>ε</mi>"
@@ -38,6 +39,7 @@ ROWS = {
     "range": "pixels",
     "std": "largest std of x<sub>t</sub>",
     "change": "change since the last",
+    "scale": "std of the latents",
 }
 
 
@@ -64,6 +66,7 @@ LINES = {  # the right one and the broken one, and where each stands
     LIVE: ("sample_from_ema(model, ema, sched)", "sample(model, sched)"),
     BROADCAST: ("gather(sched.sqrt_alphas_bar, t) * x0", "sched.sqrt_alphas_bar[t] * x0"),
     SIGN: ("(x_t - scale * eps) / alpha_ts.sqrt()", "(x_t + scale * eps) / alpha_ts.sqrt()"),
+    SCALE: ("self.scale * mean", "mean"),
 }
 BLOCKS = "".join(
     [
@@ -86,7 +89,7 @@ BLOCKS = "".join(
             "The training is the same. While the learning rate is high, each step throws the weights about, and the "
             "pictures with them; the average moves less.",
             "play it. From the same noise, strokes break, close and thicken from moment to moment. The mildest of "
-            "the four: as many may be classified as asked.",
+            "the five: as many may be classified as asked.",
             ("loss", "read", "change"),
         ),
         block(
@@ -113,6 +116,20 @@ BLOCKS = "".join(
             ("loss", "read", "std"),
             '<div class="stds"></div>',
         ),
+        block(
+            SCALE,
+            "<mi>z</mi><mo>←</mo><mfrac><mi>z</mi><mi>σ</mi></mfrac><mo>,</mo><mspace width='0.5em'></mspace>"
+            "<mi>σ</mi><mo>=</mo><mtext>std of all latents</mtext>",
+            "Rombach et al. 2022, appendix G: unit variance.",
+            "ddpm.autoencoder.VAE",
+            "An autoencoder's latents may have any scale; here a standard deviation of "
+            f"{RAW_STD:g}, which its decoder knows. At nearly every t noise hides them: which digit it is, is decided "
+            "late, out of little.",
+            "doubled strokes. The loss is far lower: nearly all there is to predict is noise. Print the standard "
+            "deviation of a batch of latents.",
+            ("loss", "read", "scale"),
+            GIVEN,
+        ),
     ]
 )
 
@@ -122,6 +139,10 @@ def check(broken: Any, num_steps: Any, seed: Any) -> tuple[frozenset[str], int, 
     if not isinstance(broken, Sequence) or isinstance(broken, str) or len(broken) > len(mistakes.NAMES):
         raise ValueError("Breaks: a list of them, please.")
     broken = frozenset(protocol.one_of(each, "Break", mistakes.NAMES) for each in broken)
+    if SCALE in broken and broken & set(OF_PIXELS):
+        raise ValueError(
+            f"{TITLES[SCALE]}: that is of latents, and the two mistakes of pixels are not. Switch them off."
+        )
     num_steps = protocol.whole_number(num_steps, "Optimiser steps", *STEPS)
     return broken, num_steps, protocol.whole_number(seed, "Seed", 0, protocol.MAX_SEED)
 
@@ -133,7 +154,7 @@ def build(shared: layout.Shared) -> None:
     def make(*question: Any) -> Experiment:
         broken, num_steps, seed = check(*question)
         if not broken:
-            raise ValueError("There is nothing to break: switch on at least one of the four.")
+            raise ValueError("There is nothing to break: switch on at least one of the five.")
         if runs.sessions.running() >= limits.current().training_runs:
             raise Busy("As many such runs are under way as this server takes. Try again a little later.")
         return Experiment(broken, num_steps, seed, trainings, pace)
@@ -141,10 +162,10 @@ def build(shared: layout.Shared) -> None:
     async def forecast(*question: Any) -> str:
         try:
             broken, num_steps, seed = check(*question)
-            needed = {key(each, num_steps, seed) for each in (frozenset(), broken)}
-            to_train = sum(trainings.get(each) is None for each in needed)
-            if pace.of(1, 1) is None:
-                await engine.submit(measure(pace)).result()
+            to_train = sum(trainings.get(each) is None for each in {*keys(broken, num_steps, seed)})
+            latent = SCALE in broken
+            if pace.of(1, 1, latent) is None:
+                await engine.submit(measure(pace, latent)).result()
         except ValueError as error:
             return str(error)
         what = (
@@ -152,7 +173,7 @@ def build(shared: layout.Shared) -> None:
             f"One network, {num_steps} steps",
             f"Two networks in turn, {num_steps} steps each",
         )[to_train]
-        return f"{what}, about {pace.of(to_train * num_steps, 2 * (MOMENTS + 1)):.0f} s here."
+        return f"{what}, about {pace.of(to_train * num_steps, 2 * (MOMENTS + 1), latent):.0f} s here."
 
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
@@ -173,7 +194,7 @@ def build(shared: layout.Shared) -> None:
             None,
             [runs.replay],
             BLOCKS,
-            "None of the four raises an error, and in three the loss is as low as it should be, or lower.",
+            "None of the five raises an error, and in four the loss is as low as it should be, or lower.",
             {"draw_steps": DRAW_STEPS},
         )
 
