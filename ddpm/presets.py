@@ -23,8 +23,11 @@ STAGES = (
     (120_000, SamplingConfig("ddim", 14, eta=0.9, guidance=1.75, guide_from=0.27, guide_to=0.7)),
 )
 # Of latents, which are neither clipped nor drawn with fresh noise.
-LATENT_STAGES = ((200_000, SamplingConfig("ddim", 10, guidance=2.0)),)
-LATENT = SamplingConfig("ddim", 10, guidance=1.5)
+LATENT_STAGES = (
+    (200_000, SamplingConfig("ddim", 10, guidance=2.0)),
+    (400_000, SamplingConfig("ddim", 10, guidance=1.5)),
+)
+LATENT = SamplingConfig("ddim", 13, guidance=1.75, guide_from=0.25, guide_to=0.75)
 TRAINED = dataclasses.replace(PAGE_SAMPLING, eta=0.8, guidance=1.75)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm import ddim_step, ddpm_step, dpmpp_step, heun_step, make_schedule, to_x0_eps
+from ddpm import ddim_step, ddpm_step, dpmpp_step, heun_step, make_schedule, reverse_process, samplers, to_x0_eps
 from ddpm.spacing import timesteps
 
 T, M, S = 16_384, 0.7, 0.4
@@ -161,3 +161,60 @@ def test_one_ddpm_step_has_the_exact_conditional_mean_and_too_little_variance_by
     spread = 1 / (1 / S**2 + ab_t / (1 - ab_t))  # Var[x0 | x_t]
     on_x0 = math.sqrt(ab_s) * (1 - ab_t / ab_s) / (1 - ab_t)
     assert (moved - mean) ** 2 == pytest.approx(conditional - on_x0**2 * spread, rel=1e-6)
+
+
+class IdealOfLatents:
+    """E[x0 | x_t] where each number of a latent (8, 4, 4) has a mean and a width of its own."""
+
+    prediction = "x0"
+
+    def __init__(self, sched):
+        generator = torch.Generator().manual_seed(0)
+        self.mean = torch.randn(8, 4, 4, generator=generator, dtype=torch.float64)
+        self.std = 0.2 + torch.rand(8, 4, 4, generator=generator, dtype=torch.float64)
+        self.sched = sched
+
+    def __call__(self, x_t, t):
+        ab = self.sched.alphas_bar[t].reshape(-1, 1, 1, 1)
+        return (self.mean / self.std**2 + ab.sqrt() * x_t / (1 - ab)) / (1 / self.std**2 + ab / (1 - ab))
+
+    def at(self, t, deviations):
+        """The point of q(x_t) so many standard deviations from its mean, which the ODE keeps there."""
+        ab = self.sched.alphas_bar[t]
+        return (ab.sqrt() * self.mean + deviations * (ab * self.std**2 + 1 - ab).sqrt())[None]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "spacing", "steps", "order"),
+    [
+        ("ddim", "linspace", STEPS, 1),
+        ("dpmpp", "log_snr", FEW, 2),
+        ("heun", "log_snr", FEW, 2),
+    ],
+)
+def test_the_loop_on_latents_follows_the_ode_to_its_order(monkeypatch, sampler, spacing, steps, order):
+    """`reverse_process` itself, unclipped, as latents are drawn."""
+    sched, errors = SCHEDULES["cosine"], []
+    model = IdealOfLatents(sched)
+    monkeypatch.setattr(samplers, "predict", in_double)
+    for n in steps:
+        options = {"sampler": sampler, "num_steps": n, "spacing": spacing, "clip": False}
+        start = 0, model.at(T - 1, 1.5)
+        *_, at_0, _ = reverse_process(model, sched, 1, start=start, img_size=4, channels=8, **options)
+        assert at_0.x_t.shape == (1, 8, 4, 4) and at_0.t == 0
+        errors.append((at_0.x_t - model.at(0, 1.5)).abs().max().item())
+    assert slope(errors, steps) == pytest.approx(order, abs=0.15)
+
+
+def in_double(model, x_t, t, y, sched, clip):
+    """samplers.predict without its rounding to float32, which the slopes would end at."""
+    return to_x0_eps(model(x_t, t), x_t, t, sched, model.prediction)
+
+
+def test_ancestral_sampling_of_latents_draws_their_distribution():
+    sched = make_schedule(1000, kind="cosine", dtype=torch.float64)
+    model = IdealOfLatents(sched)
+    *_, last = reverse_process(model, sched, 2000, sampler="ddpm", num_steps=100, img_size=4, channels=8, clip=False)
+    error = 4 / math.sqrt(2000)
+    assert ((last.x_t.mean(dim=0) - model.mean) / model.std).abs().max() < error + 0.02
+    assert (last.x_t.std(dim=0) / model.std - 1).abs().max() < error + 0.05
