@@ -50,11 +50,12 @@ def build() -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as demo:
         # Outside the tabs: what is inside one exists only once it has been opened, too late for the page's load event.
         mine = gr.BrowserState([], storage_key="ddpm-training-runs", secret="ddpm")
+        own = gr.State([])
         with gr.Row(elem_id="top"):
             gr.HTML(HEADER, elem_id="header", apply_default_css=False)
             weights = gr.Dropdown(registry.shipped, value=registry.default, label="Model", elem_id="weights")
         with gr.Tabs(elem_id="tabs") as tabs:
-            shared = layout.Shared(engine, registry, demo, mine, weights, tabs)
+            shared = layout.Shared(engine, registry, demo, mine, own, weights, tabs)
             for each in TABS:
                 with gr.Tab(each.TITLE, id=each.TITLE.lower()) as shared.tab:
                     each.build(shared)

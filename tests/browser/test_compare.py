@@ -3,7 +3,17 @@
 import re
 
 import pytest
-from helpers.steps import pixels, playhead, set_number, status, tab, wait_for_change, wait_for_status
+from helpers.steps import (
+    is_inside,
+    open_latent,
+    pixels,
+    playhead,
+    set_number,
+    status,
+    tab,
+    wait_for_change,
+    wait_for_status,
+)
 
 pytestmark = pytest.mark.browser
 SIZES = [(1280, 800), (390, 844)]
@@ -86,6 +96,38 @@ def test_lanes_are_added_changed_and_refused_in_words(open_page):
     page.click("#race-race")
     wait_for_status(page, "race", "^All finished")
     page.wait_for_function("document.querySelectorAll('#race-view .pane:not([hidden])').length === 2")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_pixels_race_latents_at_equal_seconds(open_page, size):
+    page = open_latent(open_page, size)  # the model above
+    tab(page, "Compare")
+    page.get_by_role("button", name="− lane").click()
+    for letter in "AB":
+        lane(page, letter, "sampler").select_option("dpmpp")
+        lane(page, letter, "steps").fill("20")
+    page.locator("#race-lanes summary").first.click()
+    own = lane(page, "A", "model").locator("option", has_text="trained here: latent")
+    own.wait_for(state="attached")
+    assert lane(page, "A", "model").locator("option").all_inner_texts()[:2] == ["the model above", "mnist"]
+    lane(page, "A", "model").select_option("mnist")
+    assert page.locator("#race-lanes summary").first.inner_text().startswith("mnist, guidance")
+    page.click("#race-race")
+    wait_for_status(page, "race", r"^\d\.\d+ s a lane; \d still running")
+    wait_for_status(page, "race", r"^All finished: B first, after \d\.\d\d s")
+    captions = page.locator("#race-view .pane:visible figcaption").all_inner_texts()
+    assert captions[0] == "A mnist" and captions[1].startswith("B trained here: latent")
+    spent = [float(re.search(r"DPM-Solver\+\+, 20 steps: (\d+\.\d+) s", text)[1]) for text in feet(page)]
+    assert spent[0] > spent[1]
+    ended = [pixels(page, "race", f"lane{i}") for i in range(2)]
+    axis = playhead(page, "race")
+    last = int(axis.get_attribute("max"))
+    unit = float(page.locator("#race-view .readout").inner_text().removesuffix(" s")) / last
+    for _ in range(last - int((spent[1] + spent[0]) / 2 / unit)):
+        axis.press("ArrowLeft")
+    assert pixels(page, "race", "lane1") == ended[1], "the latents were done by then"
+    assert pixels(page, "race", "lane0") != ended[0]
+    assert is_inside(page, size[0], "#race-view .pane:visible canvas, #race-lanes .lane:visible select")
 
 
 def test_stop_stops_a_race_and_its_reference(open_page):

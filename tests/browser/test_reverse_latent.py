@@ -6,32 +6,17 @@ from helpers.steps import (
     generate,
     is_inside,
     open_file,
+    open_latent,
     pixels,
     playhead,
     save,
     set_number,
     status,
-    tab,
     wait_for_status,
 )
 
 pytestmark = pytest.mark.browser
 SIZES = [(1280, 800), (390, 844)]
-
-
-def open_latent(open_page, size=(1280, 800)):
-    """Reverse, with the weights of a training in latent space of some steps."""
-    page = open_page(*size)
-    tab(page, "Train")
-    page.get_by_role("radio", name="in latent space").check()
-    page.wait_for_function("document.querySelector('#train-preset input').value.startsWith('latent')")
-    choose(page, "train-kind", "steps")
-    set_number(page, "train-budget", 20)
-    page.click("#train-start")
-    wait_for_status(page, "train", "^Done after")
-    page.click("#train-use")
-    page.wait_for_function("document.querySelector('#reverse-view')?.checkVisibility()")
-    return page
 
 
 def z(page):

@@ -25,9 +25,10 @@ def handler(demo, elem_id):
 def alone(tab, registry, engine=None):
     """A page of this tab alone, its parts by their ids, and what they share.  tab: whatever has a `build`."""
     with gr.Blocks() as demo:
-        mine, weights = gr.BrowserState([]), gr.Dropdown(registry.shipped if registry else ["mnist"], value="mnist")
+        mine, own = gr.BrowserState([]), gr.State([])
+        weights = gr.Dropdown(registry.shipped if registry else ["mnist"], value="mnist")
         with gr.Tabs() as tabs, gr.Tab("this") as this:
-            shared = Shared(engine or Engine(), registry, demo, mine, weights, tabs)
+            shared = Shared(engine or Engine(), registry, demo, mine, own, weights, tabs)
             shared.tab = this
             tab.build(shared)
     return demo, {b.elem_id: b for b in demo.blocks.values() if getattr(b, "elem_id", None)}, shared

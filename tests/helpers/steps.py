@@ -96,6 +96,21 @@ def start_training(page, budget, kind="steps"):
     page.click("#train-start")
 
 
+def open_latent(open_page, size=(1280, 800)):
+    """Reverse, with the weights of a training in latent space of some steps."""
+    page = open_page(*size)
+    tab(page, "Train")
+    page.get_by_role("radio", name="in latent space").check()
+    page.wait_for_function("document.querySelector('#train-preset input').value.startsWith('latent')")
+    choose(page, "train-kind", "steps")
+    set_number(page, "train-budget", 20)
+    page.click("#train-start")
+    wait_for_status(page, "train", "^Done after")
+    page.click("#train-use")
+    page.wait_for_function("document.querySelector('#reverse-view')?.checkVisibility()")
+    return page
+
+
 def png(size, mode="L", colour=255, ink=None, **options):
     picture = Image.new(mode, size, colour)
     if ink is not None:

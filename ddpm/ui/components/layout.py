@@ -21,15 +21,17 @@ UI = Path(__file__).parents[1]
 class Shared:
     """What every tab is built with: the engine, the models, and what stands above the tabs.
 
-    mine: the training runs that the browser remembers, the latest last.  weights: whose pictures the tabs show.  tab:
-    the one that is being built.  counts: of what goes on for longer than a visit, by name, for whoever asks how it
-    is with the server.  at_end: what is done as it shuts down, once no job is in the middle of a step.
+    mine: the training runs that the browser remembers, the latest last.  own: the weights that were trained or
+    opened in this window, as (label, id).  weights: whose pictures the tabs show.  tab: the one that is being built.
+    counts: of what goes on for longer than a visit, by name, for whoever asks how it is with the server.  at_end: what
+    is done as it shuts down, once no job is in the middle of a step.
     """
 
     engine: Engine
     registry: ModelRegistry
     demo: gr.Blocks
     mine: gr.BrowserState
+    own: gr.State
     weights: gr.Dropdown
     tabs: gr.Tabs
     tab: gr.Tab = field(init=False)

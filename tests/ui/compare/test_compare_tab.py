@@ -73,7 +73,7 @@ def test_the_packet_says_what_each_lane_costs_and_where_it_is(registry):
     asked = {"A": settings(registry, steps=200), "B": settings(registry, sampler="heun", steps=3, spacing="log_snr")}
     race = lanes.Race(asked)
     start = race.packet([])
-    assert [lane["total"] for lane in start["about"]] == [200, 5] and start["labels"] == [0, 1]
+    assert [lane["total"] for lane in start["about"]] == [200, 5] and start["about"][1]["labels"] == [0, 1]
     assert [lane["how"] for lane in start["about"]] == ["DDIM, 200 steps", "Heun, 3 steps"]
     for lane in start["about"]:
         assert lane["at"][-1] == lane["total"] and lane["noise"][0] > 0.99 and lane["noise"][-1] == 0
@@ -84,9 +84,9 @@ def test_the_packet_says_what_each_lane_costs_and_where_it_is(registry):
     assert [sum(frame["lane"] == i for frame in frames) for i in (0, 1)] == [lanes.MAX_FRAMES, 4]
     assert len(json.dumps(race.packet([]))) < 20_000
     assert race.frames == frames and [frame["index"] for frame in frames] == list(range(len(frames)))
-    assert all(set(frame) == {"lane", "index", "step", "t", "evaluations", "x_t"} for frame in frames), (
-        "the sample alone"
-    )
+    assert all(
+        set(frame) == {"lane", "index", "step", "t", "noise", "evaluations", "seconds", "x_t"} for frame in frames
+    ), "the sample alone"
 
 
 def test_the_classifier_reads_each_digit_of_each_lane_as_it_ended(registry, monkeypatch):
@@ -145,7 +145,7 @@ def test_what_the_classifier_does_not_know_he_does_not_read(registry):
     race = lanes.Race(asked)
     _, state = run(race)
     assert all("digits" not in lane for lane in state)
-    assert race.packet([])["labels"] is None
+    assert all(lane["labels"] is None for lane in race.packet([])["about"])
     with pytest.raises(ValueError, match="MNIST"):
         quality.measurement(registry, 200, 0, "secret", **HOW)
 
@@ -165,6 +165,8 @@ LANE = {"sampler": "ddim", "steps": 5, "eta": 0, "guidance": 1, "spacing": "lins
         ([LANE, LANE, LANE, LANE | {"spacing": ["linspace"]}], "Lane D. Spacing"),
         ([LANE, "ddim"], "Lane B. Sampler"),
         ([LANE | {"eta": math.nan}, LANE], "Lane A. Eta"),
+        ([LANE, LANE | {"model": "gone"}], "Lane B. These weights are no longer on the server"),
+        ([LANE, LANE | {"model": ["mnist"]}], "Lane B. These weights"),
     ],
 )
 def test_bad_lanes_get_one_sentence(registry, sent, words):

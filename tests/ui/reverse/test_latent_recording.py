@@ -10,39 +10,20 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from helpers.latents import with_latents
 from helpers.pages import Window, handler, picture
 from helpers.reversing import finished, run, settings
 
-from ddpm import save_checkpoint
-from ddpm.autoencoder import VAE
-from ddpm.config import AutoencoderName, Config, MLPConfig, ScheduleConfig
 from ddpm.data import to_uint8
-from ddpm.networks import build_model
-from ddpm.storage import checkpoint
-from ddpm.storage.checkpoint import save_autoencoder, with_autoencoder
 from ddpm.ui.generation import trajectory_file
-from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.recording import REACH
 from ddpm.ui.generation.trajectory import Trajectory
 from ddpm.ui.tabs.reverse import tab as reverse
 
-LATENT = (8, 4, 4)
-
 
 @pytest.fixture
-def registry(registry, monkeypatch):
-    """The page's, with an autoencoder, `small`, and an untrained model of its latents, `latent`."""
-    monkeypatch.setattr(checkpoint, "SHIPPED", registry.folder)
-    torch.manual_seed(5)
-    save_autoencoder(registry.folder / "small", VAE(widths=(8, 8, 8)), {}, "")
-    config = Config(
-        MLPConfig(base=8, num_classes=10), ScheduleConfig(kind="cosine"), autoencoder=AutoencoderName("small")
-    )
-    config, codec = with_autoencoder(config)
-    model = build_model(config.model, 1, codec)
-    torch.nn.init.normal_(model.out_proj.weight)  # which begins at 0: otherwise no class would change anything
-    save_checkpoint(registry.folder / "latent", model, config, {"dataset": "mnist"})
-    return ModelRegistry(registry.folder)
+def registry(registry):
+    return with_latents(registry)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import { Timeline } from "../../components/timeline.js";
 
 export const LANES = [{ colour: "b", dash: [8, 4] }, { colour: "a" }, { colour: "d", dash: [2, 3] }, { colour: "e", dash: [10, 3] }];
 
+const inSeconds = (seconds) => `${seconds.toFixed(seconds < 1 ? 2 : 1)} s`;
+
 export class LaneView {
   // name: of the tab.  count: of panes there may be.  idle: to be said at first.  stage: see Stage.
   // race: whether lanes differ in kind, with a legend and words.
@@ -23,13 +25,14 @@ export class LaneView {
     this.view = new RunView({ root, stage: this.stage, status: this.status, timeline: this.timeline, saving, replay: server.replay }, {
       decode: (frame) => ({ ...frame, x_t: fromBase64(frame.x_t) }),
       begin: (run) => this.begin(run),
-      added: ({ packet }) => packet.lanes.forEach((lane, i) => this.describe(i, lane)),
+      added: (run) => this.added(run),
       grow: ({ packet, frames }) => frames.length && this.timeline.grow(packet.total, this.reached(packet) + 1),
       starting: "Starting from pure noise…",
       progress: (packet) => this.progress(packet),
-      ended: ({ stopped, lanes }) => {
-        const early = stopped && lanes.some((lane) => !lane.finished);
-        return early ? "Stopped. Drag the playhead to look at how far each came." : "All finished. Play it again, or drag the playhead.";
+      ended: ({ stopped, lanes, about, unit }) => {
+        if (stopped && lanes.some((lane) => !lane.finished)) return "Stopped. Drag the playhead to look at how far each came.";
+        const least = Math.min(...lanes.map((lane) => lane.seconds)), first = about[lanes.findIndex((lane) => lane.seconds === least)].name;
+        return `All finished${unit ? `: ${first} first, after ${inSeconds(least)}` : ""}. Play it again, or drag the playhead.`;
       },
       finished: () => this.show(this.timeline.position),
     });
@@ -37,54 +40,90 @@ export class LaneView {
     this.view.receive(props.value);
   }
 
+  // Where something is on the timeline that has used so many evaluations and seconds.
+  at({ evaluations, seconds }) {
+    const { unit } = this.view.run.packet;
+    return unit ? seconds / unit : evaluations;
+  }
+
   reached({ lanes }) {
-    return Math.max(...lanes.map((lane) => lane.evaluations));
+    return Math.ceil(Math.max(...lanes.map((lane) => this.at(lane))));
+  }
+
+  // A position of the timeline in words.
+  words(position) {
+    const { unit } = this.view.run.packet;
+    if (unit) return `${(position * unit).toFixed(Math.max(0, Math.ceil(-Math.log10(unit))))} s`;
+    return `${position} evaluation${position === 1 ? "" : "s"}`;
   }
 
   progress(packet) {
     const running = packet.lanes.filter((lane) => !lane.finished).length;
-    if (running) return `${this.reached(packet)} network evaluations a lane; ${running} still running`;
+    const spent = packet.unit ? this.words(this.reached(packet)) : `${this.reached(packet)} network evaluations`;
+    if (running) return `${spent} a lane; ${running} still running`;
     if (packet.reference) return `Where does the ODE lead? DDIM, step ${packet.reference[0]} of ${packet.reference[1]}`;
     return "Classifying the digits…";
   }
 
-  begin({ packet: { about, total } }) {
+  begin({ packet: { about, total, unit } }) {
     this.stage.arrange(this.keys.slice(0, about.length));
     about.forEach((lane, i) => {
       this.stage.show(this.keys[i], null);
       this.stage.mark(this.keys[i], null);
-      this.stage.caption(this.keys[i], this.race ? `${lane.name}  ${lane.how}` : lane.name);
+      this.stage.caption(this.keys[i], this.race ? `${lane.name}  ${unit ? lane.model : lane.how}` : lane.name);
     });
-    this.timeline.ends = ["0 evaluations, noise √(1−ᾱ) = 1", `${total - 1}`];
+    this.timeline.input.setAttribute("aria-label", unit ? "seconds" : "network evaluations");
     this.timeline.setCount(total, 0);
+    this.scale();
+    this.timeline.setCurves(about.map((lane, i) => this.curve(i, lane.at, lane.noise)));
+  }
+
+  curve(i, x, y) {
+    const { name } = this.view.run.packet.about[i];
+    return { label: this.race ? name : "", x, y, ...(this.race ? LANES[i] : { colour: "a", width: 1.5 }) };
+  }
+
+  // The ends of the timeline, and how fast it is played.
+  scale() {
+    const { total, unit } = this.view.run.packet;
+    this.timeline.ends = [`${unit ? "0 s" : "0 evaluations"}, noise √(1−ᾱ) = 1`, unit ? this.words(total - 1) : `${total - 1}`];
     this.timeline.frameMs = Math.max(25, Math.min(200, 4000 / (total - 1)));
-    this.timeline.setCurves(about.map((lane, i) => ({
-      label: this.race ? lane.name : "", x: lane.at, y: lane.noise, ...(this.race ? LANES[i] : { colour: "a", width: 1.5 }),
-    })));
+  }
+
+  // How long a lane takes is known only as it goes, and so are the axis and the curves of a race of seconds.
+  added({ packet, there }) {
+    packet.lanes.forEach((lane, i) => this.describe(i, lane));
+    if (!packet.unit) return;
+    this.scale();
+    this.timeline.setCurves(packet.about.map((_, i) => {
+      const frames = there.filter((frame) => frame.lane === i);
+      return this.curve(i, frames.map((frame) => this.at(frame)), frames.map((frame) => frame.noise));
+    }));
   }
 
   // Under a lane: what it has cost, and at the end how it did.
   describe(i, { evaluations, seconds, finished, digits, distance }) {
-    const { about, labels } = this.view.run.packet, how = [];
+    const { about, unit } = this.view.run.packet, { labels } = about[i], how = [];
     const right = digits && labels && labels[0] >= 0 ? digits.filter((d, k) => d === labels[k]).length : null;
     if (!this.race) return this.stage.say(this.keys[i], [`${evaluations} evals`, right === null ? "" : `${right}/${digits.length} right`]);
     if (right !== null) how.push(`${right} of ${digits.length} classified as asked`);
     if (distance !== undefined) how.push(`d = ${distance.toFixed(3)}`);
     else if (finished && !about[i].deterministic) how.push("stochastic");
-    this.stage.say(this.keys[i], [`${evaluations} of ${about[i].total} evaluations, ${seconds.toFixed(1)} s`, how.join(", ")]);
+    const spent = unit ? `${about[i].how}: ${inSeconds(seconds)}` : `${evaluations} of ${about[i].total} evaluations, ${inSeconds(seconds)}`;
+    this.stage.say(this.keys[i], [spent, how.join(", ")]);
   }
 
-  // The latest frame that each lane had after so many evaluations.
-  show(evaluations) {
+  // The latest frame that each lane had when it had used so much.
+  show(position) {
     const { packet, there } = this.view.run;
     packet.lanes?.forEach((lane, i) => {
-      const frames = there.filter((frame) => frame.lane === i), frame = frames.findLast((one) => one.evaluations <= evaluations) || frames[0];
+      const frames = there.filter((frame) => frame.lane === i), frame = frames.findLast((one) => this.at(one) <= position) || frames[0];
       if (!frame) return;
       this.stage.show(this.keys[i], frame.x_t);
-      const digits = frame.t < 0 ? lane.digits : null, { labels } = packet;
+      const digits = frame.t < 0 ? lane.digits : null, { labels } = packet.about[i];
       const marks = digits ? digits.map((d, k) => ({ text: String(d), wrong: Boolean(labels) && labels[k] >= 0 && labels[k] !== d })) : null;
       this.stage.mark(this.keys[i], marks);
     });
-    this.timeline.say(`${evaluations} evaluation${evaluations === 1 ? "" : "s"}`);
+    this.timeline.say(this.words(position));
   }
 }

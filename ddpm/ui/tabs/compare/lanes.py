@@ -1,8 +1,10 @@
-"""Ways of drawing the same digits from the same noise, side by side, at equal network evaluations per second."""
+"""Ways of drawing the same digits side by side, at equal network evaluations or, of different models, equal seconds."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,13 +15,14 @@ from ddpm.evaluation import classifiers
 from ddpm.generate import Sampler, num_evaluations
 from ddpm.samplers import SAMPLERS, SampleStep
 from ddpm.ui.generation.request import MAX_STEPS, Settings, deterministic
-from ddpm.ui.generation.trajectory import Trajectory
+from ddpm.ui.generation.trajectory import Costs, Trajectory
 from ddpm.ui.server import cache, protocol
 from ddpm.ui.server.sessions import Run
 
 MAX_FRAMES = 50  # of each lane
 REFERENCE_BYTES = 64_000_000
 CURVE_POINTS = 40  # of the noise level along a lane
+POSITIONS = 100  # of the timeline of a race of seconds, about
 
 
 class Lane(Trajectory):
@@ -34,9 +37,18 @@ class Lane(Trajectory):
             raise ValueError("This lane has not begun.")
         return self.sampler.pictures(self.moment.x_t)
 
+    @property
+    def is_finished(self) -> bool:
+        return self.moment is not None and self.moment.t < 0
+
     def keep(self, moment: SampleStep) -> dict[str, Any]:
+        start = time.perf_counter()
         shown = protocol.b64(self.shown(moment.x_t))
-        return self.add({"step": moment.i, "t": moment.t, "evaluations": self.evaluations, "x_t": shown})
+        if moment.t < 0:  # decoding what is finished is part of drawing it; what is shown on the way is not
+            self.seconds += time.perf_counter() - start
+        spent = {"evaluations": self.evaluations, "seconds": self.seconds}
+        noise = self.settings.weights.sched.sqrt_one_minus_alphas_bar[moment.t].item() if moment.t >= 0 else 0.0
+        return self.add({"step": moment.i, "t": moment.t, "noise": round(noise, 4), **spent, "x_t": shown})
 
 
 class References:
@@ -57,18 +69,22 @@ class References:
         key = repr((s.weights_id, s.n, s.labels, s.seed, sampling))
         weights, known = self._kept.get(key) or (None, None)
         if known is None or weights is not s.weights:  # none yet, or a training run has other weights by now
-            for moment in dataclasses.replace(s, sampling=sampling).sampler().steps(s.n, s.y(), s.seed):
+            sampler = dataclasses.replace(s, sampling=sampling).sampler()
+            for moment in sampler.steps(s.n, s.y(), s.seed):
                 yield moment.i, sampling.num_steps
-            known = moment.x_t.cpu()
+            known = sampler.pictures(moment.x_t)
             self._kept.put(key, (s.weights, known), known.numel() * 4)
         yield known
 
 
 class Race(Run):
     """Lanes on their way.  Of those still running, whichever has used fewest network evaluations takes the next step.
+    Where lanes have different models, of which one evaluation is not worth another, it is whichever has used fewest
+    seconds.
 
-    lanes: their names and settings, which differ in how and seed only.  references: where the deterministic lanes'
+    lanes: their names and settings, whose pictures are of one shape.  references: where the deterministic lanes'
     distances are measured from; None for no distances.
+    unit: seconds from one position of the timeline to the next; None where they are network evaluations.
     """
 
     def __init__(self, lanes: dict[str, Settings], references: References | None = None):
@@ -78,22 +94,52 @@ class Race(Run):
         self.first = self.lanes[0].settings
         self.results: list[dict[str, Any]] = [{} for _ in self.lanes]
         self.reference: tuple[int, int] | None = None
-        labels, w = self.first.y(), self.first.weights
+        w = self.first.weights
+        by_seconds = any(lane.settings.weights is not w for lane in self.lanes)
+        self.unit = 0.01 if by_seconds else None
+        self.expected = POSITIONS * 0.01  # seconds of the slowest lane, until that is measured
         self.fixed: dict[str, Any] = {"n": self.first.n, "size": w.img_size, "channels": w.channels}
-        self.fixed |= {"labels": None if labels is None else labels.tolist(), "about": self.about_lanes()}
-        self.fixed |= {"total": 1 + max(lane.sampler.evaluations for lane in self.lanes)}  # positions: evaluations used
+        self.fixed |= {"about": self.about_lanes()}
+
+    def used(self, i: int) -> float:
+        """What a lane has used of what all get at the same rate: network evaluations or seconds."""
+        return self.lanes[i].evaluations if self.unit is None else self.lanes[i].seconds
+
+    @property
+    def total(self) -> int:
+        """Positions of the timeline."""
+        if self.unit is None:
+            return 1 + max(lane.sampler.evaluations for lane in self.lanes)
+        most = max(lane.seconds for lane in self.lanes)
+        return 1 + math.ceil((most if self.all_finished else max(most, self.expected)) / self.unit)
+
+    @property
+    def all_finished(self) -> bool:
+        return all(lane.is_finished for lane in self.lanes)
+
+    def measure_pace(self) -> Iterator[dict[str, Any]]:
+        """How long the slowest lane will take, about; it warms each model up, too."""
+        expected = [0.0] * len(self.lanes)
+        for i, lane in enumerate(self.lanes):
+            for evaluation in Costs.measure(lane.settings.weights, lane.settings.n):
+                expected[i] = evaluation * lane.sampler.evaluations
+                yield {}
+        self.expected = max(expected)
+        self.unit = round_up(self.expected / POSITIONS)
 
     def steps(self) -> Iterator[dict[str, Any]]:
         """The engine's job: the lanes, then what the classifier reads, then the distances."""
+        if self.unit is not None:
+            yield from self.measure_pace()
         running = {i: lane.steps() for i, lane in enumerate(self.lanes)}
         while running:
-            i = min(running, key=lambda i: self.lanes[i].evaluations)
+            i = min(running, key=self.used)
             try:
                 yield self.of_lane(i, next(running[i]))
             except StopIteration:
                 del running[i]
-        if self.first.weights.classifiable:
-            for lane, result in zip(self.lanes, self.results, strict=True):
+        for lane, result in zip(self.lanes, self.results, strict=True):
+            if lane.settings.weights.classifiable:
                 readings = classifiers.read(lane.finished)
                 result["digits"] = readings.digits.tolist()
                 yield {}
@@ -122,16 +168,19 @@ class Race(Run):
 
     def about_lanes(self) -> list[dict[str, Any]]:
         """What the lanes are, and the noise level along each, sqrt(1 - alphas_bar), against network evaluations."""
-        noise, lanes = self.first.weights.sched.sqrt_one_minus_alphas_bar.tolist(), []
+        lanes = []
         for name, lane in zip(self.names, self.lanes, strict=True):
+            noise, labels = lane.settings.weights.sched.sqrt_one_minus_alphas_bar.tolist(), lane.settings.y()
             along, sampler = curve(lane.sampler), SAMPLERS[lane.settings.sampling.sampler].label
             lanes.append(
                 {
                     "name": name,
+                    "model": lane.settings.weights.label,
                     "how": f"{sampler}, {lane.num_steps} step{'s' * (lane.num_steps > 1)}",
                     "total": lane.sampler.evaluations,
                     "at": [e for e, _ in along],
                     "noise": [round(noise[t], 4) if t >= 0 else 0.0 for _, t in along],
+                    "labels": None if labels is None else labels.tolist(),
                     "deterministic": deterministic(lane.settings),
                 }
             )
@@ -142,13 +191,19 @@ class Race(Run):
         lanes = [
             {
                 "evaluations": lane.evaluations,
-                "seconds": round(lane.seconds, 2),
-                "finished": lane.moment is not None and lane.moment.t < 0,
+                "seconds": round(lane.seconds, 4),
+                "finished": lane.is_finished,
             }
             | result
             for lane, result in zip(self.lanes, self.results, strict=True)
         ]
-        return self.fixed | {"lanes": lanes, "reference": self.reference}
+        return self.fixed | {"lanes": lanes, "reference": self.reference, "total": self.total, "unit": self.unit}
+
+
+def round_up(seconds: float) -> float:
+    """The next number above that is 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(max(seconds, 1e-6)))
+    return next(times * power for times in (1, 2, 5, 10) if times * power >= seconds)
 
 
 def curve(sampler: Sampler) -> list[tuple[int, int]]:

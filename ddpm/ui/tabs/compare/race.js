@@ -12,13 +12,19 @@ export const race = (element, props, watch, server) => {
 };
 
 // The lanes of a race, each with its own controls.
-export const lanes = (element, { value: { samplers, spacings, suited, with_eta, lanes: start, fewest } }) => {
+export const lanes = (element, props, watch) => {
+  const { samplers, spacings, suited, with_eta, lanes: start, fewest } = props.value;
   const root = element.querySelector(".lanes"), cards = [];
+
+  function offer(select, options, value) {
+    select.replaceChildren();
+    for (const [name, text] of Object.entries(options)) el("option", "", select, text).value = name;
+    select.value = value in options ? value : Object.keys(options)[0];
+  }
 
   function choice(parent, options, value, label) {
     const select = el("select", "", parent);
-    for (const [name, text] of Object.entries(options)) el("option", "", select, text).value = name;
-    select.value = value;
+    offer(select, options, value);
     select.setAttribute("aria-label", label);
     return select;
   }
@@ -35,7 +41,9 @@ export const lanes = (element, { value: { samplers, spacings, suited, with_eta, 
     el("b", "", row, letter);
     const sampler = choice(row, samplers, lane.sampler, `Lane ${letter}: sampler`);
     const steps = number(row, "steps", lane.steps, 1, `Lane ${letter}: steps`);
-    const rest = el("details", "", card), summary = el("summary", "", rest), second = el("div", "row", rest);
+    const rest = el("details", "", card), summary = el("summary", "", rest);
+    const first = el("div", "row", rest), model = choice(first, props.value.models, "", `Lane ${letter}: model`);
+    const second = el("div", "row", rest);
     const guidance = number(second, "guidance", lane.guidance, 0.1, `Lane ${letter}: guidance`);
     const eta = number(second, "eta", lane.eta, 0.1, `Lane ${letter}: eta`);
     const spacing = choice(second, spacings, lane.spacing, `Lane ${letter}: spacing`);
@@ -43,14 +51,16 @@ export const lanes = (element, { value: { samplers, spacings, suited, with_eta, 
       const has = with_eta.includes(sampler.value);
       eta.parentElement.hidden = !has;
       const noise = has ? `, η ${eta.value}` : "";
-      summary.textContent = `guidance ${guidance.value}${noise}, ${spacings[spacing.value]}`;
+      const own = model.value ? `${model.selectedOptions[0].text}, ` : "";
+      summary.textContent = `${own}guidance ${guidance.value}${noise}, ${spacings[spacing.value]}`;
     };
     sampler.addEventListener("change", () => { spacing.value = suited[sampler.value]; });
     card.addEventListener("input", say);
     card.addEventListener("change", say);
     say();
     const value = (input) => (input.value === "" ? null : Number(input.value));
-    cards.push({ card, read: () => ({ sampler: sampler.value, steps: value(steps), eta: value(eta), guidance: value(guidance), spacing: spacing.value }) });
+    const read = () => ({ sampler: sampler.value, steps: value(steps), eta: value(eta), guidance: value(guidance), spacing: spacing.value, model: model.value });
+    cards.push({ card, read, offer: (models) => { offer(model, models, model.value); say(); } });
   });
 
   const row = el("div", "row", root);
@@ -63,5 +73,6 @@ export const lanes = (element, { value: { samplers, spacings, suited, with_eta, 
     another.disabled = count >= cards.length;
   }
   arrange();
+  watch("value", () => cards.forEach((card) => card.offer(props.value.models)));
   tabs.race = { lanes: () => cards.slice(0, count).map((lane) => lane.read()) };
 };

@@ -1,4 +1,4 @@
-"""The inner tab Race: samplers from the same noise, at equal network evaluations a second."""
+"""The inner tab Race: samplers from the same noise, or models, at equal network evaluations or seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ddpm.presets import PAGE_SAMPLING
 from ddpm.samplers import SAMPLERS
 from ddpm.spacing import LABELS
 from ddpm.ui.components import controls, layout
-from ddpm.ui.components.streaming import Streaming
+from ddpm.ui.components.streaming import QUIET, Streaming
 from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.request import Settings
 
@@ -39,21 +39,30 @@ steps: root mean square over pixels, which go from −1 to 1.</p>
 def race_lanes(
     registry: ModelRegistry, lanes: Any, n: Any, choice: Any, seed: Any, weights_id: Any
 ) -> dict[str, Settings]:
-    """The lanes of a race as the page sends them, [{sampler, steps, eta, guidance, spacing}, ...], checked.
+    """The lanes of a race as the page sends them, [{sampler, steps, eta, guidance, spacing, model}, ...], checked.
 
-    Raises ValueError with one clear sentence.
+    model: the id of a lane's own weights; none for those chosen above.  Raises ValueError with one clear sentence.
     """
     if not isinstance(lanes, list) or not MIN_LANES <= len(lanes) <= MAX_LANES:
         raise ValueError(f"Lanes: from {MIN_LANES} to {MAX_LANES}, please.")
-    checked = {}
+    checked, shapes = {}, set()
     for letter, lane in zip("ABCD", lanes, strict=False):
         lane = lane if isinstance(lane, dict) else {}
         sampling = {name: lane.get(name) for name in ("sampler", "steps", "eta", "guidance", "spacing")}
         try:
-            checked[letter] = Settings.check(registry, n, choice, seed, weights_id, middle=True, **sampling)
+            own = lane.get("model") or weights_id
+            checked[letter] = Settings.check(registry, n, choice, seed, own, middle=True, **sampling)
+            shapes.add((checked[letter].weights.channels, checked[letter].weights.img_size))
+            if len(shapes) > 1:
+                raise ValueError("Model: its pictures are of another size or colour than lane A's.")
         except ValueError as error:
             raise ValueError(f"Lane {letter}. {error}") from None
     return checked
+
+
+def models(registry: ModelRegistry, own: Any) -> dict[str, str]:
+    """The models that a lane can have, by id.  own: those of this window, as (label, id)."""
+    return {"": "the model above"} | {name: name for name in registry.shipped} | {each: label for label, each in own}
 
 
 def build(shared: layout.Shared) -> None:
@@ -63,20 +72,17 @@ def build(shared: layout.Shared) -> None:
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             n, choice = controls.digits_and_class("race", registry, weights, 6)
-            layout.scripted(
-                SCRIPT,
-                "lanes",
-                value={
-                    "samplers": {name: each.label for name, each in SAMPLERS.items()},
-                    "spacings": LABELS,
-                    "suited": {name: each.spacing for name, each in SAMPLERS.items()},
-                    "with_eta": [name for name, each in SAMPLERS.items() if each.knob == "eta"],
-                    "lanes": FIRST_LANES,
-                    "fewest": MIN_LANES,
-                },
-                html_template='<div class="lanes"></div>',
-                elem_id="race-lanes",
-            )
+            start: dict[str, Any] = {
+                "samplers": {name: each.label for name, each in SAMPLERS.items()},
+                "spacings": LABELS,
+                "suited": {name: each.spacing for name, each in SAMPLERS.items()},
+                "with_eta": [name for name, each in SAMPLERS.items() if each.knob == "eta"],
+                "models": models(registry, []),
+                "lanes": FIRST_LANES,
+                "fewest": MIN_LANES,
+            }
+            template = '<div class="lanes"></div>'
+            editor = layout.scripted(SCRIPT, "lanes", value=start, html_template=template, elem_id="race-lanes")
             lanes = gr.JSON(visible=False)  # what the page's own controls say, filled in as Race is pressed
             seed = controls.seed_and_dice("race")
             go, halt = controls.go_and_stop("race", "Race")
@@ -87,7 +93,8 @@ def build(shared: layout.Shared) -> None:
             [runs.replay],
             EQUATION,
             "All lanes spend network evaluations at the same rate. Which is first at a digit, and is it the digit "
-            "that the others come to? Fresh noise (DDPM, or eta above 0) leads elsewhere.",
+            "that the others come to? Fresh noise (DDPM, or eta above 0) leads elsewhere. Unfold a lane to give it a "
+            "model of its own, one of pixels, say, against one of latents: then all get equal seconds.",
         )
 
     def make(*question: Any) -> Race:
@@ -96,3 +103,5 @@ def build(shared: layout.Shared) -> None:
     read = "(lanes, ...others) => [DDPM.tabs.race.lanes(), ...others]"
     runs.start(go.click, make, [lanes, n, choice, seed, weights], view, js=read)
     runs.stop(halt, view)
+    # Weights that were trained or opened in this window are then the model above, too.
+    weights.change(lambda own: start | {"models": models(registry, own)}, shared.own, editor, **QUIET)

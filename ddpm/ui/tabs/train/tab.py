@@ -39,7 +39,7 @@ def build(shared: layout.Shared) -> None:
     act, mine = Actions(shared.engine, shared.registry), shared.mine
     shared.counts["training"] = act.runs.active
     shared.at_end.append(act.runs.save)
-    own = gr.State([])  # weights trained or opened in this window: (label, id)
+    own = shared.own
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             space = gr.Radio(SPACES, value=SPACES[0], label="Diffusion", elem_id="train-space")
