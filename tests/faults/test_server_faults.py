@@ -57,9 +57,9 @@ def test_killed_in_the_middle_of_training_then_ended_with_four_runs_under_way(se
     runs = tmp_path / "runs"
     first = serve(QUICKLY, DDPM_RUNS_DIR=runs)
     run, line = first.train(500)
+    until(lambda: first.look(run).get("kept"))  # a preview: what is written from now on has it
     (file,) = until(lambda: written(runs))
-    before = file.stat().st_mtime_ns
-    until(lambda: file.stat().st_mtime_ns > before)
+    until(lambda: load_training(file.parent)[1]["previews"])
     reached = first.look(run)["step"]
     first.end(signal.SIGKILL)
     line.close()

@@ -25,6 +25,7 @@ def test_draws_of_its_latents_have_unit_variance_within_5_percent(codec, digits)
     assert mean.mean().abs() < 0.1
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_no_linear_autoencoder_with_as_many_numbers_loses_as_little(codec, digits):
     """Of all linear ones principal components lose least of the pictures that they are fitted to: Eckart and Young."""

@@ -316,6 +316,7 @@ def test_bad_values_get_one_sentence(asked, words):
     assert words in refused["error"] and "\n" not in refused["error"]
 
 
+@pytest.mark.slow
 def test_the_forecast_knows_what_is_to_be_trained(small):
     demo, named = the_tab()
     seed = named["mistakes-seed"]

@@ -74,6 +74,7 @@ def test_each_gets_equal_seconds_however_long_its_steps():
     assert slow.took > 5 and slow.clock() == pytest.approx(slow.took) and quick.clock() == pytest.approx(quick.took)
 
 
+@pytest.mark.slow
 def test_the_budget_of_each_is_its_own_seconds_and_both_learn():
     run = two()
     engine = Engine()
@@ -165,6 +166,7 @@ def test_both_come_back_after_the_server_and_go_on_together(tmp_path):
         each.halt = True
 
 
+@pytest.mark.slow
 def test_continue_goes_on_with_both():
     runs = Runs(Engine())
     run = two()
