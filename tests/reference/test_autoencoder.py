@@ -72,6 +72,20 @@ def test_the_loss_is_the_square_error_of_a_draw_and_the_weighted_divergence(vae,
     expected = (error + 0.1 * kl_divergence(mean, logvar)).mean() / 64
     assert negative_elbo(vae, x, noise, 0.1).item() == pytest.approx(expected.item(), rel=1e-5)
     assert negative_elbo(vae, x, noise, 0.2) > negative_elbo(vae, x, noise, 0.1), "the divergence is a cost"
+    vae.scale.fill_(3)
+    assert negative_elbo(vae, x, noise, 0.1).item() == pytest.approx(expected.item(), rel=1e-4), "on any scale"
+
+
+def test_a_draw_is_as_wide_as_q_says_and_scaled(vae, tiny_images):
+    x = from_uint8(tiny_images)
+    (mean, logvar), scale = vae.moments(x), 3.0
+    vae.scale.fill_(scale)
+    scaled_mean, scaled_std = vae.posterior(x)
+    assert torch.allclose(scaled_mean, scale * mean) and torch.allclose(scaled_std**2, scale**2 * torch.exp(logvar))
+    latents = noise_like(mean.shape)
+    at_scale = vae.decode(latents)
+    vae.scale.fill_(1)
+    assert torch.allclose(at_scale, vae.decode(latents / scale), atol=1e-5)
 
 
 def test_a_draw_has_the_mean_and_the_spread_it_should_have(vae, tiny_images):
@@ -117,6 +131,23 @@ def test_of_full_rank_they_lose_nothing_and_of_less_what_is_left_out(tiny_images
     assert latents.shape == (20, 6, 1, 1) and torch.allclose(
         latents.square().mean(dim=0), torch.ones(6, 1, 1), rtol=1e-3
     )
+
+
+def test_no_linear_autoencoder_of_as_many_numbers_loses_less(tiny_images):
+    """Of the pictures that the components are fitted to, whatever the encoder, and with the best decoder for it."""
+    x, k = from_uint8(tiny_images).double().flatten(1), 6
+    centred, pca = x - x.mean(dim=0), PCA(tiny_images, k)
+
+    def lost(encoder):
+        codes = centred @ encoder
+        return (codes @ torch.linalg.lstsq(codes, centred).solution - centred).square().sum().item()
+
+    best, generator = pca.components.double().T, torch.Generator().manual_seed(0)
+    by_components = (pca.decode(pca.encode(x.float().reshape(-1, 1, 8, 8))).flatten(1) - x).square().sum().item()
+    assert lost(best) == pytest.approx(by_components, rel=1e-4), "their own decoder is the best there is"
+    away = torch.randn(20, 64, k, generator=generator, dtype=torch.float64)
+    others = [lost(best + size * each) for each in away for size in (0.01, 0.1, 10)]
+    assert min(others) > by_components * (1 - 1e-6) and max(others) > 1.3 * by_components
 
 
 # ---------------------------------------------------------------- a model of latents

@@ -1,4 +1,4 @@
-"""Errors planted in the noising and in the samplers, one at a time, each of which a test must see.
+"""Errors planted in the noising, the samplers and the autoencoder, one at a time, each of which a test must see.
 
 An error is planted by giving the function, wherever it was imported, the code with one expression exchanged, and
 taken out again afterwards.
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import test_autoencoder as autoencoders
 import test_diffusion
 import test_guidance
 import test_order as order
 import test_samplers as steps
 import torch
 
-from ddpm import generate, guidance, inversion, make_schedule, samplers, solvers, spacing
+from ddpm import autoencoder, generate, guidance, inversion, make_schedule, samplers, solvers, spacing
 from ddpm.diffusion import forward_step, posterior
 
 LINEAR = make_schedule(60, 1e-3, 0.15, dtype=torch.float64)
@@ -53,9 +54,9 @@ ERRORS = [
     Planted("ddpm: noise on clean data", samplers.ddpm_step, "beta_ts * (s >= 0).reshape(-1, 1, 1, 1)", "beta_ts",
             steps.test_the_large_variance_is_beta_and_nothing_at_the_end, (LINEAR,)),
     Planted("posterior: alphas_bar of t for that of s", posterior, "ab_s.sqrt()", "ab_t.sqrt()",
-            order.test_the_mean_is_exact, ("linear", "ddpm", 1.0)),
+            order.test_the_mean_is_exact, ("linear", "number", "ddpm", 1.0)),
     Planted("posterior: sign in the mean", posterior, MEAN.format("+"), MEAN.format("-"),
-            order.test_the_variance_is_first_order, ("cosine", "ddpm", 1.0)),
+            order.test_the_variance_is_first_order, ("cosine", "latents", "ddpm", 1.0)),
     Planted("ddim: noise that nothing makes room for", samplers.ddim_step, "1 - ab_s - sigma**2", "1 - ab_s",
             steps.test_ddim_keeps_the_forward_marginal_for_every_eta, (LINEAR, 1.0)),
     Planted("ddim: alpha for alphas_bar", samplers.ddim_step, "gather(sched.alphas_bar_prev, s + 1)",
@@ -99,8 +100,38 @@ ERRORS = [
             test_guidance.test_the_answer_at_w, (2.0,)),
     Planted("guidance: labels exchanged", guidance.Guided.__call__, "torch.cat([y, null])", "torch.cat([null, y])",
             test_guidance.test_w_2_is_as_far_beyond_the_conditional_as_that_is_from_the_unconditional),
+    Planted("latents: scale forgotten of the mean", autoencoder.VAE.posterior, "self.scale * mean", "mean",
+            autoencoders.test_draws_of_the_latents_have_unit_variance),
+    Planted("latents: scale forgotten of the spread", autoencoder.VAE.posterior, "self.scale * (logvar / 2).exp()",
+            "(logvar / 2).exp()", autoencoders.test_a_draw_is_as_wide_as_q_says_and_scaled),
+    Planted("latents: scale forgotten in the decoder", autoencoder.VAE.decode, "latents / self.scale", "latents",
+            autoencoders.test_draws_of_the_latents_have_unit_variance),
+    Planted("latents: the variance for its root", autoencoder.VAE.posterior, "(logvar / 2).exp()", "logvar.exp()",
+            autoencoders.test_a_draw_is_as_wide_as_q_says_and_scaled),
+    Planted("latents: their mean for a draw, as they are encoded", autoencoder.VAE.encode, "mean + std * noise", "mean",
+            autoencoders.test_draws_of_the_latents_have_unit_variance),
+    Planted("latents: their mean for a draw, in the batches", autoencoder.LatentLoader.x0,
+            "self.mean[index] + self.std[index] * noise.to(self.mean.device)", "self.mean[index]",
+            autoencoders.test_batches_of_latents_are_draws_that_depend_on_seed_and_step_alone),
+    Planted("latents: clipped on the way", generate.Sampler.steps, "sampling.clip and self.codec is None",
+            "sampling.clip", autoencoders.test_what_is_drawn_is_decoded_at_the_exit_and_not_clipped_on_the_way),
+    Planted("latents: clamped before the decoder", generate.Sampler.pictures, "self.codec.decode(x)",
+            "self.codec.decode(x.clamp(-1, 1))",
+            autoencoders.test_what_is_drawn_is_decoded_at_the_exit_and_not_clipped_on_the_way),
+    Planted("bound: the mean for a draw", autoencoder.negative_elbo, "mean + (logvar / 2).exp() * noise", "mean",
+            autoencoders.test_the_loss_is_the_square_error_of_a_draw_and_the_weighted_divergence),
+    Planted("bound: decoded on another scale", autoencoder.negative_elbo, "model.scale * z", "z",
+            autoencoders.test_the_loss_is_the_square_error_of_a_draw_and_the_weighted_divergence),
+    Planted("bound: sign of the divergence", autoencoder.negative_elbo,
+            "error + kl_weight * kl_divergence(mean, logvar)", "error - kl_weight * kl_divergence(mean, logvar)",
+            autoencoders.test_the_loss_is_the_square_error_of_a_draw_and_the_weighted_divergence),
+    Planted("divergence: the other way round", autoencoder.kl_divergence, "0.5", "-0.5",
+            autoencoders.test_the_divergence_is_that_of_two_gaussians_by_quadrature),
+    Planted("divergence: sign of the log-variance", autoencoder.kl_divergence,
+            "mean.square() + logvar.exp() - 1 - logvar", "mean.square() + logvar.exp() - 1 + logvar",
+            autoencoders.test_the_divergence_is_that_of_two_gaussians_by_quadrature),
 ]  # fmt: skip
-FIXTURES = ("tiny_classes_model", "question")
+FIXTURES = ("tiny_classes_model", "tiny_images", "question", "shape", "vae", "codec")
 
 
 def arguments(test, args, request):
@@ -113,6 +144,21 @@ def arguments(test, args, request):
 @pytest.fixture
 def question():
     return test_guidance.question.__wrapped__()
+
+
+@pytest.fixture
+def shape():
+    return steps.SHAPES["latents"]
+
+
+@pytest.fixture
+def vae():
+    return autoencoders.vae.__wrapped__()
+
+
+@pytest.fixture
+def codec(vae, tiny_images):
+    return autoencoders.codec.__wrapped__(vae, tiny_images)
 
 
 class Exchange(ast.NodeTransformer):

@@ -34,6 +34,7 @@ from ddpm.spacing import SPACINGS
 
 SCHEDULES = [make_schedule(60, 1e-3, 0.15, kind, dtype=torch.float64) for kind in KINDS]
 T = 20
+SHAPES = {"pixels": (1, 2, 2), "latents": (8, 4, 4)}  # of one x0
 
 
 @pytest.fixture(params=SCHEDULES, ids=KINDS)
@@ -41,48 +42,53 @@ def sched(request):
     return request.param
 
 
-def draw(B=59):
+@pytest.fixture(params=SHAPES.values(), ids=SHAPES)
+def shape(request):
+    return request.param
+
+
+def draw(shape, B=59):
     g = torch.Generator().manual_seed(3)
-    return tuple(torch.randn(B, 1, 2, 2, generator=g, dtype=torch.float64) for _ in range(3))
+    return tuple(torch.randn(B, *shape, generator=g, dtype=torch.float64) for _ in range(3))
 
 
 def chain(*args, **options):
     return list(reverse_process(*args, img_size=4, **options))
 
 
-def test_ddim_with_eta_1_is_the_ddpm_step_at_every_t(sched):
-    x_t, x0_hat, z = draw(60)
+def test_ddim_with_eta_1_is_the_ddpm_step_at_every_t(sched, shape):
+    x_t, x0_hat, z = draw(shape, 60)
     t = torch.arange(60)
     _, eps_hat = to_x0_eps(x0_hat, x_t, t, sched, "x0")
     ddim = ddim_step(x0_hat, eps_hat, t, t - 1, sched, eta=1.0, z=z)
     torch.testing.assert_close(ddim, ddpm_step(x_t, x0_hat, t, t - 1, sched, z), rtol=1e-8, atol=1e-8)
 
 
-def test_so_it_is_for_strides(sched):
-    x_t, x0_hat, z = draw()
+def test_so_it_is_for_strides(sched, shape):
+    x_t, x0_hat, z = draw(shape)
     t, s = torch.arange(1, 60), torch.arange(1, 60) // 3
     _, eps_hat = to_x0_eps(x0_hat, x_t, t, sched, "x0")
     ddim = ddim_step(x0_hat, eps_hat, t, s, sched, eta=1.0, z=z)
     torch.testing.assert_close(ddim, ddpm_step(x_t, x0_hat, t, s, sched, z), rtol=1e-8, atol=1e-8)
 
 
-def test_the_ddpm_step_is_a_draw_from_the_posterior(sched):
-    x_t, x0_hat, z = draw()
+def test_the_ddpm_step_is_a_draw_from_the_posterior(sched, shape):
+    x_t, x0_hat, z = draw(shape)
     t, s = torch.arange(1, 60), torch.arange(1, 60) // 2
     mean, variance = posterior(x0_hat, x_t, t, s, sched)
     torch.testing.assert_close((ddpm_step(x_t, x0_hat, t, s, sched, z) - mean) / z, variance.sqrt().expand_as(z))
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
-def test_clean_data_is_x0_hat_whatever_the_noise(sched, eta):
-    x0_hat, eps_hat, z = draw(60)
+def test_clean_data_is_x0_hat_whatever_the_noise(sched, shape, eta):
+    x0_hat, eps_hat, z = draw(shape, 60)
     t, s = torch.arange(60), torch.full((60,), -1)
     torch.testing.assert_close(ddim_step(x0_hat, eps_hat, t, s, sched, eta, z), x0_hat, rtol=0, atol=1e-12)
     torch.testing.assert_close(ddpm_step(eps_hat, x0_hat, t, s, sched, z), x0_hat, rtol=0, atol=1e-12)
 
 
-def test_a_step_along_the_exact_eps_stays_on_the_forward_ray(sched):
-    x0, noise, _ = draw()
+def test_a_step_along_the_exact_eps_stays_on_the_forward_ray(sched, shape):
+    x0, noise, _ = draw(shape)
     t, s = torch.arange(1, 60), torch.arange(1, 60) // 2
     x_t = q_sample(x0, t, noise, sched)
     x0_hat, eps_hat = to_x0_eps(noise, x_t, t, sched, "eps")
@@ -312,8 +318,8 @@ def test_sample_from_ema_uses_the_average_and_leaves_the_model_alone(tiny_model)
     torch.testing.assert_close(got, sample(tiny_model, sched, 2, 8, generator=seeded(1, 1)))
 
 
-def test_dpmpp_at_first_order_is_ddim(sched):
-    x_t, x0_hat, before = draw(60)
+def test_dpmpp_at_first_order_is_ddim(sched, shape):
+    x_t, x0_hat, before = draw(shape, 60)
     t, s = torch.arange(60), (torch.arange(60) // 2) - 1
     _, eps_hat = to_x0_eps(x0_hat, x_t, t, sched, "x0")
     ddim = ddim_step(x0_hat, eps_hat, t, s, sched)
@@ -325,9 +331,9 @@ def test_dpmpp_at_first_order_is_ddim(sched):
     torch.testing.assert_close(last, x0_hat[:59])
 
 
-def test_dpmpp_looks_half_a_step_ahead_along_lambda(sched):
+def test_dpmpp_looks_half_a_step_ahead_along_lambda(sched, shape):
     """Where x0_hat is linear in lambda, D is its value in the middle of the step."""
-    x_t, at_0, slope = draw(40)
+    x_t, at_0, slope = draw(shape, 40)
     before, t, s = torch.arange(19, 59), torch.arange(10, 50), torch.arange(40) // 2
 
     def x0_hat(time):
@@ -338,9 +344,9 @@ def test_dpmpp_looks_half_a_step_ahead_along_lambda(sched):
     torch.testing.assert_close(got, dpmpp_step(x_t, middle, t, s, sched), rtol=1e-8, atol=1e-8)
 
 
-def test_heun_is_exact_where_eps_is_linear_in_sigma(sched):
+def test_heun_is_exact_where_eps_is_linear_in_sigma(sched, shape):
     """du = (a + b sigma) dsigma integrates to a sigma + b sigma^2 / 2."""
-    x_t, a, b = draw()
+    x_t, a, b = draw(shape)
     t, s = torch.arange(1, 60), torch.arange(1, 60) // 2
     sigma_t, sigma_s = (
         ((1 - ab) / ab).sqrt().reshape(-1, 1, 1, 1) for ab in (sched.alphas_bar[t], sched.alphas_bar[s])
@@ -353,8 +359,8 @@ def test_heun_is_exact_where_eps_is_linear_in_sigma(sched):
     torch.testing.assert_close(got, u_s * sched.sqrt_alphas_bar[s].reshape(-1, 1, 1, 1), rtol=1e-7, atol=1e-7)
 
 
-def test_the_large_variance_is_beta_and_nothing_at_the_end(sched):
-    x_t, x0_hat, z = draw()
+def test_the_large_variance_is_beta_and_nothing_at_the_end(sched, shape):
+    x_t, x0_hat, z = draw(shape)
     t, s = torch.arange(1, 60), torch.arange(1, 60) // 2
     mean, _ = posterior(x0_hat, x_t, t, s, sched)
     beta = 1 - (sched.alphas_bar[t] / sched.alphas_bar[s]).reshape(-1, 1, 1, 1)
@@ -450,8 +456,8 @@ def test_deterministic_samplers_converge_to_each_other(sampler):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_inverted_and_generated_again_a_picture_comes_back_the_closer_the_more_steps(kind):
-    sched, x0 = make_schedule(1000, kind=kind), 0.8 * torch.tanh(torch.randn(3, 1, 4, 4, generator=seeded(1)))
+def test_inverted_and_generated_again_a_picture_comes_back_the_closer_the_more_steps(kind, shape):
+    sched, x0 = make_schedule(1000, kind=kind), 0.8 * torch.tanh(torch.randn(3, *shape, generator=seeded(1)))
 
     errors = []
     for steps in (10, 50, 250):
