@@ -217,14 +217,12 @@ export const train = (element, props, watch, server) => {
 
   async function save() {
     status.say("Packing the checkpoint…");
-    const saved = [];
-    for (const run of [view.run, ...(twin ? [twin] : [])]) {
-      const { error, name, data } = await server.download({ run: run.id });
-      if (error) return status.say(error, true);
-      download(name, fromBase64(data), "application/zip");
-      saved.push(name);
-    }
-    status.say(`Saved ${saved.join(" and ")}. Open it again here, or with: python -m ddpm sample --checkpoint FOLDER`);
+    const run = twin && other === twin ? twin : view.run; // of two that train together the one held beside; one file a press
+    const { error, name, data } = await server.download({ run: run.id });
+    if (error) return status.say(error, true);
+    download(name, fromBase64(data), "application/zip");
+    const another = run === twin ? " Hold nothing beside to save the one in pixels." : "";
+    status.say(`Saved ${name}.${another} Open it again here, or with: python -m ddpm sample --checkpoint FOLDER`);
   }
 
   timeline.stride = 25;
