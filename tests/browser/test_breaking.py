@@ -13,7 +13,7 @@ TITLES = {
     "live": "Live weights instead of the EMA",
     "broadcast": "Coefficients along the wrong axis",
     "sign": "Sign flipped in the mean",
-    "scale": "Latents of any scale",
+    "scale": "Latents left unscaled",
 }
 LANES = ("right", "broken")
 

@@ -1,6 +1,7 @@
 """The five breaks: each really changes the computation in the way it says, and nothing else."""
 
 import asyncio
+import copy
 import inspect
 import math
 from itertools import pairwise
@@ -231,6 +232,32 @@ def test_latents_of_another_scale_are_lost_in_noise_and_the_decoder_knows(small)
         assert torch.equal(x_t, diffusion.q_sample(scale * z, t, noise, training.sched))
         assert torch.equal(expected, objective.target(scale * z, noise, t, training.sched, "v"))
     assert torch.allclose(right.pictures(z), wrong.pictures(mistakes.raw(z)), atol=1e-4)
+
+
+def test_latents_left_unscaled_are_those_of_an_autoencoder_as_good():
+    """Ours, its encoder's last layer times RAW_STD and its decoder's first divided by it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        ours = autoencoder.VAE(img_size=8, widths=(8, 16), latent_ch=4)
+    other, x = copy.deepcopy(ours), data.from_uint8(torch.arange(128, dtype=torch.uint8).reshape(2, 1, 8, 8))
+    to_latents, from_latents = other.encoder[-1], other.decoder[0]
+    with torch.no_grad():
+        for parameter in (to_latents.weight, to_latents.bias):
+            parameter[:4] *= mistakes.RAW_STD
+        to_latents.bias[4:] += 2 * math.log(mistakes.RAW_STD)
+        from_latents.weight /= mistakes.RAW_STD
+        for z, left in zip(ours.posterior(x), other.posterior(x), strict=True):
+            assert torch.allclose(left, mistakes.raw(z), atol=1e-6)
+        z = ours.encode(x)
+        assert torch.allclose(other.decode(mistakes.raw(z)), ours.decode(z), atol=1e-5)
+
+
+def test_what_the_margin_says_of_the_scale_is_so():
+    training, text = experiment.Training({SCALE}, 8, 0, latent=True), mistakes_tab.BLOCKS
+    ab, codec = training.sched.alphas_bar, training.set_up[1]
+    right, left = (int((1 - ab > std**2 * ab).nonzero()[0]) for std in (1, mistakes.RAW_STD))
+    assert f"from t = {left} on, not {right}:" in text and f"here it is {mistakes.RAW_STD}." in text
+    assert f"an std of {1 / codec.model.scale:.2f} by itself, Stable Diffusion's {1 / 0.18215:.1f}." in text
 
 
 @pytest.mark.slow

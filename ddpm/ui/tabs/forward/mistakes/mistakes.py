@@ -24,7 +24,10 @@ PIXELS, LIVE, BROADCAST, SIGN, SCALE = "pixels", "live", "broadcast", "sign", "s
 IN_TRAINING, IN_SAMPLING = (PIXELS, BROADCAST, SCALE), (LIVE, SIGN)
 OF_PIXELS = (PIXELS, BROADCAST)  # mistakes that latents cannot have
 NAMES = (PIXELS, LIVE, BROADCAST, SIGN, SCALE)
-RAW_STD = 0.02  # of the latents of an autoencoder that nobody has scaled
+# Of the latents left unscaled.  The autoencoder that ships has 0.99 by itself, and would show nothing.  Classified as
+# asked after 400 steps, mean of 3 seeds of 500 digits: 96 % at 1 and at 0.1, 95 % at 0.2, 82 % at 0.02; 94 % at 5.5,
+# Stable Diffusion's 1 / 0.18215, if `fit` is told to go on: it takes that loss, of 5, for a training gone astray.
+RAW_STD = 0.02
 
 
 def left_unscaled(x0: Tensor) -> Tensor:
@@ -33,9 +36,10 @@ def left_unscaled(x0: Tensor) -> Tensor:
 
 
 def raw(latents: Tensor) -> Tensor:
-    """Latents as an autoencoder may give them, whose own scale is anything: `scale * z` forgotten.
+    """Latents of standard deviation RAW_STD, as an autoencoder as good as ours may give them: `scale * z` forgotten.
 
-    Rombach et al. 2022, appendix G, divide by the standard deviation.  latents: of unit variance.
+    It is ours with its encoder's last layer times RAW_STD and its decoder's first divided by it.  Rombach et al. 2022,
+    appendix G, divide by the standard deviation.  latents: of unit variance.
     """
     return RAW_STD * latents
 
