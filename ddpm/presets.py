@@ -9,6 +9,7 @@ from .config import AutoencoderName, Config, MLPConfig, ModelConfig, SamplingCon
 
 _CONDITIONAL: dict[str, Any] = {"num_classes": 10, "patch_size": 2, "prediction": "v"}
 _DECAYED: dict[str, Any] = {"lr_decay": True, "ema_warmup": True, "weight_decay": 0.0, "precision": "auto"}
+_OF_LATENTS: dict[str, Any] = {"batch_size": 256, "label_dropout": 0.1, "t_sampling": "logit_normal"}
 _MIDDLE: dict[str, Any] = {"t_sampling": "logit_normal", "t_mean": 0.4, "t_std": 1.0}
 
 # What Reverse opens with: 20 network evaluations a digit, five of the fifteen steps being guided pairs.
@@ -75,12 +76,10 @@ PRESETS: dict[str, Config] = {
         MLPConfig(num_classes=10),
         ScheduleConfig(kind="cosine"),
         TrainConfig(
-            batch_size=256,
             lr=4e-3,
             lr_warmup=20,
             ema_decay=0.99,
-            label_dropout=0.1,
-            t_sampling="logit_normal",
+            **_OF_LATENTS,
             **_DECAYED,
         ),
         AutoencoderName("mnist-autoencoder"),
@@ -90,12 +89,10 @@ PRESETS: dict[str, Config] = {
         MLPConfig(base=512, blocks=3, num_classes=10),
         ScheduleConfig(kind="cosine"),
         TrainConfig(
-            batch_size=256,
             lr=2e-3,
             lr_warmup=200,
             ema_decay=0.9995,
-            label_dropout=0.1,
-            t_sampling="logit_normal",
+            **_OF_LATENTS,
             **_DECAYED,
         ),
         AutoencoderName("mnist-autoencoder"),

@@ -227,7 +227,7 @@ def reverse_process(
     if not 0 <= eta <= 1 or variance not in VARIANCES:
         raise ValueError(f"eta: a number from 0 to 1; variance: one of {', '.join(VARIANCES)}")
     generators = [seeded(seed, first + i) for i in range(n)]
-    apart = [seeded(seed, first + i, 1) for i in range(n)]  # for what is known: no step's noise depends on the mask
+    apart = [seeded(seed, first + i, 1) for i in range(n if known else 0)]  # no step's noise depends on what is known
 
     def noise(generators: list[torch.Generator] = generators) -> Tensor:
         return torch.stack([torch.randn(channels, img_size, img_size, generator=g) for g in generators]).to(device)

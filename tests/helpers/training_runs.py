@@ -3,11 +3,13 @@
 import time
 
 import pytest
+import torch
 
 from ddpm.config import Config, ScheduleConfig, TrainConfig
+from ddpm.data import Dataset, load_dataset
 from ddpm.ui.generation.models import dataset
 from ddpm.ui.server.engine import Engine
-from ddpm.ui.tabs.train import run_store, training_run
+from ddpm.ui.tabs.train import request, run_store, training_run
 
 from .pages import TINY
 
@@ -18,6 +20,16 @@ LONG = 20_000  # steps
 def quick(monkeypatch):
     """Without a evaluation at the end, which draws a thousand digits."""
     monkeypatch.setattr(training_run, "EVALUATED", 0)
+
+
+@pytest.fixture
+def few_digits(monkeypatch):
+    """A data set of forty digits in place of whichever a run is of."""
+    some = load_dataset("bundled")
+    data = Dataset("bundled", some.images[:40], torch.arange(40) % 10, some.class_names)
+    for module in (request, run_store):
+        monkeypatch.setattr(module, "dataset", lambda name: data)
+    return data
 
 
 def new_run(kind="steps", budget=3, **options):

@@ -9,29 +9,24 @@ import numpy as np
 import pytest
 import torch
 from helpers.pages import Window, alone, handler, picture
+from helpers.training_runs import few_digits, quick  # noqa: F401 (fixtures)
 
 from ddpm import q_sample
-from ddpm.data import Dataset, load_dataset, to_uint8
+from ddpm.data import Dataset, to_uint8
 from ddpm.presets import PRESETS
 from ddpm.ui.generation.request import Settings
 from ddpm.ui.generation.trajectory import Costs, Trajectory
 from ddpm.ui.server.engine import Engine
 from ddpm.ui.tabs.compare.lanes import Race
-from ddpm.ui.tabs.train import request, run_store, training_run, zip_file
+from ddpm.ui.tabs.train import request, run_store, zip_file
 from ddpm.ui.tabs.train import tab as train
 
 HOW = {"sampler": "ddim", "steps": 3, "guidance": 2.0, "middle": False, "eta": 0}
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """No evaluation at the end, and a data set of a few digits."""
-    monkeypatch.setattr(training_run, "EVALUATED", 0)
-    some = load_dataset("bundled")
-    data = Dataset("bundled", some.images[:40], torch.arange(40) % 10, some.class_names)
-    monkeypatch.setattr(request, "dataset", lambda name: data)
-    monkeypatch.setattr(run_store, "dataset", lambda name: data)
-    return data
+@pytest.fixture(autouse=True)
+def on_few_digits(few_digits):  # noqa: F811 (the fixture)
+    """All of these."""
 
 
 def trained(steps=3):
@@ -41,7 +36,7 @@ def trained(steps=3):
     return run
 
 
-def test_a_run_is_shown_in_pixels(quick):
+def test_a_run_is_shown_in_pixels():
     run = trained()
     packet = run.packet()
     assert (packet["size"], packet["channels"], packet["n"]) == (32, 1, 20) and packet["step"] == 3
@@ -52,7 +47,7 @@ def test_a_run_is_shown_in_pixels(quick):
     assert all(len(picture(detail[name])) == 4 * 1024 for name in ("input", "target", "prediction", "residual"))
 
 
-def test_what_a_level_shows_is_a_noisy_latent_decoded(quick):
+def test_what_a_level_shows_is_a_noisy_latent_decoded():
     levels = trained(1).levels
     chosen, t = torch.arange(2), torch.tensor([100, 700])
     x0, noise, z_t = levels.noised(chosen, t)
@@ -61,7 +56,7 @@ def test_what_a_level_shows_is_a_noisy_latent_decoded(quick):
     assert np.array_equal(picture(levels.shown(z_t)), expected)
 
 
-def test_its_weights_draw_race_and_are_measured_as_any_other(registry, quick):
+def test_its_weights_draw_race_and_are_measured_as_any_other(registry):
     registry.put("mine", trained().weights("mine"))
     asked = {"n": 4, "choice": "all in turn", "seed": 0, "weights_id": "mine"} | HOW
     settings = Settings.check(registry, **asked)
@@ -80,7 +75,7 @@ def test_its_weights_draw_race_and_are_measured_as_any_other(registry, quick):
     assert "about" in asyncio.run(Costs(engine).sentence(settings))
 
 
-def test_a_zip_of_it_opens_again(registry, quick, tmp_path):
+def test_a_zip_of_it_opens_again(registry, tmp_path):
     run = trained()
     path = tmp_path / "latent.zip"
     path.write_bytes(zip_file.write(run.reached.ema_model(), run.config, run.info(), "latent"))
@@ -90,7 +85,7 @@ def test_a_zip_of_it_opens_again(registry, quick, tmp_path):
     assert all(torch.equal(value, half[name]) for name, value in loaded.model.state_dict().items())
 
 
-def test_a_kept_run_comes_back_with_its_autoencoder(quick, tmp_path):
+def test_a_kept_run_comes_back_with_its_autoencoder(tmp_path):
     first = run_store.Runs(Engine(), tmp_path)
     run = request.check("latent", "bundled", "steps", 3, *request.more_of(PRESETS["latent"]))
     first.start(run)
@@ -101,7 +96,7 @@ def test_a_kept_run_comes_back_with_its_autoencoder(quick, tmp_path):
     assert again.weights("").img_size == 32
 
 
-def test_the_tab_trains_and_other_pictures_are_refused(registry, quick, monkeypatch):
+def test_the_tab_trains_and_other_pictures_are_refused(registry, monkeypatch):
     _, named, _ = alone(train, registry)
     assert ("latent: in latent space", "latent") in named["train-preset"].choices
     demo, _, _ = alone(train, registry)

@@ -35,7 +35,8 @@ from .mistakes import IN_SAMPLING, IN_TRAINING, LIVE, RAW_STD, SCALE
 BATCH = 32  # as wide as the pictures are: with any other, PyTorch refuses the wrong broadcast
 MODEL, SCHEDULE = PRESETS["fast"].model, PRESETS["fast"].schedule
 # The learning rate stays high, as the tutorial's does: where it falls to nothing, live and averaged weights agree.
-TRAIN = dataclasses.replace(PRESETS["fast"].train, batch_size=BATCH, t_sampling="uniform", lr_decay=False)
+STEADY: dict[str, Any] = {"t_sampling": "uniform", "lr_decay": False}
+TRAIN = dataclasses.replace(PRESETS["fast"].train, batch_size=BATCH, **STEADY)
 MOMENTS = 8  # of a training at which both draw, after the one before it
 DIGITS, DRAW_STEPS, GUIDANCE = 10, 25, 1.5
 STEPS = (MOMENTS, 1000)  # of the optimiser: at least, at most
@@ -83,8 +84,7 @@ class Training:
         """What is trained, and whose latents it is of; made on the engine's thread, as the schedule is."""
         if self.latent:
             config, codec = with_autoencoder(PRESETS["latent"])
-            changed = dataclasses.replace(config.train, t_sampling="uniform", lr_decay=False)
-            return dataclasses.replace(config, train=changed), codec
+            return dataclasses.replace(config, train=dataclasses.replace(config.train, **STEADY)), codec
         return Config(MODEL, SCHEDULE, TRAIN), None
 
     @functools.cached_property
@@ -119,7 +119,7 @@ class Training:
         """objective.loss, with the mistakes and a look at what the network is given."""
         x_t, expected = mistakes.pair(x0, t, noise, sched, self.broken)
         self.given = x_t[t.argsort()[torch.linspace(2, len(t) - 3, GIVEN).long()]]
-        self.std = (mistakes.raw(x0) if SCALE in self.broken else x0).std().item()
+        self.std = mistakes.taken_for_x0(x0, self.broken).std().item()
         return F.mse_loss(model(x_t, t, y).float(), expected)
 
     @property

@@ -58,9 +58,14 @@ def v_by_column(x0: Tensor, noise: Tensor, t: Tensor, sched: Schedule) -> Tensor
     return sched.sqrt_alphas_bar[t] * noise - sched.sqrt_one_minus_alphas_bar[t] * x0
 
 
+def taken_for_x0(x0: Tensor, broken: Set[str]) -> Tensor:
+    """What a network of x0 is trained on, with the mistakes of `broken`."""
+    return left_unscaled(x0) if PIXELS in broken else raw(x0) if SCALE in broken else x0
+
+
 def pair(x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, broken: Set[str]) -> tuple[Tensor, Tensor]:
     """What a network that predicts v is given, x_t, and what it is to say of it, with the mistakes of `broken`."""
-    x0 = left_unscaled(x0) if PIXELS in broken else raw(x0) if SCALE in broken else x0
+    x0 = taken_for_x0(x0, broken)
     if BROADCAST in broken:
         return q_sample_by_column(x0, t, noise, sched), v_by_column(x0, noise, t, sched)
     return q_sample(x0, t, noise, sched), target(x0, noise, t, sched, "v")
