@@ -286,3 +286,12 @@ def test_latent_space_follows_t_k_and_the_other_digit(open_page):
     last = page.evaluate(end)
     page.locator("#latent-other").click()
     page.wait_for_function(f"last => {end} !== last", arg=last)
+
+
+def test_latent_space_opened_after_another_model_was_chosen_shows_it(open_page):
+    page = open_page()
+    choose(page, "weights", "mnist-latent")
+    wait_for_status(page, "forward", "works on latents")
+    tab(page, "Latent space")
+    page.wait_for_function("document.querySelectorAll('#latent-view .walk canvas').length === 18")
+    assert number(page, "latent", "error") < number(page, "latent", "pca_error")

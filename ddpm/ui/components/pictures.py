@@ -134,8 +134,12 @@ def follow(
     choice: gr.Dropdown,
     another: gr.Button,
     again: gr.Button,
+    more: Callable[[Model], dict[str, Any]] = lambda model: {},
 ) -> None:
-    """Another digit, another noise and other weights reach the view."""
+    """Another digit, another noise and other weights reach the view.
+
+    more: what the view needs of other weights beside a digit and noise: it may not have been opened before they came.
+    """
 
     def told(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """A packet, or the reason why there is none."""
@@ -148,7 +152,7 @@ def follow(
         def make() -> dict[str, Any]:
             model = registry.get(weights_id)
             shown = {"weights": weights_id}
-            return shown | noise_packet(model, 0) | another_picture(model, ANY)
+            return shown | noise_packet(model, 0) | another_picture(model, ANY) | more(model)
 
         packet = told(make)
         names = () if "error" in packet else named(pictures_of(registry.get(weights_id)).class_names)

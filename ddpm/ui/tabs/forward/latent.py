@@ -19,7 +19,7 @@ from ddpm.seeding import seeded
 from ddpm.storage.checkpoint import with_autoencoder
 from ddpm.ui.components import layout, pictures
 from ddpm.ui.generation import recording
-from ddpm.ui.generation.models import dataset
+from ddpm.ui.generation.models import Model, dataset
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import once
 
@@ -110,10 +110,12 @@ def build(shared: layout.Shared) -> None:
             raise ValueError("The autoencoder knows grey pictures of 32 x 32. Choose a model of such above.")
         return await engine.submit(look(door, x0, other, seed, t, k, kind)).result()
 
+    def walk_to(model: Model) -> dict[str, Any]:
+        return {"other": pictures.another_picture(model, pictures.ANY)["x0"]}
+
     def second(weights_id: Any) -> dict[str, Any]:
         try:
-            model = registry.get(weights_id)
-            return {"other": pictures.another_picture(model, pictures.ANY)["x0"]}
+            return walk_to(registry.get(weights_id))
         except ValueError as error:
             return {"error": str(error)}
 
@@ -141,6 +143,6 @@ def build(shared: layout.Shared) -> None:
             "with the preset latent.",
             {"schedule": pictures.FIRST_SCHEDULE, "k": FIRST_K},
         )
-    pictures.follow(registry, weights, view, choice, another, again)
+    pictures.follow(registry, weights, view, choice, another, again, walk_to)
     to.click(second, weights, view, show_progress="hidden", queue=False)
     k.input(None, k, None, js="(k) => { DDPM.tabs.latent.receive({k}); }")
