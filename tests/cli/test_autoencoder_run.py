@@ -36,6 +36,7 @@ def train(capsys):
     return command
 
 
+@pytest.mark.slow
 def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(train, tmp_path, monkeypatch):
     dataset, whole, parts = folder(tmp_path / "pictures", 20), tmp_path / "whole", tmp_path / "parts"
     code, said = train("--steps", 3, "--dataset", dataset, "--out", whole)

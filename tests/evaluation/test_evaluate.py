@@ -77,6 +77,7 @@ def untrained():
     return Sampler(Inference(build_model(DIGITS)), SCHED, SamplingConfig(num_steps=2))
 
 
+@pytest.mark.slow
 def test_a_evaluation_is_the_classifiers_on_what_was_drawn(untrained, monkeypatch):
     """A model that returned real digits would score about the real-data FID: so the images do go to the classifier."""
     v = evaluate.evaluate(untrained, 60, seed=1)
