@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn as nn
 from torch import Tensor
 
+from .diffusion import q_sample
+from .layers import LabelEmbedding
 from .schedule import Schedule, gather
+from .seeding import seeded
+
+
+def draft(
+    x0: Tensor, i: int, times: Sequence[int], sched: Schedule, seed: int = 0, first: int = 0
+) -> tuple[int, Tensor]:
+    """(i, x_t): drafts noised to the time of step i, where a reverse process may start.  Meng et al. 2022,
+    arXiv:2108.01073, Algorithm 1.
+
+    The noise of draft k is that which sample first + k of this seed begins with: from i = 0, where next to nothing of a
+    draft is left, comes the sample itself.  x0: (n, C, S, S) in [-1, 1].  times: see `timesteps`.  Returns x_t like x0.
+    """
+    eps = [torch.randn(x0.shape[1:], generator=seeded(seed, first + k)) for k in range(len(x0))]
+    return i, q_sample(x0, torch.full((len(x0),), times[i], device=x0.device), torch.stack(eps).to(x0.device), sched)
 
 
 @dataclass(frozen=True)
@@ -68,3 +87,17 @@ def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     else:
         unit = (torch.sin((1 - s) * angle) * u + torch.sin(s * angle) * v) / torch.sin(angle)
     return (unit * ((1 - s) * lengths[0] + s * lengths[1])).reshape(-1, *a.shape).to(a.dtype)
+
+
+def classes_between(model: nn.Module, a: int, b: int, shares: Tensor) -> nn.Module:
+    """The model with more classes, num_classes + k being between a and b: the mix of what their labels add to the time.
+
+    a, b: classes, or -1 for none.  shares: (n,), 0 is a and 1 is b.  All else is the model's own, not a copy.
+    Raises ValueError for a model without classes.
+    """
+    labels = getattr(model, "y_embed", None)
+    if not isinstance(labels, LabelEmbedding):
+        raise ValueError("model: one with classes")
+    more = copy.copy(model)
+    more._modules = model._modules | {"y_embed": labels.between(a, b, shares)}
+    return more

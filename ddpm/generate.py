@@ -10,7 +10,8 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from .autoencoder import codec_of
+from .autoencoder import codec_of, encoded
+from .compose import Composed, Term
 from .config import SamplingConfig, config_of
 from .denoiser import Denoiser, picture_shape_of
 from .device import Inference
@@ -45,10 +46,11 @@ def num_evaluations(model: Denoiser, times: Sequence[int], sampler: str = "ddim"
 class Sampler:
     """A model, a schedule and how to draw: n samples at once or in batches, always the same ones for a seed."""
 
-    def __init__(self, model: Inference, sched: Schedule, sampling: SamplingConfig):
+    def __init__(self, model: Inference, sched: Schedule, sampling: SamplingConfig, terms: Sequence[Term] = ()):
+        """terms: of a sum that takes the place of guidance towards a label, see `Composed`."""
         self.config, self.sched, self.sampling = config_of(model.model), sched, sampling
-        self.model: Denoiser = model
-        if self.config.num_classes:
+        self.model: Denoiser = Composed(model, terms) if terms else model
+        if self.config.num_classes and not terms:
             self.model = Guided(model, sampling.guidance, sampling.interval(sched.T))
         self.device, self.codec, self.picture_shape = model.device, codec_of(model), picture_shape_of(model.model)
         self.times = timesteps(sched, sampling.num_steps, sampling.spacing)
@@ -79,6 +81,10 @@ class Sampler:
         for first in range(0, n, BATCH):
             size = min(BATCH, n - first)
             yield from self.steps(size, None if y is None else y[first : first + size], seed, first)
+
+    def seen(self, x0: Tensor) -> Tensor:
+        """Pictures in [-1, 1] as its model sees them, on its device: themselves, or the means of their latents."""
+        return encoded(self, x0).to(self.device)
 
     def pictures(self, x: Tensor) -> Tensor:
         """What a moment's x_t or x0_hat looks like, on the CPU: itself, or of latents what they decode to."""

@@ -26,6 +26,13 @@ class LabelEmbedding(nn.Embedding):
             raise ValueError(f"y: labels 0..{self.num_classes - 1}, or -1 for none; these are {low}..{high}")
         return super().forward(torch.where(y < 0, self.num_classes, y))
 
+    def between(self, a: int, b: int, shares: Tensor) -> LabelEmbedding:
+        """One with more classes: num_classes + k is (1 - shares_k) a + shares_k b.  a, b: classes, or -1 for none."""
+        more = LabelEmbedding(self.num_classes + len(shares), self.embedding_dim).to(self.weight)
+        mixed = torch.lerp(self.weight[a], self.weight[b], shares[:, None].to(self.weight))
+        more.weight.data = torch.cat([self.weight[:-1], mixed, self.weight[-1:]]).detach()
+        return more
+
 
 class GroupNorm(nn.GroupNorm):
     """In float32 where groups are narrow: PyTorch's bfloat16 kernel is four times slower on a CPU there."""

@@ -220,7 +220,8 @@ def reverse_process(
     start: (i, x_t) goes on from step i, where x_t: (n, C, S, S) has come to.  With all else the same, so is what
     follows, but for dpmpp, which begins anew at first order.  Of a draft x0 noised to that t, it is SDEdit: Meng et
     al. 2022, arXiv:2108.01073, Algorithm 1.
-    known: what of the samples is given; then every step that is taken again is one SampleStep more.
+    known: what of the samples is given.  A step that is taken again is two SampleSteps more: where it had arrived, of
+    which the model is not asked (x0_hat and eps_hat are what led there), and where it starts again.
     Raises ValueError for a sampler, number of steps, eta, variance or spacing that does not exist.
     """
     how, times = method(sampler), timesteps(sched, num_steps, spacing)
@@ -246,14 +247,15 @@ def reverse_process(
     i = begin
     for now, then in pairwise(times[begin:]):
         t, s = at(now), at(then)
-        for again in range(known.resamplings if known and then >= 0 else 1):
-            if again:
-                x_t = back_up(x_t, s, t, noise(), sched)
+        for left in reversed(range(known.resamplings if known and then >= 0 else 1)):
             x0_hat, eps_hat = ask(x_t, t)
             yield SampleStep(i, now, x_t, x0_hat, eps_hat)
             x_t = how.step(Here(x_t, t, s, x0_hat, eps_hat, sched, eta, variance, noise, ask, before))
             x_t = known.paste(x_t, s, noise(apart), sched) if known else x_t
             i += 1
+            if left:
+                yield SampleStep(i, then, x_t, x0_hat, eps_hat)
+                x_t, i = back_up(x_t, s, t, noise(), sched), i + 1
         before = (x0_hat, t)
     yield SampleStep(i, -1, x_t, x_t, None)
 

@@ -1,13 +1,19 @@
 """A part of a picture held fixed, a draft taken up half-way, and the way between two noises."""
 
+import itertools
 import math
 
 import pytest
 import torch
-from helpers.tiny import Model
+from helpers.tiny import TINY_CLASSES, Model
 
 from ddpm import make_schedule, q_sample, reverse_process, timesteps
-from ddpm.editing import Known, back_up, slerp
+from ddpm.compose import Term
+from ddpm.config import SamplingConfig
+from ddpm.device import Inference
+from ddpm.editing import Known, back_up, classes_between, draft, slerp
+from ddpm.generate import Sampler
+from ddpm.networks import build_model
 from ddpm.samplers import SAMPLERS
 
 SCHED = make_schedule(100, kind="cosine")
@@ -46,13 +52,15 @@ def test_with_nothing_known_it_is_plain_sampling_and_with_all_known_the_picture(
     assert torch.equal(last.x_t, x0)
 
 
-def test_the_playhead_jumps_back_r_minus_one_times_a_step():
+def test_each_step_but_the_last_is_gone_back_up_r_minus_one_times():
     x0, mask = given(left_half())
     moments = list(reverse_process(Model(), SCHED, known=Known(x0, mask, 3), **HOW))
     times = timesteps(SCHED, 6)
-    assert [m.t for m in moments] == [t for t in times[:-2] for _ in range(3)] + times[-2:]
+    steps = itertools.pairwise(times[:-1])
+    assert [m.t for m in moments] == [at for t, s in steps for at in (t, s, t, s, t)] + times[-2:]
     assert [m.i for m in moments] == list(range(len(moments)))
-    assert not torch.equal(moments[0].x_t, moments[1].x_t)  # backed up, not asked again of the same
+    first, arrived, again = moments[:3]
+    assert not torch.equal(first.x_t, again.x_t) and arrived.x0_hat is first.x0_hat  # not asked again of the same
 
 
 def test_the_known_part_is_as_noisy_as_its_time():
@@ -92,8 +100,9 @@ def test_a_draft_at_the_top_is_generating_and_at_the_bottom_the_draft():
     how = HOW | {"num_steps": 50}
     plain = list(reverse_process(Model(), SCHED, **how))
     for step, expected, close in ((0, plain[-1].x_t, 0.05), (49, x0, 0.1)):
-        x_t = q_sample(x0, torch.full((3,), times[step]), plain[0].x_t, SCHED)
-        *_, last = reverse_process(Model(), SCHED, start=(step, x_t), **how)
+        start = draft(x0, step, times, SCHED, seed=0)
+        assert torch.equal(start[1], q_sample(x0, torch.full((3,), times[step]), plain[0].x_t, SCHED))
+        *_, last = reverse_process(Model(), SCHED, start=start, **how)
         assert (last.x_t - expected).abs().mean() < close
 
 
@@ -113,3 +122,37 @@ def test_slerp_keeps_the_length_and_hits_both_ends():
     assert torch.allclose(slerp(a, a, torch.tensor([0.3]))[0], a, atol=1e-6)
     with pytest.raises(ValueError, match="no one way"):
         slerp(a, -a, torch.tensor([0.5]))
+
+
+@torch.no_grad()
+def test_between_two_classes_the_network_is_told_the_mix_of_their_vectors():
+    model = build_model(TINY_CLASSES, 0).eval()
+    for p in model.parameters():  # as drawn it says hardly anything of the class
+        p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1)))
+    more = classes_between(model, 2, 5, torch.tensor([0.0, 0.5, 1.0]))
+    x, t = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(2)), torch.tensor([4, 40, 90])
+
+    def said(of, y):
+        return of(x, t, torch.full((3,), y))
+
+    for new, old in ((10, 2), (12, 5), (7, 7), (-1, -1)):
+        assert torch.equal(said(more, new), said(model, old))
+    assert not torch.allclose(said(more, 11), said(model, 2)) and not torch.allclose(said(more, 11), said(model, 5))
+    vectors = more.y_embed.weight
+    assert torch.allclose(vectors[11], (vectors[2] + vectors[5]) / 2)
+    assert torch.equal(said(classes_between(model, -1, 3, torch.tensor([0.0])), 10), said(model, -1))
+    with pytest.raises(ValueError, match=r"labels 0\.\.9"):
+        said(model, 10)  # itself it has no more than before
+    with pytest.raises(ValueError, match="one with classes"):
+        classes_between(torch.nn.Identity(), 0, 1, torch.tensor([0.5]))
+
+
+def test_a_sum_takes_the_place_of_guidance():
+    model, sched = Inference(build_model(TINY_CLASSES, 0)), make_schedule(20, kind="cosine")
+    plain = SamplingConfig(num_steps=4)
+    composed = Sampler(model, sched, plain, [Term(1.0, 7)])
+    *_, asked = composed.steps(3, torch.full((3,), -1))
+    *_, expected = Sampler(model, sched, plain).steps(3, torch.full((3,), 7))
+    assert torch.equal(asked.x_t, expected.x_t)
+    x0, _ = given(left_half())
+    assert torch.equal(composed.seen(x0), x0)
