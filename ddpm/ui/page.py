@@ -15,10 +15,10 @@ from starlette.middleware import Middleware
 from ..autoencoder import encoding
 from ..device import pick_device
 from ..presets import PRESETS
-from ..storage.checkpoint import CheckpointError, with_autoencoder
+from ..storage.checkpoint import CheckpointError
 from ..training.loop import warm_up
 from .components import layout, pictures
-from .generation.models import ModelRegistry, dataset
+from .generation.models import ModelRegistry, autoencoder, dataset
 from .server import hosting, limits, scripts
 from .server.engine import Engine, once
 from .server.rate_limit import RateLimiter
@@ -67,9 +67,7 @@ def build() -> gr.Blocks:
 def encode_bundled() -> Iterator[None]:
     """The engine's job: the latents of the bundled digits, which a training in latent space begins with."""
     with contextlib.suppress(CheckpointError):  # no autoencoder ships with this page
-        _, codec = with_autoencoder(PRESETS["latent"])
-        if codec is not None:
-            yield from encoding(codec, dataset("bundled").images)
+        yield from encoding(autoencoder(), dataset("bundled").images)
 
 
 def shut_down(engine: Engine, at_end: Sequence[Callable[[], None]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -12,7 +12,7 @@ from ddpm.presets import PAGE_SAMPLING
 from ddpm.samplers import SAMPLERS, VARIANCES
 from ddpm.spacing import LABELS
 
-from ..generation.models import ModelRegistry
+from ..generation.models import Model, ModelRegistry
 from ..generation.request import NONE, choices
 from ..server import limits, protocol
 from .streaming import QUIET
@@ -25,24 +25,39 @@ def named(sampling: Sequence[Any]) -> dict[str, Any]:
 
 
 def digits_and_class(name: str, registry: ModelRegistry, weights: gr.Dropdown, n: int) -> tuple[gr.Number, gr.Dropdown]:
-    """How many, and which: whatever the chosen weights know."""
+    """How many, and which."""
+    with gr.Row(elem_classes="pair"):
+        digits = gr.Number(n, label="Digits", precision=0, elem_id=f"{name}-n")
+        return digits, class_of(name, registry, weights)
+
+
+def class_of(
+    name: str,
+    registry: ModelRegistry,
+    weights: gr.Dropdown,
+    offer: Callable[[Model], Sequence[str]] = choices,
+    first: int = 0,
+    label: str = "Class",
+    ending: str = "class",
+) -> gr.Dropdown:
+    """A class, of those that the chosen weights know.  offer: what can be chosen; first: which of it is at first."""
 
     def known(weights_id: Any) -> tuple[str, ...]:
         try:
-            return choices(registry.get(weights_id))
+            return tuple(offer(registry.get(weights_id)))
         except ValueError:
             return ()
 
     def follow(weights_id: Any, chosen: Any) -> Any:
         offered = known(weights_id)
-        return gr.update(choices=offered, value=chosen if chosen in offered else offered[0]) if offered else gr.skip()
+        at = min(first, len(offered) - 1)
+        return gr.update(choices=offered, value=chosen if chosen in offered else offered[at]) if offered else gr.skip()
 
-    with gr.Row(elem_classes="pair"):
-        digits = gr.Number(n, label="Digits", precision=0, elem_id=f"{name}-n")
-        offered = known(registry.default) or (NONE,)
-        choice = gr.Dropdown(offered, value=offered[0], label="Class", elem_id=f"{name}-class")
+    offered = known(registry.default) or (NONE,)
+    value = offered[min(first, len(offered) - 1)]
+    choice = gr.Dropdown(offered, value=value, label=label, elem_id=f"{name}-{ending}")
     weights.change(follow, [weights, choice], choice, **QUIET)
-    return digits, choice
+    return choice
 
 
 def seed_and_dice(name: str) -> gr.Number:

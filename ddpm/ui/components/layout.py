@@ -23,6 +23,7 @@ class Shared:
 
     mine: the training runs that the browser remembers, the latest last.  own: the weights that were trained or
     opened in this window, as (label, id).  weights: whose pictures the tabs show.  tab: the one that is being built.
+    takers: what shows a run of another tab in one's own, by the tab's name: from a recording the packet for its view.
     counts: of what goes on for longer than a visit, by name, for whoever asks how it is with the server.  at_end: what
     is done as it shuts down, once no job is in the middle of a step.
     """
@@ -35,6 +36,7 @@ class Shared:
     weights: gr.Dropdown
     tabs: gr.Tabs
     tab: gr.Tab = field(init=False)
+    takers: dict[str, Callable[[Any], dict[str, Any]]] = field(default_factory=dict)
     counts: dict[str, Callable[[], int]] = field(default_factory=dict)
     at_end: list[Callable[[], None]] = field(default_factory=list)
 

@@ -3,6 +3,7 @@ import { makeDialog } from "./dialog.js";
 import { button, el } from "./dom.js";
 import { Ink, isAnimated, opaque } from "./ink.js";
 import { paint } from "./pixels.js";
+import { stroke, strokes } from "./sheet.js";
 import { Status } from "./status.js";
 
 const EMPTY = 12; // the grey of a preview of nothing, as the tiles of a stage have it
@@ -86,35 +87,10 @@ export class Pad {
   }
 
   drawing() {
-    let last = null;
-    const at = (event) => {
-      const box = this.canvas.getBoundingClientRect();
-      return [((event.clientX - box.left) / box.width) * 280, ((event.clientY - box.top) / box.height) * 280];
-    };
-    const line = (from, to) => {
-      const c = this.canvas.getContext("2d");
-      Object.assign(c, { strokeStyle: "white", lineWidth: 20, lineCap: "round", lineJoin: "round" });
-      c.beginPath();
-      c.moveTo(...from);
-      c.lineTo(...to);
-      c.stroke();
-    };
-    this.canvas.addEventListener("pointerdown", (event) => {
-      this.canvas.setPointerCapture(event.pointerId);
-      last = at(event);
-      line(last, last);
+    strokes(this.canvas, 280, {
+      line: (from, to) => stroke(this.canvas, from, to, { width: 20 }),
+      end: () => this.picture(this.canvas),
     });
-    this.canvas.addEventListener("pointermove", (event) => {
-      if (!last) return;
-      line(last, at(event));
-      last = at(event);
-    });
-    const end = () => {
-      if (last) this.picture(this.canvas);
-      last = null;
-    };
-    this.canvas.addEventListener("pointerup", end);
-    this.canvas.addEventListener("pointercancel", end);
   }
 
   // bytes: what the network would see, or null for nothing yet.

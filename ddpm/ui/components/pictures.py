@@ -133,7 +133,7 @@ def follow(
     view: gr.HTML,
     choice: gr.Dropdown,
     another: gr.Button,
-    again: gr.Button,
+    again: gr.Button | None = None,
     more: Callable[[Model], dict[str, Any]] = lambda model: {},
 ) -> None:
     """Another digit, another noise and other weights reach the view.
@@ -166,5 +166,6 @@ def follow(
 
     for event in (choice.input, another.click):
         event(change_picture, [choice, weights], view, **QUIET)
-    again.click(change_noise, weights, view, **QUIET)
+    if again is not None:
+        again.click(change_noise, weights, view, **QUIET)
     weights.change(change_weights, weights, [view, choice], **QUIET)

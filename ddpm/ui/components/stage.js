@@ -23,14 +23,14 @@ export class Stage {
       const canvas = el("canvas", "", figure);
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", label || "nothing yet");
-      canvas.addEventListener("click", (event) => this.pick(canvas, event));
+      canvas.addEventListener("click", (event) => this.pick(canvas, event, key));
       const under = foot ? el("p", "foot", figure) : null;
       if (under) under.style.height = `${foot}px`;
-      this.panes.set(key, { figure, caption, canvas, under, data: null, marks: null, framed: null });
+      this.panes.set(key, { figure, caption, canvas, under, data: null, marks: null, framed: null, own: null });
     }
     this.message = el("p", "empty", this.field, empty);
     this.buffer = document.createElement("canvas");
-    this.onpick = null; // (i, [row, column]) => ...: what a click on that pixel of picture i does
+    this.onpick = null; // (i, [row, column], key) => ...: what a click on that pixel of picture i of a pane does
     this.pixel = null; // [row, column] of the one that is outlined in every picture
     new ResizeObserver(() => this.layout()).observe(this.field);
     this.layout();
@@ -83,13 +83,20 @@ export class Stage {
     this.draw(pane);
   }
 
-  pick(canvas, event) {
+  pick(canvas, event, key) {
     if (!this.onpick || !this.message.hidden) return;
     const { columns, tile, gap } = this.grid, scale = canvas.width / canvas.clientWidth;
     const column = Math.floor((event.offsetX * scale) / (tile + gap)), row = Math.floor((event.offsetY * scale) / (tile + gap));
     const i = row * columns + Math.min(column, columns - 1);
     const pixel = [event.offsetY * scale - row * (tile + gap), event.offsetX * scale - column * (tile + gap)];
-    if (i < this.n) this.onpick(i, pixel.map((v) => Math.max(0, Math.min(this.size - 1, Math.floor((v - gap) / this.grid.zoom)))));
+    if (i < this.n) this.onpick(i, pixel.map((v) => Math.max(0, Math.min(this.size - 1, Math.floor((v - gap) / this.grid.zoom)))), key);
+  }
+
+  // A pane with no pictures of the stage's but one of its own.  own(context, width, height, colour): paints it.
+  give(key, own) {
+    const pane = this.panes.get(key);
+    pane.own = own;
+    this.draw(pane);
   }
 
   caption(key, text) {
@@ -154,6 +161,7 @@ export class Stage {
     context.imageSmoothingEnabled = false;
     if (pane.data) paint(this.buffer, pane.data, size, n * size, channels);
     const colour = this.colours();
+    if (pane.own) return pane.own(context, pane.canvas.width, pane.canvas.height, colour);
     for (let i = 0; i < n; i++) {
       const x = gap + (i % columns) * (tile + gap), y = gap + Math.floor(i / columns) * (tile + gap);
       context.fillStyle = colour("tile-gap");
@@ -161,13 +169,13 @@ export class Stage {
       context.fillStyle = colour("tile-ground");
       if (pane.data) context.drawImage(this.buffer, 0, i * size, size, size, x, y, tile, tile);
       else context.fillRect(x, y, tile, tile);
-      if (pane.framed === i) {
-        context.strokeStyle = colour("tile-mark");
-        context.lineWidth = Math.max(2, gap);
-        context.strokeRect(x, y, tile, tile);
-      }
       if (this.pixel) this.outline(context, colour, x, y);
       if (pane.marks?.[i].text) this.label(context, colour, pane.marks[i], x, y, tile);
+    }
+    if (pane.framed !== null && pane.framed < n) { // over its neighbours' gaps
+      context.strokeStyle = colour("tile-mark");
+      context.lineWidth = Math.max(2, gap);
+      context.strokeRect(gap + (pane.framed % columns) * (tile + gap), gap + Math.floor(pane.framed / columns) * (tile + gap), tile, tile);
     }
   }
 

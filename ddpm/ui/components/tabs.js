@@ -2,3 +2,11 @@
 
 export const tabs = {};
 window.DDPM = { tabs };
+
+// Show a tab, as a press of its button does; resolves to its entry above once it has been built.
+export const openTab = async (title) => {
+  const name = title.toLowerCase(), all = document.querySelectorAll("#tabs > .tab-wrapper button");
+  Array.from(all).find((node) => node.textContent.trim() === title)?.click();
+  for (let tries = 0; !tabs[name] && tries < 100; tries++) await new Promise((resolve) => setTimeout(resolve, 50));
+  return tabs[name];
+};

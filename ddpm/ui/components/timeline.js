@@ -27,8 +27,8 @@ export class Timeline {
     this.input = el("input", "", track);
     Object.assign(this.input, { type: "range", min: 0, step: 1 });
     this.input.setAttribute("aria-label", label);
-    this.input.addEventListener("input", () => { this.pause(); this.seek(Number(this.input.value)); });
-    Object.assign(this, { onseek, ends, frameMs, curves: [], axis: {}, position: 0, available: count, timer: null, chasing: null, log: false, speed: 1, shares: false });
+    this.input.addEventListener("input", () => { this.pause(); this.seek(this.positionAt(Number(this.input.value))); });
+    Object.assign(this, { onseek, ends, frameMs, curves: [], axis: {}, position: 0, available: count, timer: null, chasing: null, log: false, speed: 1, shares: false, places: null });
     this.setCount(count);
     redraw(this.canvas, () => this.draw());
     document.addEventListener("keydown", (event) => this.key(event));
@@ -42,7 +42,7 @@ export class Timeline {
     if (!slider && target.closest("input, textarea, select, button, summary, dialog, [role], [contenteditable]")) return;
     const act = {
       " ": () => this.toggle(),
-      ArrowLeft: () => this.move(-1), ArrowRight: () => this.move(1), Home: () => this.move(-this.count), End: () => this.move(this.count),
+      ArrowLeft: () => this.move(-1), ArrowRight: () => this.move(1), Home: () => this.move(-Infinity), End: () => this.move(Infinity),
     }[event.key];
     if (!act || (slider && event.key !== " ")) return;
     event.preventDefault();
@@ -103,6 +103,16 @@ export class Timeline {
     return opener;
   }
 
+  // Where on the axis a position lies: there, or where `places` says, for a way that goes back and forth.
+  place(position) {
+    return this.places ? this.places[position] : position;
+  }
+
+  // The position at a place of the axis, the latest of several.
+  positionAt(place) {
+    return this.places ? Math.max(0, this.places.slice(0, this.available).findLastIndex((one) => one <= place)) : place;
+  }
+
   // How many positions the axis has, and how many of them are there already.
   setCount(count, available = count) {
     this.count = Math.max(count, 2);
@@ -160,6 +170,11 @@ export class Timeline {
     return { ...PAD, right: PAD.right + (this.shares ? SHARES : 0) };
   }
 
+  // The furthest place of what is there.
+  get reached() {
+    return this.places ? Math.max(...this.places.slice(0, this.available)) : this.available - 1;
+  }
+
   say(text) {
     this.readout.textContent = text;
     this.input.setAttribute("aria-valuetext", text);
@@ -167,7 +182,7 @@ export class Timeline {
 
   seek(position) {
     this.position = Math.max(0, Math.min(position, this.available - 1));
-    this.input.value = this.position;
+    this.input.value = this.place(this.position);
     this.draw();
     this.onseek(this.position);
   }
@@ -223,7 +238,7 @@ export class Timeline {
     c.fillStyle = colour("plot");
     c.fillRect(left, top, w, h);
     c.fillStyle = colour("plot-done");
-    if (this.available > 1) c.fillRect(left, top, px(this.available - 1) - left, h);
+    if (this.available > 1) c.fillRect(left, top, px(this.reached) - left, h);
     c.fillStyle = colour("muted");
     c.textBaseline = "middle";
     c.textAlign = "right";
@@ -260,15 +275,16 @@ export class Timeline {
     c.strokeStyle = colour("accent");
     c.lineWidth = 2;
     c.beginPath();
-    c.moveTo(px(this.position), top - (this.axis.top ? 3 : 6));
-    c.lineTo(px(this.position), top + h);
+    const now = this.place(this.position);
+    c.moveTo(px(now), top - (this.axis.top ? 3 : 6));
+    c.lineTo(px(now), top + h);
     c.stroke();
     for (const curve of this.curves.filter((k) => k.mark)) {
-      const v = curve.y[this.position];
+      const v = curve.y[now];
       if (v === null || v === undefined) continue;
       c.fillStyle = colour(`curve-${curve.colour}`);
       c.beginPath();
-      c.arc(px(this.position), py(v), 4.5, 0, 2 * Math.PI);
+      c.arc(px(now), py(v), 4.5, 0, 2 * Math.PI);
       c.fill();
     }
   }

@@ -12,10 +12,12 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from ddpm.autoencoder import Codec
 from ddpm.config import config_of
 from ddpm.data import DataError, Dataset, load_dataset, names
 from ddpm.denoiser import picture_shape_of
 from ddpm.device import Inference, pick_device
+from ddpm.presets import LATENTS, PRESETS
 from ddpm.schedule import Schedule
 from ddpm.storage.checkpoint import (
     CONFIG,
@@ -25,6 +27,7 @@ from ddpm.storage.checkpoint import (
     is_autoencoder,
     load_checkpoint,
     read_config,
+    with_autoencoder,
 )
 
 from ..server.cache import LRUCache
@@ -145,6 +148,14 @@ def pictures_of(weights: Model) -> Dataset:
     if tuple(data.images.shape[1:]) != (weights.channels, weights.img_size, weights.img_size):
         raise ValueError("These weights do not fit the pictures they name. Draw or upload one.")
     return data
+
+
+@functools.cache
+def autoencoder() -> Codec:
+    """The one that ships, whose latents the preset `latent` is of.  Raises CheckpointError if it is not here."""
+    codec = with_autoencoder(PRESETS[LATENTS])[1]
+    assert codec is not None  # the preset names one
+    return codec
 
 
 def can_be_classified(dataset: str, shape: tuple[int, ...]) -> bool:

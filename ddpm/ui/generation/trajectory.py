@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ddpm.config import config_of
-from ddpm.generate import evaluation_times, num_evaluations
+from ddpm.generate import Sampler, evaluation_times, num_evaluations
 from ddpm.samplers import SAMPLERS, SampleStep
 
 from ..server import protocol
@@ -53,7 +53,7 @@ class Trajectory(Recording):
     def __post_init__(self) -> None:
         s, w = self.settings, self.settings.weights
         self.shape, self.dataset, self.parameters = (s.n, w.channels, w.img_size, w.img_size), w.dataset, s.parameters()
-        self.sampler, self.num_steps = s.sampler(), s.sampling.num_steps
+        self.sampler, self.num_steps = self.make_sampler(), s.sampling.num_steps
         codec = self.sampler.codec
         self.latent_shape, self.autoencoder = (codec.latent_shape, codec.name) if codec else (None, None)
         self.times = self.sampler.times
@@ -85,32 +85,53 @@ class Trajectory(Recording):
 
     def steps(self) -> Iterator[dict[str, Any] | None]:
         """The engine's job: one network evaluation a step, yielding the frames that are kept."""
-        s = self.settings
-        process = self.sampler.steps(s.n, s.y(), s.seed, start=self.start)
-        begin = self.start[0] if self.start else 0
+        process, end = self.process(), object()
         while True:
             start = time.perf_counter()
-            moment = next(process, None)
-            if moment is None:
+            moment: Any = next(process, end)
+            if moment is end:
                 return
             self.seconds += time.perf_counter() - start
+            if moment is None:
+                yield None
+                continue
             self.step, self.moment = moment.i, moment
-            self.evaluations = num_evaluations(self.sampler.model, self.times[begin : moment.i + 1], s.sampling.sampler)
-            yield self.keep(moment) if moment.i in self.kept else None
+            self.evaluations = self.spent(moment)
+            yield self.keep(moment) if self.is_kept(moment) else None
+
+    def make_sampler(self) -> Sampler:
+        return self.settings.sampler()
+
+    def process(self) -> Iterator[SampleStep | None]:
+        """The moments, and None for a step of work before the first."""
+        s = self.settings
+        return self.sampler.steps(s.n, s.y(), s.seed, start=self.start)
+
+    def is_kept(self, moment: SampleStep) -> bool:
+        """Whether a frame is made of this moment."""
+        return moment.i in self.kept
+
+    def spent(self, moment: SampleStep) -> int:
+        """Evaluations of the network up to this moment, per digit."""
+        times = self.times[self.start[0] if self.start else 0 : moment.i + 1]
+        return num_evaluations(self.sampler.model, times, self.settings.sampling.sampler)
 
     def keep(self, moment: SampleStep) -> dict[str, Any]:
         """Make a frame of this moment and keep it."""
-        sampling, sched, i, t = self.settings.sampling, self.settings.weights.sched, moment.i, moment.t
-        signal, towards = 1.0, None
+        self.states.append(moment.x_t.cpu())
+        return self.add(self.frame_of(moment, moment.i))
+
+    def frame_of(self, moment: SampleStep, i: int) -> dict[str, Any]:
+        """The frame of a moment that is the sampler's step i."""
+        sampling, sched, t = self.settings.sampling, self.settings.weights.sched, moment.t
+        signal, towards = 1.0 if t < 0 else sched.sqrt_alphas_bar[t].item(), None
         if moment.eps_hat is not None:  # the finished sample has none
-            signal = sched.sqrt_alphas_bar[t].item()
             towards = self.times[i + 1], coefficients(sampling, self.times, i, sched), self.shown(moment.eps_hat)
         shown, latents = (self.shown(moment.x_t), self.shown(moment.x0_hat)), None
         if self.latent_shape is not None:
             known = {"x_t": moment.x_t, "x0_hat": moment.x0_hat, "eps_hat": moment.eps_hat}
             latents = {name: recording.channels(z) for name, z in known.items() if z is not None}
-        self.states.append(moment.x_t.cpu())
-        return self.add(self.frame(i, t, signal, *shown, towards, latents))
+        return self.frame(i, t, signal, *shown, towards, latents)
 
     def shown(self, x: Tensor) -> np.ndarray:
         """x_t, x0_hat or eps_hat as the page shows it; of latents, the pictures that they decode to."""

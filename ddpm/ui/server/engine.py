@@ -83,11 +83,14 @@ class Job:
             yield self.take()
 
     async def result(self) -> Any:
-        """Wait for its end and return the last thing it yielded.  Raises ValueError(error) if it failed."""
+        """Wait for its end and return the last thing it yielded, None if it was closed before any.
+
+        Raises ValueError(error) if it failed.
+        """
         await asyncio.wrap_future(self.finished)
         if self.error:
             raise ValueError(self.error)
-        return self.take()[-1]
+        return next(reversed(self.take()), None)
 
     def account(self) -> dict[str, Any]:
         """For the log: what it was, how long it waited for its first turn, and what it took.  Nothing of a person."""

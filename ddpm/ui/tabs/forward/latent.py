@@ -13,13 +13,11 @@ from torch import Tensor
 
 from ddpm.autoencoder import PCA, Codec, kl_divergence
 from ddpm.diffusion import q_sample
-from ddpm.presets import PRESETS
 from ddpm.schedule import SCHEDULES
 from ddpm.seeding import seeded
-from ddpm.storage.checkpoint import with_autoencoder
 from ddpm.ui.components import layout, pictures
 from ddpm.ui.generation import recording
-from ddpm.ui.generation.models import Model, dataset
+from ddpm.ui.generation.models import Model, autoencoder, dataset
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import once
 
@@ -91,12 +89,6 @@ def build(shared: layout.Shared) -> None:
     engine, registry, weights = shared.engine, shared.registry, shared.weights
     engine.submit(once(components))  # a long step: as the server starts, before anybody waits
 
-    @functools.cache
-    def codec() -> Codec:
-        found = with_autoencoder(PRESETS["latent"])[1]
-        assert found is not None  # the preset names one
-        return found
-
     async def latent_of(question: Any) -> dict[str, Any]:
         """What the page asks after every move: {x0, other, seed, t, k, schedule, weights}: see `look`."""
         question = protocol.fields(question)
@@ -105,7 +97,7 @@ def build(shared: layout.Shared) -> None:
         t = protocol.whole_number(question.get("t"), "t", 0, pictures.T - 1)
         k = protocol.whole_number(question.get("k"), "k", 1, MOST)
         kind = protocol.one_of(question.get("schedule"), "Schedule", SCHEDULES)
-        door = await engine.submit(once(codec)).result()
+        door = await engine.submit(once(autoencoder)).result()
         if tuple(x0.shape[1:]) != door.picture_shape:
             raise ValueError("The autoencoder knows grey pictures of 32 x 32. Choose a model of such above.")
         return await engine.submit(look(door, x0, other, seed, t, k, kind)).result()

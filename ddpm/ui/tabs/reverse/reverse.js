@@ -204,7 +204,7 @@ export const reverse = (element, props, watch, server) => {
     input.dispatchEvent(new Event("change", { bubbles: true }));
   });
 
-  tabs.reverse = { at: () => ({ run: view.run.id, index: Math.min(timeline.position, view.run.frames.length - 1) }) };
+  tabs.reverse = { receive, at: () => ({ run: view.run.id, index: Math.min(timeline.position, view.run.frames.length - 1) }) };
   watch("value", () => receive(props.value));
   receive(props.value);
 };

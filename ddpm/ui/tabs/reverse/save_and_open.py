@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable
@@ -10,19 +9,18 @@ from typing import Any
 
 import gradio as gr
 
-from ddpm.system.threads import apart
 from ddpm.ui.components import controls
+from ddpm.ui.components.saving import KINDS, as_file
 from ddpm.ui.components.streaming import Streaming
-from ddpm.ui.generation.image_file import BEFORE, save
+from ddpm.ui.generation.image_file import BEFORE
 from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.request import Settings, choices
-from ddpm.ui.generation.trajectory_file import Opened, read, write
+from ddpm.ui.generation.trajectory_file import Opened, read
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Engine, once
 
 # What Generate sends, in this order: what Settings.check takes.
 FIELDS = ("n", "choice", "seed", "weights_id", *controls.HOW)
-KINDS = {"png": "png", "gif": "gif", "trajectory": "safetensors"}  # and how their names end
 NOTHING = [gr.skip()] * len(FIELDS)
 
 
@@ -34,19 +32,12 @@ def files(
     async def file(question: Any) -> dict[str, Any]:
         """A run as a file: {run, kind: one of KINDS} -> {name, data, note} or {error}."""
         question = protocol.fields(question)
-        run, kind, note = runs.get(question.get("run")), question.get("kind"), ""
+        run, kind = runs.get(question.get("run")), question.get("kind")
         if run is None or not run.frames or kind not in list(KINDS):
             raise ValueError("These digits are no longer on the server. Press Generate, then save.")
-        if kind == "trajectory":
-            data, count = await engine.submit(once(write, run)).result()
-        else:
-            data, count = await apart(save, run, kind)
-        if count < len(run.frames):
-            note = f"Saved {count} of its {len(run.frames)} moments, evenly chosen, to stay below 10 MB."
         r = run.parameters
         branch = "-branch" if run.parent is not None else ""
-        name = f"digits-{r['sampler']}-{r['steps']}-seed{r['seed']}{branch}.{KINDS[kind]}"
-        return {"name": name, "data": base64.b64encode(data).decode(), "note": note}
+        return await as_file(engine, run, kind, f"digits-{r['sampler']}-{r['steps']}-seed{r['seed']}{branch}")
 
     def of_weights(label: Any, now: Any) -> Any:
         """The id of the weights that a file names: shipped ones, or the chosen ones; None if they are not here."""
@@ -96,6 +87,8 @@ def files(
             parameters, recording = await engine.submit(once(read, path)).result()
             if recording is not None:
                 return show(recording, now)
+            if "edit" in parameters:
+                raise ValueError("That picture was made in Edit: open it there.")
             weights_id = of_weights(parameters.get("weights"), now)
             s = restored(parameters, weights_id or now)
         except ValueError as error:

@@ -14,6 +14,7 @@ from ddpm.ui.components import controls, layout
 from ddpm.ui.components.streaming import QUIET, Streaming, window
 from ddpm.ui.generation.coefficients import equations
 from ddpm.ui.generation.models import can_be_classified
+from ddpm.ui.generation.recording import Recording
 from ddpm.ui.generation.request import Settings
 from ddpm.ui.generation.trajectory import Costs, Trajectory
 from ddpm.ui.server import protocol
@@ -90,6 +91,13 @@ def build(shared: layout.Shared) -> None:
             "rest back as noise; the digit is decided early, its edges late.",
         )
 
+    def take(recording: Recording) -> dict[str, Any]:
+        """A finished recording of another tab, as the packet that shows it in this one."""
+        runs.keep(recording)
+        notice = "From Edit: play it, drag the playhead, or branch from any moment with the settings here."
+        return recording.packet(recording.frames, done=True, opened=notice)
+
+    shared.takers["reverse"] = take
     inputs = [n, choice, seed, weights, *sampling]
     runs.start(go.click, lambda *question: Trajectory(check(question)), inputs, view)
     here = "(at, ...others) => [DDPM.tabs.reverse.at(), ...others]"
