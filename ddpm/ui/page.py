@@ -23,11 +23,12 @@ from .server import hosting, limits, scripts
 from .server.engine import Engine, once
 from .server.rate_limit import RateLimiter
 from .tabs.compare import tab as compare
+from .tabs.edit import tab as edit
 from .tabs.forward import tab as forward
 from .tabs.reverse import tab as reverse
 from .tabs.train import tab as train
 
-TABS = (forward, reverse, train, compare)
+TABS = (forward, reverse, train, compare, edit)
 HERE = Path(__file__).parent
 STYLES = [HERE / "components/tokens.css"]  # what the others name; components before the tabs that vary them
 STYLES += sorted(path for path in HERE.glob("components/*.css") if path not in STYLES)
@@ -54,7 +55,7 @@ def build() -> gr.Blocks:
         with gr.Row(elem_id="top"):
             gr.HTML(HEADER, elem_id="header", apply_default_css=False)
             weights = gr.Dropdown(registry.shipped, value=registry.default, label="Model", elem_id="weights")
-        with gr.Tabs(elem_id="tabs") as tabs:
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             shared = layout.Shared(engine, registry, demo, mine, own, weights, tabs)
             for each in TABS:
                 with gr.Tab(each.TITLE, id=each.TITLE.lower()) as shared.tab:

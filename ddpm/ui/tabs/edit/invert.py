@@ -1,0 +1,130 @@
+"""The inner tab Invert: a real digit walked to the noise it is drawn from, back, and on to all other classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import torch
+from torch import Tensor
+
+from ddpm.generate import Sampler
+from ddpm.inversion import invert
+from ddpm.samplers import SampleStep
+from ddpm.ui.components import controls, layout, pictures
+from ddpm.ui.generation.edited import Edit, Edited
+from ddpm.ui.generation.request import ANY, NONE
+from ddpm.ui.server import protocol
+
+from .editor import Editor, given_picture, label_of, last_of, meant, opener, own_or_another, settings
+
+TITLE = "Invert"
+FIRST_STEPS, MOST_STEPS = 50, 100
+MOST_CLASSES = 10  # that the same noise is told
+MEASURED = (5, 10, 20, 50, 100)  # steps there, and as many back
+NOTHING = "That picture is empty. Choose another digit."
+
+EQUATION = """
+<math display="block" class="long"><msub><mi>x</mi><mi>s</mi></msub><mo>=</mo><msqrt><msub><mover><mi>α</mi><mo>¯</mo>
+</mover><mi>s</mi></msub></msqrt><msub><mover><mi>x</mi><mo>^</mo></mover><mn>0</mn></msub><mo>+</mo><msqrt><mn>1</mn>
+<mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>s</mi></msub></msqrt><mover><mi>ε</mi><mo>^</mo></mover></math>
+<math display="block" class="numbers"><mi>t</mi><mo>=</mo><mn data-live="t">·</mn><mo>→</mo><mi>s</mi><mo>=</mo>
+<mn data-live="s">·</mn></math>
+<p class="source">Deterministic DDIM, Song et al. 2021, Eq. 12 and section 4.3: the same step goes down, s &lt; t, or
+up, s &gt; t. Up, what the network says at t stands for what it would say at s: that is the error, and it falls with the
+steps.</p>
+<h2>Error of the way there and back</h2><div class="errors"></div>
+<p class="source">Root mean square over pixels from −1 to 1, over the steps each way; dashed: first order.</p>
+<p class="code">computed by <code>ddpm.inversion.invert</code></p>
+"""
+
+
+def there_and_back(sampler: Sampler, x0: Tensor, y: Tensor | None, others: Tensor | None) -> Iterator[SampleStep]:
+    """From x0 to noise, told the class y, and from there on to pictures, one of each of `others`.
+
+    x0: (1, C, S, S).  y: (1,), others: (n,) int64; None of a model without classes.
+    """
+    n = 1 if others is None else len(others)
+    y = None if y is None else y.to(sampler.device)
+    for moment in invert(sampler.model, sampler.sched, sampler.seen(x0), y=y, num_steps=sampler.sampling.num_steps):
+        x_t, x0_hat = (x.expand(n, -1, -1, -1) for x in (moment.x_t, moment.x0_hat))
+        if moment.i < sampler.sampling.num_steps:  # the last is where the way back starts
+            yield SampleStep(moment.i, moment.t, x_t, x0_hat, None)
+    yield from sampler.steps(n, others, start=(0, x_t))
+
+
+@dataclass
+class Inverted(Edited):
+    """There and back, and afterwards the error of it over the number of steps."""
+
+    x0: Tensor = field(kw_only=True)
+    y: Tensor | None = field(kw_only=True)
+    errors: list[float] = field(default_factory=list)  # of MEASURED, so far
+
+    def steps(self) -> Iterator[dict[str, Any] | None]:
+        yield from super().steps()
+        for count in MEASURED:
+            sampling = dataclasses.replace(self.settings.sampling, num_steps=min(count, self.settings.weights.sched.T))
+            sampler = Sampler(self.settings.weights.model, self.settings.weights.sched, sampling)
+            last = yield from last_of(there_and_back(sampler, self.x0, self.y, self.y))
+            error = sampler.pictures(last.x_t) - sampler.pictures(sampler.seen(self.x0))
+            self.errors.append(round(error.square().mean().sqrt().item(), 5))
+            yield {}
+
+    def about(self) -> dict[str, Any]:
+        """own: which of the pictures is of the class that was told on the way there."""
+        return super().about() | {"errors": self.errors, "measured": MEASURED, "own": self.edit.asked["own"]}
+
+
+def build(shared: layout.Shared) -> None:
+    registry, weights, editor = shared.registry, shared.weights, Editor(shared, "invert")
+
+    def make(page: Any, weights_id: Any, choice: Any, steps: Any) -> Edited:
+        model, label = registry.get(weights_id), str(page.get("label", ""))[:40]
+        x0, told = given_picture(model, page, NOTHING), meant(model, choice, label)
+        steps = protocol.whole_number(steps, "Steps", 1, min(MOST_STEPS, model.sched.T))
+        n = min(model.num_classes, MOST_CLASSES) or 1
+        s = settings(registry, weights_id, n, NONE, 0, steps, 1.0, clip=False)
+        y = others = None
+        if model.num_classes:
+            y, others = torch.tensor([label_of(model, told)]), torch.arange(n)
+
+        def process(sampler: Sampler) -> Iterator[SampleStep]:
+            return there_and_back(sampler, x0, y, others)
+
+        own = None if y is None or not 0 <= y.item() < n else y.item()
+        asked = {"page": {"x0": page["x0"], "label": label}, "choice": choice, "steps": steps, "own": own}
+        edit = Edit("invert", asked, process, [*range(steps, 0, -1), *range(steps + 1)], folded=False)
+        return Inverted(s, edit=edit, x0=x0, y=y)
+
+    start, names = pictures.opening(registry)
+    with gr.Row(elem_classes="tab-row"):
+        with gr.Column(elem_classes="controls"):
+            picked = gr.Dropdown([ANY, *names], value=ANY, label="Digit", elem_id="invert-digit")
+            with gr.Row(elem_classes="pair"):
+                another = gr.Button("Another digit", elem_id="invert-another")
+                own = gr.Button("Draw or upload", elem_id="invert-own")
+            choice = controls.class_of("invert", registry, weights, own_or_another, label="Class told on the way there")
+            steps = gr.Slider(2, MOST_STEPS, FIRST_STEPS, step=1, label="Steps each way", elem_id="invert-steps")
+            go, halt = controls.go_and_stop("invert", "Invert")
+            opened = opener("invert")
+            gr.HTML(
+                '<p class="hint">The way there is one picture, shown once for each class. On the way back every tile '
+                "is told a class of its own, from the same noise.</p>"
+            )
+        view = layout.stage_and_margin(
+            "invert",
+            Path(__file__).with_name("invert.js"),
+            start,
+            editor.answers,
+            EQUATION,
+            "Told its own class, the digit comes back. Told another, the same noise becomes another digit in much the "
+            "same hand: slant, size and width of the line stay, for they are in the noise, and the class is not.",
+        )
+    pictures.follow(registry, weights, view, picked, another)
+    own.click(None, None, None, js="() => { DDPM.tabs.invert.own(); }")
+    editor.connect(view, go, halt, opened, make, choice=choice, steps=steps)
