@@ -2,7 +2,8 @@
 
 Starts the server as a user would, or takes --url of one that runs.  Each student moves t for a while, then generates 16
 digits, about every ten seconds; one of them trains.  --burst: all press Generate within one second, instead.  --fair:
-two of them, instead: see fair.py.  --beside N: so many other processes keep a core busy each, all the time.
+two of them, instead: see fair.py.  --drawing: all of them draw in Edit, instead: see drawing.py.  --beside N: so many
+other processes keep a core busy each, all the time.
 Prints the times to the first and the last frame, and what it cost the server: memory, threads, files.
 """
 
@@ -26,7 +27,7 @@ import httpx
 
 from tests.helpers.serving import free_port, wait_for
 
-from . import fair
+from . import drawing, fair
 
 ROOT = Path(__file__).parents[1]
 
@@ -170,6 +171,11 @@ async def run(args: argparse.Namespace, url: str, pid: int | None) -> Figures:
             if not await fair.scenario(students[0], students[1], args.training):
                 figures.errors.append("a classmate waited longer than the target")
             return figures
+        if args.drawing:
+            trainer, racer = (Student(client, page, 10**6 + i, figures) for i in range(2))
+            if not await drawing.scenario(students, trainer, racer, 60 * args.minutes):
+                figures.errors.append("a stroke waited longer than the target")
+            return figures
         figures.guess.clear()
         begin, spent = time.monotonic(), time.process_time()
         until = begin + 60 * args.minutes
@@ -223,6 +229,7 @@ def main() -> None:
     parser.add_argument("--training", type=float, default=120, help="seconds of each training run")
     parser.add_argument("--burst", action="store_true", help="all press Generate within one second, and that is all")
     parser.add_argument("--fair", action="store_true", help="what a classmate of one who trains waits, and that is all")
+    parser.add_argument("--drawing", action="store_true", help="all draw in Edit, while one trains and one races")
     parser.add_argument("--beside", type=int, default=0, help="other processes, each of which keeps a core busy")
     parser.add_argument("--url", help="of a server that runs already")
     args = parser.parse_args()

@@ -1,11 +1,14 @@
 """How smooth the page is, in figures: python -m benchmarks.page_smoothness [URL of a running server]
 
-Prints: time to interactive, layout shift, and, while 64 digits are generated and played, the longest task, the frames
-shown a second and how many were dropped.  Not a test: on a busy machine the figures are the machine's.
+Prints: time to interactive, layout shift; while 64 digits are generated and played, the longest task, the frames shown
+a second and how many were dropped; and how long a stroke on the sheet of Edit waits for its answer.  Not a test: on a
+busy machine the figures are the machine's.
 """
 
+import itertools
 import json
 import shutil
+import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +19,7 @@ from tests.helpers.serving import free_port
 from tests.helpers.starting import FLAGS, end, serve
 from tests.helpers.steps import generate, tab, wait_for_status
 
+STROKES = 8
 OBSERVE = """
 window.seen = {tasks: [], shift: 0};
 const watch = (type, act) => {
@@ -68,6 +72,37 @@ def figures(page, url):
     result["played"] = {"frames": len(shown), "a_second": round((len(shown) - 1) / (shown[-1] - shown[0]) * 1000, 1)}
     result["played"]["longest_task_ms"] = round(max([d for _, d in page.evaluate("window.seen.tasks")] or [0]))
     result["layout_shift"] = round(page.evaluate("window.seen.shift"), 4)
+
+    tab(page, "Edit")
+    wait_for_status(page, "draw", "An example")
+    box = page.locator("#draw-view .pane-own canvas").bounding_box()
+    page.evaluate("window.seen.tasks = []; window.moved = []")
+    page.evaluate("addEventListener('pointermove', () => window.moved.push(performance.now()), true)")
+    waits, after = [], []
+    for k in range(STROKES):
+        page.evaluate("window.shown = []; window.moved = []")
+        page.mouse.move(box["x"] + box["width"] * (k + 1) / (STROKES + 1), box["y"] + 40)
+        page.mouse.down()
+        page.evaluate("window.moved = []")
+        for i in range(20):
+            page.mouse.move(box["x"] + box["width"] * (k + 1) / (STROKES + 1), box["y"] + 50 + 4 * i)
+        page.wait_for_timeout(280)  # shorter than the rest after which all steps are taken
+        moved, shown = page.evaluate("[window.moved, window.shown.map(([at]) => at)]")
+        waits += [b - a for a, b in itertools.pairwise([moved[0], *shown])]  # from one answer to the next
+        after.append(max(shown) - moved[-1])
+        page.mouse.up()
+        page.wait_for_timeout(1500)
+    result["strokes"] = {
+        "n": STROKES,
+        "answers": len(waits),
+        "answered_after_ms": {
+            "of_the_whole_stroke": round(statistics.median(after)),
+            "worst": round(max(after)),
+            "between_answers": round(statistics.median(waits)),
+        },
+    }
+    result["strokes"]["longest_task_ms"] = round(max([d for _, d in page.evaluate("window.seen.tasks")] or [0]))
+    result["layout_shift_in_edit"] = round(page.evaluate("window.seen.shift") - result["layout_shift"], 4)
     return result
 
 

@@ -60,5 +60,12 @@ def test_no_serious_finding(open_page, axe, theme):
     for name in ("Compare", "Vary one setting", "Measure quality", "Compare schedules"):
         tab(page, name)
         look(name)
+    tab(page, "Edit")
+    look("Draw")
+    for name, go in (("Inpaint", "fill"), ("Interpolate", "walk"), ("Invert", "invert"), ("Compose", "compose")):
+        tab(page, name)
+        page.click(f"#{name.lower()}-{go}")
+        wait_for_status(page, name.lower(), r"^\d+ steps: ")
+        look(name)
     ours = [each for each in found if not any(each[1] == rule and piece in each[2] for rule, piece in GRADIO)]
     assert ours == []

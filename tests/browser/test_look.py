@@ -10,10 +10,15 @@ from helpers.steps import fits_a_laptop, generate, is_inside, tab, wait_for_stat
 
 pytestmark = pytest.mark.browser
 
+COMPARE = ("Vary one setting", "Measure quality", "Compare schedules")
+EDIT = ("Inpaint", "Interpolate", "Invert", "Compose")  # beside Draw, which Edit opens with
 
-@pytest.mark.parametrize("name", ["Forward", "Reverse", "Train", "Compare"])
+
+@pytest.mark.parametrize("name", ["Forward", "Reverse", "Train", "Compare", "Edit", *EDIT])
 def test_each_tab_fits_a_laptop_without_scrolling(open_page, name):
     page = open_page(1280, 800)
+    if name in EDIT:
+        tab(page, "Edit")
     tab(page, name)
     page.wait_for_timeout(300)
     assert fits_a_laptop(page)
@@ -22,7 +27,7 @@ def test_each_tab_fits_a_laptop_without_scrolling(open_page, name):
 @pytest.mark.parametrize("width", [390, 768, 1920])
 def test_nothing_is_wider_than_the_window(open_page, width):
     page = open_page(width, 844)
-    for name in ("Forward", "Reverse", "Train", "Compare", "Vary one setting", "Measure quality", "Compare schedules"):
+    for name in ("Forward", "Reverse", "Train", "Compare", *COMPARE, "Edit", *EDIT):
         tab(page, name)
         page.wait_for_timeout(200)
         assert is_inside(page, width, "canvas:visible")

@@ -86,8 +86,9 @@ KINDS = {
 FIRST = "both"
 
 FORMULAS = "".join(
-    f'<div class="formula" data-sum="{name}"><math display="block" class="numbers long"><mover><mi>ε</mi><mo>^</mo>'
-    f'</mover><mo>=</mo>{kind.formula}</math><p class="source">{kind.source}</p></div>'
+    f'<div class="formula" data-sum="{name}"{"" if name == FIRST else " hidden"}>'
+    f'<math display="block" class="numbers long"><mover><mi>ε</mi><mo>^</mo></mover><mo>=</mo>{kind.formula}</math>'
+    f'<p class="source">{kind.source}</p></div>'
     for name, kind in KINDS.items()
 )
 EQUATION = f"""

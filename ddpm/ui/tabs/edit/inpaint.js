@@ -23,8 +23,8 @@ export const inpaint = (element, props, watch, server) => {
     shown: ({ digits }) => result.stage.mark("x", digits ? digits.map((digit) => ({ text: String(digit) })) : null),
     under: (root) => {
       const tools = el("div", "tools", root);
-      modes = ["Erase", "Keep"].map((text, i) => button(tools, text, () => mode(i === 0), i ? "The brush brings back" : "The brush erases"));
-      for (const [text, inside] of Object.entries(HALVES)) button(tools, text, () => fill(inside), `Erase: ${text.toLowerCase()}`);
+      modes = ["Erase", "Keep"].map((text, i) => button(tools, text, () => mode(i === 0), `${text}: the brush ${i ? "brings back" : "erases"}`));
+      for (const [text, inside] of Object.entries(HALVES)) button(tools, text, () => fill(inside), `${text}: is erased, and nothing else`);
     },
   });
   const { stage, status } = result;
