@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from helpers.edits import ASKED, Tab
+from helpers.edits import ASKED, Tab, text
 from helpers.pages import picture
 
+from ddpm import ModelConfig, make_schedule
+from ddpm.networks import build_model
 from ddpm.ui.generation.edited import resampled
+from ddpm.ui.generation.models import wrap
 
 
 @pytest.fixture(params=ASKED)
@@ -109,3 +112,24 @@ def test_weights_that_are_gone_are_one_sentence(tab):
 )
 def test_the_way_of_resampled_steps(begin, end, r, expected):
     assert resampled(begin, end, r) == expected
+
+
+def test_colour_and_other_sizes_go_through_every_inner_tab(tab, registry):
+    config = ModelConfig(base=8, mults=(1, 2), in_ch=3, img_size=16, num_classes=3, prediction="v")
+    names = ("hat", "coat", "shoe")
+    registry.put("colour", wrap(build_model(config, 1), make_schedule(), "linear", "mine", "unknown", names))
+    x0, other = (text(np.random.default_rng(seed).integers(0, 256, (16, 16, 3))) for seed in (0, 1))
+    erased = np.eye(16, dtype=np.uint8)
+    page = {"x0": x0, "other": other, "label": "coat", "other_label": "hat", "erased": text(erased)}
+    chosen = {"choice": "its own" if "its own" in tab.values.values() else "shoe", "a": "hat", "b": "shoe"}
+    changes = {name: value for name, value in chosen.items() if name in tab.values}
+    if tab.name == "interpolate":
+        changes["ends"] = "digits"
+    run, frames = tab.made(page, weights="colour", **changes)
+    assert (run["size"], run["channels"]) == (16, 3) and "digits" not in frames[-1], "no classifier knows these"
+    assert picture(frames[-1]["x_t"]).size == run["n"] * 16 * 16 * 3
+    if tab.name == "inpaint":
+        kept = picture(frames[-1]["x_t"]).reshape(4, 16, 16, 3)[:, erased == 0]
+        assert (kept == picture(x0).reshape(16, 16, 3)[erased == 0]).all()
+    if tab.name == "invert":
+        assert run["n"] == 3 and run["own"] == 1
