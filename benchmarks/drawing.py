@@ -1,13 +1,14 @@
 """What people who draw in Edit wait for, while one other window trains and another races.
 
-Each draws strokes as a page does: one question at a time, the newest next, and Denoise when the pen rests.  What the
-training and the race get is told as a share of what they get alone.
+Each draws as a page does: one question at a time, the newest next; Denoise when the pen rests, stopped by the next
+stroke.  What the training and the race get is told as a share of what they get alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import re
 import statistics
 import time
@@ -18,8 +19,8 @@ import numpy as np
 from .fair import timed
 
 POINTS, POINT_SECONDS = 25, 1 / 50  # of a stroke
-REST = 0.3  # seconds after a stroke, after which the page presses Denoise
-STROKES = 3  # of a drawing
+REST, PAUSE = 0.3, 0.7  # seconds after a stroke until the page presses Denoise, and from then to the next stroke
+STROKES = 3  # of a drawing, after the last of which Denoise is waited for
 TARGET = 1.0  # seconds from a stroke's end to its answer, p95
 ALONE = 20.0  # seconds for which the training has the server to itself
 LONGEST = 120  # seconds of a training run, of its own: it may not end before the drawing does
@@ -30,30 +31,34 @@ class Drawing:
 
     def __init__(self, student: Any):
         self.student, self.sheet = student, np.zeros((32, 32), np.uint8)
-        self.wanted = self.asking = False
+        self.wanted, self.asking, self.number = False, 0, 0
+        self.stopped = False  # whether a stroke has stopped the present Denoise
         self.strokes: list[float] = []  # seconds from the pen's leaving to the answer that knows all of the stroke
-        self.finished: list[float] = []  # and from the press of Denoise to its last frame
+        self.finished: list[float] = []  # and from the press of Denoise to its last frame, where no stroke stops it
 
     @property
     def x0(self) -> str:
         return base64.b64encode(self.sheet).decode()
 
-    async def ask(self) -> None:
-        """As the page's `asker`: one at a time, of those that come up meanwhile the last.  Raises RuntimeError."""
+    async def ask(self, now: bool = False) -> None:
+        """As the page's `asker`: one at a time, of those that come up meanwhile the last; with now, at once.
+
+        Raises RuntimeError.
+        """
         self.wanted = True
-        if self.asking:
+        if self.asking and not now:
             return
-        self.asking = True
+        self.asking += 1
         page, session = self.student.page, self.student.session
         body = {"component_id": page.component("draw-view"), "fn_name": "look", "session_hash": session}
         while self.wanted:
-            self.wanted = False
+            self.wanted, self.number = False, self.number + 1
             asked = {"x0": self.x0, "choice": "none", "t0": 600, "seed": 0, "guidance": 2, "weights": "mnist"}
-            body |= {"data": asked | {"pen": session}}
-            answer = await self.student.client.post("/gradio_api/component_server", json=body)
-            if "x0_hat" not in answer.json():
-                raise RuntimeError(f"a stroke: {answer.text[:200]}")
-        self.asking = False
+            body |= {"data": asked | {"pen": session, "number": self.number}}
+            answer = (await self.student.client.post("/gradio_api/component_server", json=body)).json()
+            if "x0_hat" not in answer and (now or not answer.get("replaced")):  # of a whole stroke there is an answer
+                raise RuntimeError(f"a stroke: {str(answer)[:200]}")
+        self.asking -= 1
 
     async def stroke(self) -> None:
         uniform, questions = self.student.random.uniform, []
@@ -65,18 +70,38 @@ class Drawing:
             questions.append(asyncio.ensure_future(self.ask()))
             await asyncio.sleep(POINT_SECONDS)
         lifted = time.monotonic()
-        await asyncio.gather(*questions)
+        await self.ask(now=True)
         self.strokes.append(time.monotonic() - lifted)
+        await asyncio.gather(*questions)
+
+    async def denoise(self) -> None:
+        seed = self.student.random.randrange(10**6)
+        took = await timed(self.student, "draw-denoise", _0={"x0": self.x0}, _4=seed)
+        if not self.stopped:
+            self.finished.append(took)
+
+    async def stop(self) -> None:
+        page, self.stopped = self.student.page, True
+        target = [page.component("draw-stop"), "click"]
+        function = next(d["id"] for d in page.config["dependencies"] if target in map(list, d["targets"]))
+        body = {"data": [], "fn_index": function, "session_hash": self.student.session}
+        (await self.student.client.post("/gradio_api/run/predict", json=body)).raise_for_status()
 
     async def go_on(self, until: float) -> None:
         """Drawing after drawing."""
         while time.monotonic() < until:
             self.sheet[:] = 0
+            denoising = None
             for _ in range(STROKES):
+                if denoising is not None and not denoising.done():
+                    await self.stop()
                 await self.stroke()
+                if denoising is not None:
+                    await denoising
                 await asyncio.sleep(REST)
-                seed = self.student.random.randrange(10**6)
-                self.finished.append(await timed(self.student, "draw-denoise", _0={"x0": self.x0}, _4=seed))
+                self.stopped, denoising = False, asyncio.ensure_future(self.denoise())
+                await asyncio.sleep(PAUSE)
+            await denoising
 
 
 async def watched(trainer: Any, seen: list[tuple[float, int]]) -> None:
@@ -108,8 +133,9 @@ async def scenario(students: list[Any], trainer: Any, racer: Any, seconds: float
     training = asyncio.ensure_future(watched(trainer, seen))
     await asyncio.sleep(ALONE)
     alone = speed(seen, seen[0][0] + 2)  # the first steps are slower
-    people, begin = [Drawing(student) for student in students], time.monotonic()
+    people, begin, spent = [Drawing(student) for student in students], time.monotonic(), time.process_time()
     races, *_ = await asyncio.gather(raced(racer, begin + seconds), *(each.go_on(begin + seconds) for each in people))
+    share = (time.process_time() - spent) / (time.monotonic() - begin) / (os.cpu_count() or 1)
     images = speed(seen, begin)
     training.cancel()
     print(f"{'':24}{'n':>6}{'p50':>8}{'p95':>8}{'worst':>8}")
@@ -121,4 +147,5 @@ async def scenario(students: list[Any], trainer: Any, racer: Any, seconds: float
     print(f"training: {images:.0f} images a second, {images / alone:.0%} of the {alone:.0f} alone")
     slower = statistics.median(races) / statistics.median(race_alone)
     print(f"a race: {statistics.median(races):.1f} s, {slower:.1f} times as long as alone ({len(races)} of them)")
+    print(f"the load generator's own share of the processor: {share:.1%}")
     return p95 < TARGET

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -81,6 +82,14 @@ class Sampler:
         for first in range(0, n, BATCH):
             size = min(BATCH, n - first)
             yield from self.steps(size, None if y is None else y[first : first + size], seed, first)
+
+    def below(self, t: int, num_steps: int) -> Sampler:
+        """The same, but from noise of time t on, in num_steps steps or as many as there are times: see `trailing`."""
+        other = copy.copy(self)
+        other.sched = self.sched.up_to(t)
+        other.sampling = dataclasses.replace(self.sampling, num_steps=min(num_steps, t + 1), spacing="trailing")
+        other.times = timesteps(other.sched, other.sampling.num_steps, "trailing")
+        return other
 
     def seen(self, x0: Tensor) -> Tensor:
         """Pictures in [-1, 1] as its model sees them, on its device: themselves, or the means of their latents."""

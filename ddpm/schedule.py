@@ -36,6 +36,11 @@ class Schedule:
         tables = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
         return Schedule(T=self.T, **tables)
 
+    def up_to(self, t: int) -> Schedule:
+        """The same noise levels, but none above that of t."""
+        tables = {k: v[: t + 1] for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return Schedule(T=t + 1, **tables)
+
 
 def linear(T: int, beta_start: float, beta_end: float) -> Tensor:
     """Betas in a straight line from beta_start to beta_end.  Ho et al. 2020, section 4."""

@@ -66,7 +66,7 @@ def test_a_stroke_is_answered_while_the_pen_is_down_and_finished_when_it_rests(o
     stroke(page, "draw", (0.3, 0.3), (0.7, 0.35))
     wait_for_change(page, "draw", "x", before)
     page.wait_for_timeout(500)  # longer than the rest after which all steps are taken
-    assert "three steps" in page.locator("#draw-view .pane-x figcaption").inner_text()
+    assert "two steps" in page.locator("#draw-view .pane-x figcaption").inner_text()
     glance = pixels(page, "draw", "x")
     page.mouse.up()
     stroke(page, "draw", (0.5, 0.4), (0.5, 0.42))

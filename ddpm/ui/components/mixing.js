@@ -21,25 +21,28 @@ export const unpack = (packet) => {
 // Whether a state of a tab has a digit and noise that belong together: not so half-way through a change of weights.
 export const isWhole = ({ x0, eps }) => Boolean(x0) && x0.length === eps?.length;
 
-// Ask the server one question at a time, {x0: bytes, ...}; of those that come up meanwhile, only the last.
-// answered(answer, question): for an answer that is no error.
+// Ask the server one question at a time, {x0: bytes, ...}, numbered; of those that come up meanwhile, only the last.
+// answered(answer, question): for an answer that is no error, and that comes before that of a later question.
+// Returns ask(question, now): with now it is not waited for the question before, which the server may leave unanswered.
 export const asker = (ask, status, answered) => {
-  let asking = false, wanted = null;
-  return async (question) => {
+  let asking = 0, wanted = null, count = 0, latest = 0;
+  return async (question, now = false) => {
     wanted = question;
-    if (asking) return;
-    asking = true;
+    if (asking && !now) return;
+    asking += 1;
     while (wanted) {
-      const now = wanted;
+      const asked = wanted, number = ++count;
       wanted = null;
       try {
-        const answer = await ask({ ...now, x0: toBase64(now.x0) });
+        const answer = await ask({ ...asked, x0: toBase64(asked.x0), number });
+        if (number < latest) continue;
+        latest = number;
         if (answer.error) status.say(answer.error, true);
-        else answered(answer, now);
+        else answered(answer, asked);
       } catch {
         status.say("The server does not answer. Is it still running? Then reload this page.", true);
       }
     }
-    asking = false;
+    asking -= 1;
   };
 };

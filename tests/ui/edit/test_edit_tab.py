@@ -1,10 +1,15 @@
 """What holds for all inner tabs of Edit: a run's frames, its files, and its way into Reverse."""
 
+import io
+import json
+
 import numpy as np
 import pytest
 import torch
 from helpers.edits import ASKED, Tab, text
 from helpers.pages import picture
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ddpm import ModelConfig, make_schedule
 from ddpm.networks import build_model
@@ -63,6 +68,19 @@ def test_a_saved_picture_opened_again_makes_the_same(tab, registry, tmp_path):
         assert all(value == {"__type__": "update"} for value in skipped), "nothing on the page changes"
     other_model = tab.open(path, "gone")[1]["error"]
     assert "Choose others" in other_model
+
+
+def test_a_file_that_says_what_cannot_be_made_changes_nothing(tab, tmp_path):
+    run, _ = tab.made()
+    picture, path = Image.open(io.BytesIO(tab.saved(run["run"], "png"))), tmp_path / "tampered.png"
+    key, said = next((key, text) for key, text in picture.text.items() if '"asked"' in text)
+    parameters, texts = json.loads(said), PngInfo()
+    name = next(iter(set(tab.values) & {"seed", "steps"}))
+    parameters["asked"][name] = -1
+    texts.add_text(key, json.dumps(parameters))
+    picture.save(path, pnginfo=texts)
+    skipped, packet = tab.open(path)
+    assert name.capitalize() in packet["error"] and all(value == {"__type__": "update"} for value in skipped)
 
 
 def test_reverse_sends_a_picture_of_edit_back_to_it(tab, opened, tmp_path):

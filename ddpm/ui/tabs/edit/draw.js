@@ -36,13 +36,16 @@ export const draw = (element, props, watch, server, start) => {
       sheet.line(...[from, to].map((point) => point.map((v) => v * state.size)));
       changed();
     },
-    end: () => { down = false; },
+    end: () => {
+      down = false;
+      if (state.drawn) ask(question(), true); // the whole stroke, before what was asked half-way through it
+    },
   });
   const ask = asker(server.look, status, (answer) => {
     if (answer.replaced || result.view.run.id || !state.drawn) return;
     stage.show("h", fromBase64(answer.x0_hat));
     stage.show("x", fromBase64(state.noisy ? answer.x_t : answer.x0_hat));
-    stage.caption("x", state.noisy ? `your drawing at t₀ = ${answer.t}` : "x₀  by three steps");
+    stage.caption("x", state.noisy ? `your drawing at t₀ = ${answer.t}` : "x₀  by two steps");
     tell(answer.t, answer.signal);
   });
 
@@ -61,6 +64,7 @@ export const draw = (element, props, watch, server, start) => {
   function changed(noisy = false) {
     state.noisy = noisy;
     stage.give("own", (context, width, height) => context.drawImage(sheet.canvas, 0, 0, width, height));
+    if (result.isStreaming) document.querySelector("#draw-stop").click();
     result.forget();
     row.hidden = true;
     clearTimeout(rest);

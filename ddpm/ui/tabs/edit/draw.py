@@ -26,7 +26,7 @@ TITLE = "Draw"
 ANSWERS = 4
 STEPS = 30  # from pure noise; from t0, the share of them that is left
 FIRST_T0, ETA, FIRST_GUIDANCE = 0.6, 0.7, 2.0
-GLANCE = 3  # steps from t0 of the first answer to a stroke
+GLANCE = 2  # evaluations of the first answer to a stroke: with one it is the mean of all digits
 STRENGTHS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
 NOTHING = "There is nothing drawn yet. Draw with mouse, pen or finger, or choose a picture."
 
@@ -48,7 +48,7 @@ def from_draft(s: Settings, x0: Tensor, begin: int) -> Any:
 
     def process(sampler: Sampler) -> Iterator[Any]:
         drafts = sampler.seen(x0).expand(s.n, -1, -1, -1)
-        return sampler.steps(s.n, s.y(), s.seed, start=draft(drafts, begin, sampler.times, s.weights.sched, s.seed))
+        return sampler.steps(s.n, s.y(), s.seed, start=draft(drafts, begin, sampler.times, sampler.sched, s.seed))
 
     return process
 
@@ -61,20 +61,18 @@ def asked_for(
     t0: Any,
     seed: Any,
     guidance: Any,
-    steps: int = STEPS,
 ) -> tuple[Settings, Tensor, float]:
     """(settings, the drawing, t0 as a share of T) of what the page asks.  t0: of T = 1000.  Raises ValueError."""
     t0 = protocol.whole_number(t0, "Strength", 0, pictures.T - 1) / (pictures.T - 1)
     weights = registry.get(weights_id)
-    s = settings(registry, weights_id, ANSWERS, choice, seed, min(steps, weights.sched.T), guidance, ETA)
+    s = settings(registry, weights_id, ANSWERS, choice, seed, min(STEPS, weights.sched.T), guidance, ETA)
     return s, given_picture(weights, page, NOTHING), t0
 
 
 def glance(s: Settings, x0: Tensor, t0: float) -> Iterator[dict[str, Any] | None]:
     """The engine's job: the drawing at t0 and, by few evaluations, four answers to it."""
-    sampler = s.sampler()
-    begin = start_of(sampler.times, t0)
-    moments = from_draft(s, x0, begin)(sampler)
+    sampler = s.sampler().below(round(t0 * (s.weights.sched.T - 1)), GLANCE)
+    moments = from_draft(s, x0, 0)(sampler)
     first = next(moments)
     yield None
     last = yield from last_of(moments)
@@ -105,20 +103,18 @@ def build(shared: layout.Shared) -> None:
         way = range(begin, s.sampling.num_steps + 1)
         return Edited(s, edit=Edit("draw", {"page": {"x0": page["x0"]}} | values, from_draft(s, x0, begin), way))
 
-    def of_page(question: Any, steps: int) -> tuple[Settings, Tensor, float]:
+    def of_page(question: Any) -> tuple[Settings, Tensor, float]:
         question = protocol.fields(question)
         values = {name: question.get(name) for name in names}
-        return asked_for(registry, question, question.get("weights"), **values, steps=steps)
+        return asked_for(registry, question, question.get("weights"), **values)
 
     async def look(question: Any) -> dict[str, Any]:
-        """What the page asks after every stroke: {x0, choice, t0, seed, guidance, weights, pen}: see `glance`."""
-        t0 = protocol.number(protocol.fields(question).get("t0"), "Strength", 0, pictures.T - 1) / (pictures.T - 1)
-        steps = round(GLANCE / max(t0, GLANCE / STEPS))
-        return await editor.answer(question, glance(*of_page(question, max(steps, 1))))
+        """What the page asks after every stroke: {x0, weights, pen, number} and the controls' values: see `glance`."""
+        return await editor.answer(question, glance(*of_page(question)))
 
     async def strengths(question: Any) -> dict[str, Any]:
-        """The same at six strengths: see `row`."""
-        s, x0, _ = of_page(question, STEPS)
+        """What it asks as Six strengths is pressed, the same: see `row`."""
+        s, x0, _ = of_page(question)
         return await editor.answer(question, row(s, x0))
 
     start, _ = pictures.opening(registry)
@@ -135,7 +131,7 @@ def build(shared: layout.Shared) -> None:
                 six = gr.Button("Six strengths", elem_id="draw-six")
             opened = opener("draw")
             gr.HTML(
-                '<p class="hint">Draw on the black square. Each stroke is answered at once, by three steps; when the '
+                '<p class="hint">Draw on the black square. Each stroke is answered at once, by two steps; when the '
                 "pen rests, by all of them.</p>"
             )
         view = layout.stage_and_margin(

@@ -31,7 +31,7 @@ class Editor:
     def __init__(self, shared: layout.Shared, name: str):
         self.shared, self.name, self.engine, self.registry = shared, name, shared.engine, shared.registry
         self.runs = Streaming(self.engine, name, KEPT_BYTES)
-        self._asking: dict[str, Job] = {}  # the latest question of each page that is being answered
+        self._asking: dict[str, tuple[int, Job]] = {}  # of each page the latest question that is being answered
 
     @property
     def answers(self) -> list[Callable]:
@@ -59,18 +59,23 @@ class Editor:
     async def answer(self, question: Any, steps: Iterator[Any]) -> dict[str, Any]:
         """What a job yields last, in the turns of the page that asks; its next question takes the place of this one.
 
-        question: {pen: what the page calls itself, ...}.
+        question: {pen: what the page calls itself, number: of its questions, ...}.
         """
-        pen = str(protocol.fields(question).get("pen"))[:40]
-        before = self._asking.pop(pen, None)
+        question = protocol.fields(question)
+        pen, number = str(question.get("pen"))[:40], question.get("number", 0)
+        number = protocol.whole_number(number, "Number", 0, protocol.MAX_SEED)
+        latest, before = self._asking.get(pen, (0, None))
         if before is not None:
+            if number < latest:  # two that were sent at once may change places on their way
+                return {"replaced": True}
             before.close()
-        job = self._asking[pen] = self.engine.submit(steps, ("pen", pen), f"{self.name}-question")
+        job = self.engine.submit(steps, ("pen", pen), f"{self.name}-question")
+        self._asking[pen] = number, job
         try:
             return await job.result() or {"replaced": True}
         finally:
             job.close()
-            if self._asking.get(pen) is job:
+            if self._asking.get(pen) == (number, job):
                 del self._asking[pen]
 
     def connect(

@@ -56,6 +56,11 @@ export class Result {
     this.view.receive(packet);
   }
 
+  get isStreaming() {
+    const { id, packet } = this.view.run;
+    return id !== null && !packet.done;
+  }
+
   // Nothing is shown of a run any more: what was asked for has changed.
   forget() {
     this.view.forget();
