@@ -241,6 +241,13 @@ def test_the_top_help_names_the_commands(cli):
     assert result.code == 0 and "train" in result.out and "sample" in result.out
 
 
+def test_what_a_decoder_gives_beyond_black_and_white_is_saved_within(tmp_path):
+    beyond = torch.linspace(-2, 2, 64).reshape(1, 1, 8, 8)
+    picture_file.write_images(tmp_path / "x.npz", [beyond], None)
+    with np.load(tmp_path / "x.npz") as arrays:
+        assert np.array_equal(arrays["images"], beyond.clamp(-1, 1).numpy())
+
+
 BAD_SAMPLE = [
     (("--out", "x.jpg"), "ends in .png, .gif or .npz"),
     (("--out", "x"), "ends in .png, .gif or .npz"),

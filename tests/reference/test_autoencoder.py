@@ -212,6 +212,12 @@ def test_what_is_drawn_is_decoded_at_the_exit_and_not_clipped_on_the_way(codec):
     assert sampler.picture_shape == (1, 8, 8) and latents[-1].abs().max() > 1
 
 
+def test_a_decoder_does_not_clamp_its_pictures(codec):
+    """Whoever shows, saves or classifies them does: an error measured on clamped pictures would be too small."""
+    codec.model.out_conv.bias.data.fill_(3)
+    assert codec.decode(noise_like((2, 4, 2, 2))).max() > 1
+
+
 def test_pictures_reach_a_model_of_pixels_as_they_are(codec, tiny_model):
     x = noise_like((2, 1, 8, 8))
     model = build_model(MLPConfig(in_ch=4, img_size=2, base=8), 1, codec)

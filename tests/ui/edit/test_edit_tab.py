@@ -15,10 +15,12 @@ from ddpm import ModelConfig, make_schedule
 from ddpm.networks import build_model
 from ddpm.ui.generation.edited import resampled
 from ddpm.ui.generation.models import wrap
+from ddpm.ui.tabs.edit import invert
 
 
 @pytest.fixture(params=ASKED)
-def tab(request, registry):
+def tab(request, registry, monkeypatch):
+    monkeypatch.setattr(invert, "MEASURED", (2, 3))
     return Tab(request.param, registry)
 
 
