@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from . import percentiles
 from .fair import timed
 
 POINTS, POINT_SECONDS = 25, 1 / 50  # of a stroke
@@ -32,6 +33,7 @@ class Drawing:
     def __init__(self, student: Any):
         self.student, self.sheet = student, np.zeros((32, 32), np.uint8)
         self.wanted, self.asking, self.number = False, 0, 0
+        self.heard = 0.0  # when the latest question was answered
         self.stopped = False  # whether a stroke has stopped the present Denoise
         self.strokes: list[float] = []  # seconds from the pen's leaving to the answer that knows all of the stroke
         self.finished: list[float] = []  # and from the press of Denoise to its last frame, where no stroke stops it
@@ -40,24 +42,27 @@ class Drawing:
     def x0(self) -> str:
         return base64.b64encode(self.sheet).decode()
 
-    async def ask(self, now: bool = False) -> None:
-        """As the page's `asker`: one at a time, of those that come up meanwhile the last; with now, at once.
-
-        Raises RuntimeError.
-        """
+    async def ask(self) -> None:
+        """As the page's `asker`: one at a time, of those that come up meanwhile the last.  Raises RuntimeError."""
         self.wanted = True
-        if self.asking and not now:
-            return
+        if not self.asking:
+            await self.go()
+
+    async def go(self) -> None:
+        """Ask what waits; beside the question before it, `hurry` of the page's `asker`.  Raises RuntimeError."""
         self.asking += 1
         page, session = self.student.page, self.student.session
         body = {"component_id": page.component("draw-view"), "fn_name": "look", "session_hash": session}
         while self.wanted:
             self.wanted, self.number = False, self.number + 1
+            number = self.number
             asked = {"x0": self.x0, "choice": "none", "t0": 600, "seed": 0, "guidance": 2, "weights": "mnist"}
-            body |= {"data": asked | {"pen": session, "number": self.number}}
+            body |= {"data": asked | {"pen": session, "number": number}}
             answer = (await self.student.client.post("/gradio_api/component_server", json=body)).json()
-            if "x0_hat" not in answer and (now or not answer.get("replaced")):  # of a whole stroke there is an answer
+            if "x0_hat" not in answer and not (answer.get("replaced") and number < self.number):  # the latest counts
                 raise RuntimeError(f"a stroke: {str(answer)[:200]}")
+            if number == self.number:
+                self.heard = time.monotonic()
         self.asking -= 1
 
     async def stroke(self) -> None:
@@ -70,9 +75,8 @@ class Drawing:
             questions.append(asyncio.ensure_future(self.ask()))
             await asyncio.sleep(POINT_SECONDS)
         lifted = time.monotonic()
-        await self.ask(now=True)
-        self.strokes.append(time.monotonic() - lifted)
-        await asyncio.gather(*questions)
+        await asyncio.gather(self.go(), *questions)
+        self.strokes.append(max(0.0, self.heard - lifted))
 
     async def denoise(self) -> None:
         seed = self.student.random.randrange(10**6)
@@ -138,14 +142,13 @@ async def scenario(students: list[Any], trainer: Any, racer: Any, seconds: float
     share = (time.process_time() - spent) / (time.monotonic() - begin) / (os.cpu_count() or 1)
     images = speed(seen, begin)
     training.cancel()
-    print(f"{'':24}{'n':>6}{'p50':>8}{'p95':>8}{'worst':>8}")
-    p95 = 0.0
-    for name, lists in (("finished", [p.finished for p in people]), ("stroke answered", [p.strokes for p in people])):
-        each = sorted(value for values in lists for value in values)
-        p95 = each[int(0.95 * (len(each) - 1))]
-        print(f"{name:24}{len(each):>6}{statistics.median(each):>7.2f}s{p95:>7.2f}s{each[-1]:>7.2f}s")
+    strokes = [seconds for each in people for seconds in each.strokes]
+    finished = [seconds for each in people for seconds in each.finished]
+    print(
+        percentiles.HEAD, percentiles.row("finished", finished), percentiles.row("stroke answered", strokes), sep="\n"
+    )
     print(f"training: {images:.0f} images a second, {images / alone:.0%} of the {alone:.0f} alone")
     slower = statistics.median(races) / statistics.median(race_alone)
     print(f"a race: {statistics.median(races):.1f} s, {slower:.1f} times as long as alone ({len(races)} of them)")
     print(f"the load generator's own share of the processor: {share:.1%}")
-    return p95 < TARGET
+    return percentiles.p95(strokes) < TARGET

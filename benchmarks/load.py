@@ -27,7 +27,7 @@ import httpx
 
 from tests.helpers.serving import free_port, wait_for
 
-from . import drawing, fair
+from . import drawing, fair, percentiles
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,11 +47,10 @@ class Figures:
     training: int = 0  # packets of training runs
 
     def table(self) -> str:
-        lines = [f"{'':24}{'n':>6}{'p50':>8}{'p95':>8}{'worst':>8}"]
+        lines = [percentiles.HEAD]
         for name, values in (("first frame", self.first), ("last frame", self.last), ("guess at a move", self.guess)):
             if values:
-                p50, p95 = statistics.median(values), sorted(values)[min(len(values) - 1, int(0.95 * len(values)))]
-                lines.append(f"{name:24}{len(values):>6}{p50:>7.2f}s{p95:>7.2f}s{max(values):>7.2f}s")
+                lines.append(percentiles.row(name, values))
         lines.append(f"errors: {len(self.errors)}{': ' + self.errors[0] if self.errors else ''}")
         return "\n".join([*lines, f"packets of the training run: {self.training}"])
 
