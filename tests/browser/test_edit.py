@@ -4,7 +4,20 @@ import itertools
 import re
 
 import pytest
-from helpers.steps import choose, live, pixels, playhead, png, set_number, status, tab, wait_for_change, wait_for_status
+from helpers.steps import (
+    choose,
+    live,
+    open_file,
+    pixels,
+    playhead,
+    png,
+    save,
+    set_number,
+    status,
+    tab,
+    wait_for_change,
+    wait_for_status,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -48,15 +61,9 @@ def button(page, name, text):
     return page.locator(f"#{name}-view button").filter(has_text=re.compile(f"^{text}( ▾)?$"))
 
 
-def timeline(page, name):
-    return page.locator(f"#{name}-view .timeline input[type=range]")
-
-
 def finished(page, name):
     """Wait for the end of a run."""
-    page.wait_for_function(
-        """name => /^\\d+ steps: /.test(document.querySelector(`#${name}-view .status`).textContent)""", arg=name
-    )
+    wait_for_status(page, name, r"^\d+ steps: ")
 
 
 def test_a_stroke_is_answered_while_the_pen_is_down_and_finished_when_it_rests(open_page):
@@ -74,7 +81,7 @@ def test_a_stroke_is_answered_while_the_pen_is_down_and_finished_when_it_rests(o
     finished(page, "draw")
     assert pixels(page, "draw", "x") != glance
     assert "finished" in page.locator("#draw-view .pane-x figcaption").inner_text()
-    timeline(page, "draw").press("Home")
+    playhead(page, "draw").press("Home")
     assert re.fullmatch(r"t = \d+", page.locator("#draw-view .readout").inner_text())
 
 
@@ -154,7 +161,7 @@ def test_a_part_is_erased_filled_and_the_rest_stays(open_page):
     page.wait_for_timeout(2500)
     seen = page.evaluate("window.seen")
     assert any(b < a for a, b in itertools.pairwise(seen)), "the playhead jumps back"
-    timeline(page, "inpaint").press("End")
+    playhead(page, "inpaint").press("End")
     different = page.evaluate(
         """() => { const canvas = (key) => document.querySelector(`#inpaint-view .pane-${key} canvas`);
             const own = canvas('own'), x = canvas('x'), at = (c, left, side, i, j) => c.getContext('2d').getImageData(
@@ -206,7 +213,7 @@ def test_the_path_between_two_noises_is_dragged_along(open_page):
     path.fill("0.5")
     page.wait_for_function("document.querySelector('#interpolate-margin [data-live=share]').textContent === '0.50'")
     assert 0.6 < float(live(page, "interpolate", "length")) < 0.82, "shorter than noise"
-    timeline(page, "interpolate").press("Home")
+    playhead(page, "interpolate").press("Home")
     assert "length" in page.locator("#interpolate-view .pane-x canvas").get_attribute("aria-label")
 
 
@@ -231,7 +238,7 @@ def test_a_digit_is_inverted_and_told_every_class(open_page):
     assert label.endswith("0, 1, 2, 3, 4, 5, 6, 7, 8, 9"), label
     assert page.locator("#invert-margin .errors canvas").get_attribute("aria-label").startswith("Error of the way")
     assert page.locator("#invert-view .readout").inner_text() == "clean"
-    timeline(page, "invert").press("Home")
+    playhead(page, "invert").press("Home")
     assert "before" in page.locator("#invert-view .pane-x figcaption").inner_text()
 
 
@@ -257,14 +264,9 @@ def test_a_result_is_kept_opened_again_and_followed_in_other_tabs(open_page):
     page.click("#compose-compose")
     finished(page, "compose")
     made = pixels(page, "compose", "x")
-    button(page, "compose", "Save").click()
-    with page.expect_download() as download:
-        page.locator("#compose-view .menu").get_by_role("button", name="PNG").click()
-    data = download.value.path().read_bytes()
+    data = save(page, "PNG", "compose").path().read_bytes()
     set_number(page, "compose-seed", 6)
-    page.locator("#compose-open").locator("xpath=preceding-sibling::input").set_input_files(
-        {"name": "mine.png", "mimeType": "image/png", "buffer": data}
-    )
+    open_file(page, data, "mine.png", "compose")
     wait_for_status(page, "compose", "^Opened. Press Compose")
     assert page.locator("#compose-seed input").input_value() == "5"
     page.click("#compose-compose")

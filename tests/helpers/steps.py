@@ -27,7 +27,7 @@ def pixels(page, name, pane):
 
 
 def playhead(page, name):
-    return page.locator(f"#{name}-view input[type=range]")
+    return page.locator(f"#{name}-view .timeline input[type=range]")
 
 
 def live(page, name, key):
@@ -73,17 +73,17 @@ def is_inside(page, width, selector):
     return inside and page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def open_file(page, data, name="mine.safetensors"):
-    """Through Reverse's upload button."""
+def open_file(page, data, name="mine.safetensors", tab="reverse"):
+    """Through a tab's upload button."""
     file = {"name": name, "mimeType": "", "buffer": data}
-    page.locator("#reverse-open").locator("xpath=preceding-sibling::input").set_input_files(file)
+    page.locator(f"#{tab}-open").locator("xpath=preceding-sibling::input").set_input_files(file)
 
 
-def save(page, item):
-    """By Reverse's menu: the download."""
-    page.locator("#reverse-view").get_by_role("button", name="Save", exact=True).click()
+def save(page, item, tab="reverse"):
+    """By a tab's menu: the download."""
+    page.locator(f"#{tab}-view").get_by_role("button", name="Save", exact=True).click()
     with page.expect_download() as download:
-        page.locator("#reverse-view .menu").get_by_role("button", name=item).click()
+        page.locator(f"#{tab}-view .menu").get_by_role("button", name=item).click()
     return download.value
 
 
