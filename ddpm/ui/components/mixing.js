@@ -23,18 +23,17 @@ export const isWhole = ({ x0, eps }) => Boolean(x0) && x0.length === eps?.length
 
 // Ask the server one question at a time, {x0: bytes, ...}, numbered; of those that come up meanwhile, only the last.
 // answered(answer, question): for an answer that is no error, and that comes before that of a later question.
-// Returns ask(question, now): with now it is not waited for the question before, which the server may leave unanswered.
+// Returns ask(question).  ask.hurry(): the question that waits is asked at once, beside the one before it, which the
+// server may then leave unanswered.
 export const asker = (ask, status, answered) => {
   let asking = 0, wanted = null, count = 0, latest = 0;
-  return async (question, now = false) => {
-    wanted = question;
-    if (asking && !now) return;
+  const go = async () => {
     asking += 1;
     while (wanted) {
-      const asked = wanted, number = ++count;
+      const asked = wanted, { x0 } = asked, number = ++count;
       wanted = null;
       try {
-        const answer = await ask({ ...asked, x0: toBase64(asked.x0), number });
+        const answer = await ask({ ...asked, ...(x0 && { x0: toBase64(x0) }), number });
         if (number < latest) continue;
         latest = number;
         if (answer.error) status.say(answer.error, true);
@@ -45,4 +44,9 @@ export const asker = (ask, status, answered) => {
     }
     asking -= 1;
   };
+  const put = async (question) => {
+    wanted = question;
+    if (!asking) await go();
+  };
+  return Object.assign(put, { hurry: go });
 };

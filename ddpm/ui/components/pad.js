@@ -88,7 +88,7 @@ export class Pad {
 
   drawing() {
     strokes(this.canvas, 280, {
-      line: (from, to) => stroke(this.canvas, from, to, { width: 20 }),
+      line: (from, to) => stroke(this.canvas, from, to, 20),
       end: () => this.picture(this.canvas),
     });
   }

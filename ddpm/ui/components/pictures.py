@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import functools
 import random
 from collections.abc import Callable, Sequence
@@ -88,11 +86,8 @@ def opening(registry: ModelRegistry) -> tuple[dict[str, Any], tuple[str, ...]]:
 def read_picture(text: Any, weights: Model) -> torch.Tensor:
     """The x0 that a page sends: base64 of (S, S, C) uint8.  Returns (1, C, S, S) in [-1, 1].  Raises ValueError."""
     shape = (weights.img_size, weights.img_size, weights.channels)
-    try:
-        data = base64.b64decode(text, validate=True)
-        pixels = np.frombuffer(data, np.uint8).reshape(shape)
-    except (TypeError, ValueError, binascii.Error):
-        raise ValueError("That picture is not of the size these weights know. Choose another.") from None
+    sorry = "That picture is not of the size these weights know. Choose another."
+    pixels = protocol.pixels(text, shape, sorry)
     return from_uint8(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
 
 
@@ -109,14 +104,20 @@ def noise_of(weights: Model, seed: int) -> torch.Tensor:
 
 
 def choosing(
-    name: str, names: Sequence[str], variant: Literal["primary", "secondary"] = "secondary"
+    name: str,
+    names: Sequence[str],
+    variant: Literal["primary", "secondary"] = "secondary",
+    beside: tuple[str, str] = ("noise", "New noise ε"),
 ) -> tuple[gr.Dropdown, gr.Button, gr.Button]:
-    """Which digit, another one, another noise.  name: a tab; names: how one chooses classes; variant: of a button."""
+    """Which digit, another one, and a button beside that: how its id ends, and its text.
+
+    name: a tab; names: how one chooses classes; variant: of the button for another digit.
+    """
     choice = gr.Dropdown([ANY, *names], value=ANY, label="Digit", elem_id=f"{name}-digit")
     with gr.Row(elem_classes="pair"):
         another = gr.Button("Another digit", variant=variant, elem_id=f"{name}-another")
-        again = gr.Button("New noise ε", elem_id=f"{name}-noise")
-    return choice, another, again
+        second = gr.Button(beside[1], elem_id=f"{name}-{beside[0]}")
+    return choice, another, second
 
 
 def which_schedule(name: str) -> gr.Radio:

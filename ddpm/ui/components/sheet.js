@@ -26,9 +26,9 @@ export const strokes = (canvas, side, { line, end = () => {} }) => {
   canvas.addEventListener("pointercancel", stop);
 };
 
-export const stroke = (canvas, from, to, { width, colour = "white" }) => {
+export const stroke = (canvas, from, to, width) => {
   const c = canvas.getContext("2d", { willReadFrequently: true });
-  Object.assign(c, { strokeStyle: colour, lineWidth: width, lineCap: "round", lineJoin: "round" });
+  Object.assign(c, { strokeStyle: "white", lineWidth: width, lineCap: "round", lineJoin: "round" });
   c.beginPath();
   c.moveTo(...from);
   c.lineTo(...to);
@@ -69,7 +69,7 @@ export class Sheet {
   // from, to: [x, y] in pixels of the network's.
   line(from, to) {
     const scaled = ([x, y]) => [x * Sheet.ZOOM, y * Sheet.ZOOM];
-    stroke(this.canvas, scaled(from), scaled(to), { width: 2.7 * Sheet.ZOOM });
+    stroke(this.canvas, scaled(from), scaled(to), 2.7 * Sheet.ZOOM);
   }
 
   // picture: a canvas of size x size, shown as it is.

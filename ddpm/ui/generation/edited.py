@@ -28,14 +28,13 @@ def resampled(begin: int, end: int, r: int) -> list[int]:
 class Edit:
     """What is asked beside the settings.
 
-    name: of the tab that asks.  asked: what it takes to ask again, as JSON: it is saved with the pictures.
+    page: what the page's script said, as JSON, of what it takes to ask again.
     process: makes the moments, of a sampler as the settings say; in the engine.  way: the sampler's step that each is;
     None: all of them in turn.  folded: whether the timeline has one place for each step, however often it is taken.
     terms: of a sum that the sampler's model is.  model: in place of the settings' own, with labels more.
     """
 
-    name: str
-    asked: Mapping[str, Any]
+    page: Mapping[str, Any]
     process: Process
     way: Sequence[int] | None = None
     folded: bool = True
@@ -58,7 +57,6 @@ class Edited(Trajectory):
         self.times_kept = [self.times[step] for step in steps]
         signal = self.settings.weights.sched.sqrt_alphas_bar[self.times_kept].tolist()
         self.signal = [1.0 if t < 0 else round(a, 4) for a, t in zip(signal, self.times_kept, strict=True)]
-        self.parameters |= {"edit": self.edit.name, "asked": dict(self.edit.asked)}
 
     def steps(self) -> Iterator[dict[str, Any] | None]:
         if self.edit.model is not None:  # made here, where all that torch does belongs
@@ -112,7 +110,6 @@ class Edited(Trajectory):
             "step": max(0, len(self.frames) - 1),
             "num_steps": len(self.way) - 1,
             "places": self.places,
-            "edit": self.edit.name,
         }
 
     def plain(self) -> Opened:

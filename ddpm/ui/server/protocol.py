@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import functools
 import inspect
 from collections.abc import Callable, Iterable
@@ -17,16 +18,16 @@ def in_words(answer: Callable) -> Callable:
     """What answers a page's question, at once or later, saying as {error} what it raises as ValueError."""
 
     @functools.wraps(answer)
-    def at_once(question: Any) -> dict[str, Any]:
+    def at_once(*question: Any) -> dict[str, Any]:
         try:
-            return answer(question)
+            return answer(*question)
         except ValueError as error:
             return {"error": str(error)}
 
     @functools.wraps(answer)
-    async def later(question: Any) -> dict[str, Any]:
+    async def later(*question: Any) -> dict[str, Any]:
         try:
-            return await answer(question)
+            return await answer(*question)
         except ValueError as error:
             return {"error": str(error)}
 
@@ -35,6 +36,14 @@ def in_words(answer: Callable) -> Callable:
 
 def b64(data: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(data).tobytes()).decode()
+
+
+def pixels(text: Any, shape: tuple[int, ...], otherwise: str) -> np.ndarray:
+    """The uint8 array of that shape that a page sends as base64, read-only.  Raises ValueError(otherwise)."""
+    try:
+        return np.frombuffer(base64.b64decode(text, validate=True), np.uint8).reshape(shape)
+    except (TypeError, ValueError, binascii.Error):
+        raise ValueError(otherwise) from None
 
 
 def whole_number(value: Any, name: str, low: int, high: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +104,15 @@ guidance is the sum of two: <math><mo>(</mo><mn>1</mn><mo>−</mo><mi>w</mi><mo>
 """
 
 
+@dataclass
 class Composition(Edited):
-    """Of what is seen upside down, the other reading too."""
+    """turned: whether it is looked at upside down, too, and then read."""
+
+    turned: bool = field(kw_only=True)
 
     def also(self, moment: SampleStep, last: bool) -> dict[str, Any]:
         found = super().also(moment, last)
-        if found and self.edit.asked["kind"] == "illusion":
+        if found and self.turned:
             found["turned"] = classifiers.read(upside_down(self.sampler.pictures(moment.x_t))).digits.tolist()
         return found
 
@@ -131,8 +134,7 @@ def build(shared: layout.Shared) -> None:
         def process(sampler: Sampler) -> Iterator[Any]:
             return sampler.steps(N, torch.full((N,), -1), s.seed)
 
-        asked = {"page": {}, "kind": kind, "a": a, "b": b, "w": w, "v": v, "seed": seed}
-        return Composition(s, edit=Edit("compose", asked, process, terms=tuple(terms)))
+        return Composition(s, edit=Edit({}, process, terms=tuple(terms)), turned=kind == "illusion")
 
     first = KINDS[FIRST]
     with gr.Row(elem_classes="tab-row"):

@@ -38,7 +38,7 @@ export const draw = (element, props, watch, server, start) => {
     },
     end: () => {
       down = false;
-      if (state.drawn) ask(question(), true); // the whole stroke, before what was asked half-way through it
+      ask.hurry(); // the whole stroke, before what was asked half-way through it
     },
   });
   const ask = asker(server.look, status, (answer) => {
@@ -78,8 +78,8 @@ export const draw = (element, props, watch, server, start) => {
 
   function receive(packet) {
     if (!packet || packet.error) return;
-    const { x0, size = state.size, notice, ...rest } = packet;
-    Object.assign(state, rest);
+    const { x0, size = state.size, notice, ...news } = packet;
+    Object.assign(state, news);
     if (size !== state.size) {
       sheet = new Sheet(size);
       example();
@@ -87,7 +87,7 @@ export const draw = (element, props, watch, server, start) => {
     state.size = size;
     stage.shape(4, size, state.channels);
     if (x0) take(fromBase64(x0));
-    changed("t0" in rest);
+    changed("t0" in news);
     if (notice) status.say(notice);
   }
 

@@ -20,7 +20,7 @@ from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.request import Settings
 from ddpm.ui.server import protocol
 
-from .editor import Editor, class_or_none, given_picture, last_of, opener, settings, start_of
+from .editor import Editor, class_or_none, given_picture, last_of, opener, settings
 
 TITLE = "Draw"
 ANSWERS = 4
@@ -41,6 +41,11 @@ EQUATION = """
 sampler walks back as it always does. It is told nothing else of y.</p>
 <p class="code">computed by <code>ddpm.editing.draft</code> and <code>ddpm.samplers.reverse_process</code></p>
 """
+
+
+def start_of(times: list[int], t0: float) -> int:
+    """The step whose time comes nearest to t0, a share of the first."""
+    return min(range(len(times) - 1), key=lambda i: abs(times[i] - t0 * times[0]))
 
 
 def from_draft(s: Settings, x0: Tensor, begin: int) -> Any:
@@ -101,7 +106,7 @@ def build(shared: layout.Shared) -> None:
         s, x0, t0 = asked_for(registry, page, weights_id, **values)
         begin = start_of(s.sampler().times, t0)
         way = range(begin, s.sampling.num_steps + 1)
-        return Edited(s, edit=Edit("draw", {"page": {"x0": page["x0"]}} | values, from_draft(s, x0, begin), way))
+        return Edited(s, edit=Edit({"x0": page["x0"]}, from_draft(s, x0, begin), way))
 
     def of_page(question: Any) -> tuple[Settings, Tensor, float]:
         question = protocol.fields(question)
@@ -150,11 +155,9 @@ def build(shared: layout.Shared) -> None:
     own.click(None, None, None, js="() => { DDPM.tabs.draw.own(); }")
     six.click(None, None, None, js="() => { DDPM.tabs.draw.strengths(); }")
 
+    @protocol.in_words
     def other_weights(weights_id: Any) -> dict[str, Any]:
-        try:
-            model = registry.get(weights_id)
-            return {"weights": weights_id, "size": model.img_size, "channels": model.channels}
-        except ValueError as error:
-            return {"error": str(error)}
+        model = registry.get(weights_id)
+        return {"weights": weights_id, "size": model.img_size, "channels": model.channels}
 
     weights.change(other_weights, weights, view, **QUIET)

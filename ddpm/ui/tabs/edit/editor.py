@@ -19,7 +19,6 @@ from ddpm.ui.generation.trajectory_file import read
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Job, once
 
-KEPT_BYTES = 128_000_000
 OWN = "its own"  # chosen instead of a class: the one that the picture is known to be of
 # make(page, weights_id, **controls): a run of what the page's own script says and of the values of the controls.
 Make = Callable[..., Edited]
@@ -30,7 +29,7 @@ class Editor:
 
     def __init__(self, shared: layout.Shared, name: str):
         self.shared, self.name, self.engine, self.registry = shared, name, shared.engine, shared.registry
-        self.runs = Streaming(self.engine, name, KEPT_BYTES)
+        self.runs = Streaming(self.engine, name)
         self._asking: dict[str, tuple[int, Job]] = {}  # of each page the latest question that is being answered
 
     @property
@@ -85,7 +84,10 @@ class Editor:
         weights, page = self.shared.weights, gr.JSON(visible=False)  # page: filled in as the button is pressed
 
         def run(page: Any, weights_id: Any, *values: Any) -> Edited:
-            return make(protocol.fields(page), weights_id, **dict(zip(fields, values, strict=True)))
+            of_controls = dict(zip(fields, values, strict=True))
+            made = make(protocol.fields(page), weights_id, **of_controls)
+            made.parameters |= {"edit": self.name, "asked": {"page": made.edit.page} | of_controls}  # to ask again
+            return made
 
         async def opened(path: Any, weights_id: Any) -> list[Any]:
             try:
@@ -188,8 +190,3 @@ def given_picture(weights: Model, page: Mapping[str, Any], nothing: str) -> Tens
     if bool((x0 == x0.flatten()[0]).all()):
         raise ValueError(nothing)
     return x0
-
-
-def start_of(times: list[int], t0: float) -> int:
-    """The step whose time comes nearest to t0, a share of the first."""
-    return min(range(len(times) - 1), key=lambda i: abs(times[i] - t0 * times[0]))

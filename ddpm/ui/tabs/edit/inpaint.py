@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +17,7 @@ from ddpm.ui.components.streaming import QUIET
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.edited import Edit, Edited, resampled
 from ddpm.ui.generation.models import Model
-from ddpm.ui.generation.request import ALL, ANY, Settings, choices
+from ddpm.ui.generation.request import ALL, Settings, choices
 from ddpm.ui.server import protocol
 
 from .editor import Editor, given_picture, last_of, meant, opener, own_or_another, settings
@@ -51,10 +48,7 @@ def read_mask(text: Any, weights: Model) -> Tensor:
     """What is erased of a picture: base64 of (S, S) bytes, 0 for what is kept.  Returns bool, (1, 1, S, S): what is
     known.  Raises ValueError in words, of one that keeps everything or nothing too."""
     size = weights.img_size
-    try:
-        erased = np.frombuffer(base64.b64decode(text, validate=True), np.uint8).reshape(size, size)
-    except (TypeError, ValueError, binascii.Error):
-        raise ValueError("What is erased does not fit the picture. Erase it again.") from None
+    erased = protocol.pixels(text, (size, size), "What is erased does not fit the picture. Erase it again.")
     known = torch.from_numpy(erased == 0)[None, None]
     if bool(known.all()):
         raise ValueError("Nothing is erased yet. Brush over what is to be drawn anew, or press Left half.")
@@ -85,30 +79,24 @@ def build(shared: layout.Shared) -> None:
             known = Known(sampler.seen(x0).expand(FILLINGS, -1, -1, -1), mask.to(sampler.device), r)
             return sampler.steps(FILLINGS, s.y(), s.seed, known=known)
 
-        asked = {"page": {"x0": page["x0"], "erased": page["erased"], "label": label}, "choice": choice}
-        asked |= {"resamplings": resamplings, "seed": seed, "guidance": guidance, "steps": steps}
-        return Edited(s, edit=Edit("inpaint", asked, process, resampled(0, s.sampling.num_steps, r)))
+        of_page = {"x0": page["x0"], "erased": page["erased"], "label": label}
+        return Edited(s, edit=Edit(of_page, process, resampled(0, s.sampling.num_steps, r)))
 
+    @protocol.in_words
     async def generated(chosen: Any, weights_id: Any, seed: Any) -> dict[str, Any]:
         """A digit that the model draws, in place of a bundled one."""
-        try:
-            model = registry.get(weights_id).on_pixels()
-            choice = chosen if chosen in choices(model) else ALL if model.num_classes else choices(model)[0]
-            if choice == ALL:
-                seed_now = protocol.whole_number(seed, "Seed", 0, protocol.MAX_SEED)
-                choice = choices(model)[2 + seed_now % model.num_classes]
-            s = settings(registry, weights_id, 1, choice, seed, STEPS, FIRST_GUIDANCE, ETA)
-            return await shared.engine.submit(drawn(s)).result()
-        except ValueError as error:
-            return {"error": str(error)}
+        model = registry.get(weights_id).on_pixels()
+        choice = chosen if chosen in choices(model) else ALL if model.num_classes else choices(model)[0]
+        if choice == ALL:
+            seed_now = protocol.whole_number(seed, "Seed", 0, protocol.MAX_SEED)
+            choice = choices(model)[2 + seed_now % model.num_classes]
+        s = settings(registry, weights_id, 1, choice, seed, STEPS, FIRST_GUIDANCE, ETA)
+        return await shared.engine.submit(drawn(s)).result()
 
     start, names = pictures.opening(registry)
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
-            picked = gr.Dropdown([ANY, *names], value=ANY, label="Digit", elem_id="inpaint-digit")
-            with gr.Row(elem_classes="pair"):
-                another = gr.Button("Another digit", elem_id="inpaint-another")
-                generate = gr.Button("Generate one", elem_id="inpaint-generate")
+            picked, another, generate = pictures.choosing("inpaint", names, beside=("generate", "Generate one"))
             own = gr.Button("Draw or upload", elem_id="inpaint-own")
             choice = controls.class_of("inpaint", registry, weights, own_or_another, label="Class to fill with")
             r = gr.Slider(1, MOST_RESAMPLINGS, 1, step=1, label="r: resamplings of each step", elem_id="inpaint-r")

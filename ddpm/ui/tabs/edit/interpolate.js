@@ -16,11 +16,8 @@ export const interpolate = (element, props, watch, server) => {
     begin: () => { range.disabled = true; },
     shown: (frame, run) => {
       const { packet } = run, length = packet.size ** 2 * packet.channels, of = (i) => frame.x_t.slice(i * length, (i + 1) * length);
-      if (!packet.done || frame.t >= 0) {
-        for (const [key, i] of [["a", 0], ["s", middle()], ["b", 8]]) big.show(key, of(i));
-      } else {
-        for (const [key, i] of [["a", 0], ["b", 8]]) big.show(key, of(i));
-      }
+      for (const [key, i] of [["a", 0], ["b", 8]]) big.show(key, of(i));
+      if (!packet.done || frame.t >= 0) big.show("s", of(middle())); // at the end it is where the path is dragged to
       result.stage.mark("x", frame.place ? null : frame.lengths.map((v) => ({ text: v.toFixed(2) })), "length ");
       if (packet.done && range.disabled) {
         range.disabled = false;
@@ -41,7 +38,7 @@ export const interpolate = (element, props, watch, server) => {
   });
   const { stage, status } = result;
   const middle = () => Math.round(8 * Number(range.value));
-  const ask = asker((question) => server.between(question), status, (answer, { share, run }) => {
+  const ask = asker(server.between, status, (answer, { share, run }) => {
     if (answer.replaced || run !== result.view.run.id) return;
     big.show("s", fromBase64(answer.picture));
     live("interpolate", "length", answer.length === null ? "·" : answer.length.toFixed(2));
@@ -54,7 +51,7 @@ export const interpolate = (element, props, watch, server) => {
     big.caption("s", `s = ${share.toFixed(2)}`);
     for (const key of ["x", "h"]) stage.frame(key, middle());
     result.chosen = middle();
-    ask({ run: result.view.run.id, share, pen: state.pen, x0: [] });
+    ask({ run: result.view.run.id, share, pen: state.pen });
   }
 
   function receive(packet) {

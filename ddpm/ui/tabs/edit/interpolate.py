@@ -82,6 +82,10 @@ class Between:
     seeds: tuple[int, int]
     x0: Tensor | None
 
+    @property
+    def mixes_noise(self) -> bool:
+        return self.way in ("slerp", "straight")
+
     def model(self, weights: Model, shares: Tensor) -> Callable[[], Inference] | None:
         """With the classes between; None of weights without any."""
         if not weights.num_classes:
@@ -109,7 +113,7 @@ class Between:
         def moments(sampler: Sampler) -> Iterator[SampleStep | None]:
             ends = yield from self.ends(sampler, weights)
             mix = mixing(self.way, sampler)
-            if self.way in ("slerp", "straight"):
+            if self.mixes_noise:
                 yield from sampler.steps(len(shares), self.y(weights, shares), start=(0, mix(ends[0], ends[1], shares)))
                 return
             y = torch.tensor(self.labels) if weights.num_classes else None
@@ -138,7 +142,7 @@ class Walk(Edited):
         model = self.of.model(s.weights, shares)
         sampler = self.sampler_of(model() if model else s.weights.model)
         mix = mixing(self.of.way, sampler)
-        if self.of.way in ("slerp", "straight"):
+        if self.of.mixes_noise:
             x_T = mix(self.states[0][0], self.states[0][-1], shares)
             length = x_T.norm().item() / math.sqrt(x_T.numel())
             last = yield from last_of(sampler.steps(1, self.of.y(s.weights, shares), start=(0, x_T)))
@@ -174,8 +178,7 @@ def build(shared: layout.Shared) -> None:
         guidance = GUIDANCE if ends == "seeds" and -1 not in ends_of.labels else 1.0
         steps = min(STEPS, model.sched.T)
         s = settings(registry, weights_id, N, NONE, 0, steps, guidance, clip=ends == "seeds")
-        asked = {"page": of_page, "ends": ends, "way": way, "a": a, "b": b, "seed": seed, "other_seed": other_seed}
-        edit = Edit("interpolate", asked, ends_of.process(model, shares), model=ends_of.model(model, shares))
+        edit = Edit(of_page, ends_of.process(model, shares), model=ends_of.model(model, shares))
         return Walk(s, edit=edit, of=ends_of)
 
     async def between(question: Any) -> dict[str, Any]:
@@ -190,11 +193,9 @@ def build(shared: layout.Shared) -> None:
         found = pictures.another_picture(model, chosen)
         return {"other": found["x0"], "other_label": found["label"]}
 
+    @protocol.in_words
     def second(chosen: Any, weights_id: Any) -> dict[str, Any]:
-        try:
-            return second_of(registry.get(weights_id), chosen)
-        except ValueError as error:
-            return {"error": str(error)}
+        return second_of(registry.get(weights_id), chosen)
 
     start |= second(ANY, registry.default)
     with gr.Row(elem_classes="tab-row"):

@@ -17,7 +17,7 @@ from ddpm.inversion import invert
 from ddpm.samplers import SampleStep
 from ddpm.ui.components import controls, layout, pictures
 from ddpm.ui.generation.edited import Edit, Edited
-from ddpm.ui.generation.request import ANY, NONE
+from ddpm.ui.generation.request import NONE
 from ddpm.ui.server import protocol
 
 from .editor import Editor, given_picture, label_of, last_of, meant, opener, own_or_another, settings
@@ -63,6 +63,7 @@ class Inverted(Edited):
 
     x0: Tensor = field(kw_only=True)
     y: Tensor | None = field(kw_only=True)
+    own: int | None = field(kw_only=True)  # which of the pictures is of the class that was told on the way there
     errors: list[float] = field(default_factory=list)  # of MEASURED, so far
 
     def steps(self) -> Iterator[dict[str, Any] | None]:
@@ -76,8 +77,7 @@ class Inverted(Edited):
             yield {}
 
     def about(self) -> dict[str, Any]:
-        """own: which of the pictures is of the class that was told on the way there."""
-        return super().about() | {"errors": self.errors, "measured": MEASURED, "own": self.edit.asked["own"]}
+        return super().about() | {"errors": self.errors, "measured": MEASURED, "own": self.own}
 
 
 def build(shared: layout.Shared) -> None:
@@ -96,18 +96,16 @@ def build(shared: layout.Shared) -> None:
         def process(sampler: Sampler) -> Iterator[SampleStep]:
             return there_and_back(sampler, x0, y, others)
 
-        own = None if y is None or not 0 <= y.item() < n else y.item()
-        asked = {"page": {"x0": page["x0"], "label": label}, "choice": choice, "steps": steps, "own": own}
-        edit = Edit("invert", asked, process, [*range(steps, 0, -1), *range(steps + 1)], folded=False)
-        return Inverted(s, edit=edit, x0=x0, y=y)
+        own = int(y) if y is not None and 0 <= int(y) < n else None
+        way = [*range(steps, 0, -1), *range(steps + 1)]
+        return Inverted(
+            s, edit=Edit({"x0": page["x0"], "label": label}, process, way, folded=False), x0=x0, y=y, own=own
+        )
 
     start, names = pictures.opening(registry)
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
-            picked = gr.Dropdown([ANY, *names], value=ANY, label="Digit", elem_id="invert-digit")
-            with gr.Row(elem_classes="pair"):
-                another = gr.Button("Another digit", elem_id="invert-another")
-                own = gr.Button("Draw or upload", elem_id="invert-own")
+            picked, another, own = pictures.choosing("invert", names, beside=("own", "Draw or upload"))
             choice = controls.class_of("invert", registry, weights, own_or_another, label="Class told on the way there")
             steps = gr.Slider(2, MOST_STEPS, FIRST_STEPS, step=1, label="Steps each way", elem_id="invert-steps")
             go, halt = controls.go_and_stop("invert", "Invert")

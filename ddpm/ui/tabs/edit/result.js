@@ -1,7 +1,7 @@
 // What the inner tabs of Edit share: a run's x_t and x̂₀ over a timeline, its files, and its way into other tabs.
 import { fromBase64, toBase64 } from "../../components/base64.js";
 import { live } from "../../components/dom.js";
-import { download } from "../../components/download.js";
+import { saveRun } from "../../components/download.js";
 import { RunView } from "../../components/run_view.js";
 import { levels } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
@@ -114,12 +114,8 @@ export class Result {
     return this.view.run.there.at(-1);
   }
 
-  async save(kind) {
-    this.status.say("Making the file…");
-    const { error, name, data, note } = await this.server.file({ run: this.view.run.id, kind });
-    if (error) return this.status.say(error, true);
-    download(name, fromBase64(data), kind === "trajectory" ? "application/octet-stream" : `image/${kind}`);
-    this.status.say(note || `Saved ${name}. ${kind === "trajectory" ? "Reverse opens it." : "Opened here, it makes the same again."}`);
+  save(kind) {
+    return saveRun(this.server, this.status, this.view.run.id, kind, kind === "trajectory" ? "Reverse opens it." : "Opened here, it makes the same again.");
   }
 
   async inReverse() {

@@ -2,7 +2,7 @@
 import { fromBase64 } from "../../components/base64.js";
 import { sheets } from "../../components/channels.js";
 import { live } from "../../components/dom.js";
-import { download } from "../../components/download.js";
+import { saveRun } from "../../components/download.js";
 import { Enlarge } from "../../components/enlarge.js";
 import { T } from "../../components/constants.js";
 import { Run, RunView } from "../../components/run_view.js";
@@ -183,12 +183,8 @@ export const reverse = (element, props, watch, server) => {
     if (enlarged.dialog.open) life.show(enlarged.i, stage, branch ? [view.run, branch] : [view.run]);
   }
 
-  async function save(kind, of = view.run) {
-    status.say("Making the file…");
-    const { error, name, data, note } = await server.file({ run: of.id, kind });
-    if (error) return status.say(error, true);
-    download(name, fromBase64(data), kind === "trajectory" ? "application/octet-stream" : `image/${kind}`);
-    status.say(note || `Saved ${name}. Drop it here to get ${kind === "trajectory" ? "it" : "its settings"} back.`);
+  function save(kind, of = view.run) {
+    return saveRun(server, status, of.id, kind, `Drop it here to get ${kind === "trajectory" ? "it" : "its settings"} back.`);
   }
 
   // A file that is dropped goes the way of one that is chosen: through the upload button's own input.
