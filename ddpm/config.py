@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -52,10 +52,13 @@ class ModelConfig:
     img_size: int = 32
     prediction: str = "eps"  # what the output means: eps, x0 or v
     zero_init: bool = False  # the last convolution starts at 0, so that the first answer is the mean
+    dropout: float = 0.0  # in the residual blocks, while training
+    attributes: tuple[int, ...] = ()  # of a data set of several labels: how many values each has
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mults", int_tuple(self.mults, "mults"))
         object.__setattr__(self, "attention", int_tuple(self.attention, "attention"))
+        object.__setattr__(self, "attributes", int_tuple(self.attributes, "attributes"))
         check(is_int(self.in_ch, 1, 4), "in_ch: an integer from 1 to 4")
         check(is_int(self.base, 8, 512) and self.base % 8 == 0, "base: a multiple of 8 from 8 to 512")
         check(is_int(self.t_dim, 2, 1024) and self.t_dim % 2 == 0, "t_dim: an even integer from 2 to 1024")
@@ -69,6 +72,31 @@ class ModelConfig:
         check(set(self.attention) <= set(sizes), f"attention: only the sizes this network has, {sizes}")
         check(self.prediction in PREDICTIONS, f"prediction: one of {', '.join(PREDICTIONS)}")
         check(isinstance(self.zero_init, bool), "zero_init: true or false")
+        check(is_number(self.dropout, 0, 0.9), "dropout: a share from 0 to 0.9")
+        few = len(self.attributes) <= 32 and all(2 <= values <= 1000 for values in self.attributes)
+        check(few, "attributes: at most 32, each of 2 to 1000 values")
+        check(not (self.attributes and self.num_classes), "attributes: instead of classes, not beside them")
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it takes labels."""
+        return bool(self.num_classes or self.attributes)
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """Of one picture's label: () of a class, (A,) of attributes."""
+        return (len(self.attributes),) if self.attributes else ()
+
+
+@dataclass(frozen=True)
+class HoConfig(ModelConfig):
+    """The network of Ho et al. 2020, appendix B: see ho_unet.py.  With mults (1, 2, 2, 2) of base 128 the published."""
+
+    blocks: int = 2  # residual blocks per level
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(is_int(self.blocks, 1, 8), "blocks: an integer from 1 to 8")
 
 
 @dataclass(frozen=True)
@@ -83,6 +111,14 @@ class MLPConfig:
     num_classes: int = 0
     prediction: str = "v"
 
+    attributes: ClassVar[tuple[int, ...]] = ()  # latents have classes at most
+    label_shape: ClassVar[tuple[int, ...]] = ()
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it takes labels."""
+        return self.num_classes > 0
+
     def __post_init__(self) -> None:
         check(is_int(self.in_ch, 1, 64), "in_ch: an integer from 1 to 64")
         check(is_int(self.img_size, 1, 16), "img_size: an integer from 1 to 16")
@@ -94,7 +130,7 @@ class MLPConfig:
 
 
 # The networks there are, by the name that a checkpoint's config.json has for each; networks.py builds them.
-NETWORKS: dict[str, type[ModelConfig] | type[MLPConfig]] = {"unet": ModelConfig, "mlp": MLPConfig}
+NETWORKS: dict[str, type[ModelConfig] | type[MLPConfig]] = {"unet": ModelConfig, "ho-unet": HoConfig, "mlp": MLPConfig}
 
 
 def config_of(model: object) -> ModelConfig | MLPConfig:
@@ -141,6 +177,7 @@ class TrainConfig:
     t_sampling: str = "uniform"  # how t is drawn in training: see objective.draw_times
     t_mean: float = 0.0  # of the normal in logit_normal; above 0: more noise
     t_std: float = 1.0
+    flip: bool = False  # half of the pictures mirrored, left to right
     precision: str = "float32"  # float32, bfloat16, or auto: whichever device.py measures to be faster
     seed: int = 0
 
@@ -159,7 +196,7 @@ class TrainConfig:
         check(is_number(self.t_std, 0.01, 10), "t_std: a number from 0.01 to 10")
         check(self.precision in PRECISIONS, "precision: float32, bfloat16 or auto")
         check(is_int(self.seed, 0, 2**63 - 1), "seed: an integer from 0 to 2^63 - 1")
-        for name in ("lr_decay", "ema_warmup"):
+        for name in ("lr_decay", "ema_warmup", "flip"):
             check(isinstance(getattr(self, name), bool), f"{name}: true or false")
 
 
@@ -223,7 +260,7 @@ class SamplingConfig:
 def to_dict(config: Config) -> dict[str, Any]:
     """A Config as JSON.  A UNet's has no kind, and a run on pixels no autoencoder, as before there were others."""
     described = json.loads(json.dumps(dataclasses.asdict(config)))
-    kind = next(name for name, cls in NETWORKS.items() if isinstance(config.model, cls))
+    kind = next(name for name, cls in NETWORKS.items() if type(config.model) is cls)
     if kind != "unet":
         described["model"] = {"kind": kind} | described["model"]
     if config.autoencoder is None:
@@ -250,14 +287,3 @@ def from_dict(data: Any) -> Config:
         except ValueError as error:
             raise ValueError(f"{part}.{error}") from None
     return Config(**parts)
-
-
-def for_dataset(config: Config, channels: int, num_classes: int, seed: int = 0) -> Config:
-    """The same run on other data: its number of channels, and its classes if the model is to have classes at all.
-
-    Of a run on latents the channels are the autoencoder's, which knows pictures of one kind.
-    """
-    changes: dict[str, Any] = {"num_classes": num_classes if config.model.num_classes else 0}
-    changes |= {"in_ch": channels} if config.autoencoder is None else {}
-    model = dataclasses.replace(config.model, **changes)
-    return dataclasses.replace(config, model=model, train=dataclasses.replace(config.train, seed=seed))

@@ -16,13 +16,23 @@ from torch import Tensor
 
 from . import idx
 from .reading import DataError, centred_square, list_folder, printable, read_picture
+from .seeding import seeded
 
 ASSETS = Path(__file__).parent / "assets"
 TORCHVISION = {"mnist": "MNIST", "fashion": "FashionMNIST", "cifar10": "CIFAR10"}  # its class of each
 FOLDER = "folder:PATH"
 DOWNLOADING = threading.Lock()  # two that write one file spoil it
 NEARLY_BLACK = 16  # of 255, and nothing lighter in a whole folder: 12 bits kept in 16, or masks of 0 and 1
+FLIPS = 2  # the stream of random numbers that says which pictures are mirrored, see `seeded`
 COUNTED = 30  # classes that one line names
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One of several labels that a picture has: what it says, such as glasses, and its values in words."""
+
+    name: str
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,8 @@ class Dataset:
     """images: (N, C, S, S) uint8.  labels: (N,) int64, 0..num_classes-1, or None where num_classes is 0.
 
     part: which sub-folder was read of a folder that has parts, such as train/; "" for all others.
+    attributes: of a data set of several labels at once, whose labels are (N, A) int64.
+    mirrored: whether a picture's mirror image is as good a picture of the same class.
     """
 
     name: str
@@ -37,6 +49,8 @@ class Dataset:
     labels: Tensor | None
     class_names: tuple[str, ...] = ()
     part: str = ""
+    attributes: tuple[Attribute, ...] = ()
+    mirrored: bool = False
 
     @property
     def num_classes(self) -> int:
@@ -140,12 +154,15 @@ def _load_torchvision(name: str, data_dir: Path, train: bool, img_size: int, dow
         ) from error
     images = np.asarray(raw.data)
     class_names = idx.CLASSES.get(name) or tuple(raw.classes)
-    return Dataset(name, resize(images, img_size), torch.as_tensor(raw.targets, dtype=torch.int64), class_names)
+    targets = torch.as_tensor(raw.targets, dtype=torch.int64)
+    return Dataset(name, resize(images, img_size), targets, class_names, mirrored=DATASETS[name].mirrored)
 
 
 @dataclass(frozen=True)
 class Source:
     """A data set that has a name.  label: what the page calls it.  has_test: whether it has a test part.
+
+    mirrored: whether its pictures may be flipped in training, see `Dataset`.
 
     load: (name, data_dir, train, img_size, download) -> Dataset.  megabytes: to download; 0 where nothing is.
     """
@@ -154,6 +171,7 @@ class Source:
     load: Callable[[str, Path, bool, int, bool], Dataset]
     megabytes: int = 0
     has_test: bool = True
+    mirrored: bool = False
 
 
 # One more here is one more on the command line and on the page.
@@ -161,7 +179,7 @@ DATASETS = {
     "bundled": Source("Bundled digits (10,000)", _load_bundled, has_test=False),
     "mnist": Source("MNIST (60,000)", _load_torchvision, 12),
     "fashion": Source("Fashion-MNIST (60,000)", _load_torchvision, 31),
-    "cifar10": Source("CIFAR-10, colour (50,000)", _load_torchvision, 170),
+    "cifar10": Source("CIFAR-10, colour (50,000)", _load_torchvision, 170, mirrored=True),
 }
 
 
@@ -256,9 +274,12 @@ class Loader:
     resumed run sees what the uninterrupted one would have.  A batch is never larger than the data set.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor | None = None, batch_size: int = 128, seed: int = 0):
+    def __init__(
+        self, images: Tensor, labels: Tensor | None = None, batch_size: int = 128, seed: int = 0, flip: bool = False
+    ):
+        """flip: half of the pictures of each batch are mirrored, left to right, which ones depends on its step."""
         check_pictures(images, labels)
-        self.images, self.labels, self.seed = images, labels, seed
+        self.images, self.labels, self.seed, self.flip = images, labels, seed, flip
         self.batch_size = min(batch_size, len(images))
         self.epoch, self.order = -1, torch.empty(0)
         self.next_epoch = 0
@@ -276,7 +297,11 @@ class Loader:
         return self.x0(index, step), None if self.labels is None else self.labels[index]
 
     def x0(self, index: Tensor, step: int) -> Tensor:
-        return from_uint8(self.images[index])
+        x0 = from_uint8(self.images[index])
+        if not self.flip:
+            return x0
+        flipped = torch.rand(len(index), generator=seeded(self.seed, step, FLIPS)).to(x0.device) < 0.5
+        return torch.where(flipped[:, None, None, None], x0.flip(-1), x0)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         epoch, self.next_epoch = self.next_epoch, self.next_epoch + 1

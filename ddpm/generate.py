@@ -7,13 +7,14 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn as nn
 from torch import Tensor
 
 from .autoencoder import codec_of, encoded
 from .compose import Composed, Term
-from .config import SamplingConfig, config_of
+from .config import MLPConfig, ModelConfig, SamplingConfig, config_of
 from .denoiser import Denoiser, picture_shape_of
 from .device import Inference
 from .editing import Known
@@ -27,9 +28,15 @@ from .system.threads import Threads
 BATCH = 250  # images at a time
 
 
-def class_labels(num_classes: int, n: int, first: int = 0) -> Tensor | None:
-    """Of samples first .. first + n - 1: i is of class i mod num_classes; None for a model without classes."""
-    return torch.arange(first, first + n) % num_classes if num_classes else None
+def class_labels(config: ModelConfig | MLPConfig, n: int, first: int = 0) -> Tensor | None:
+    """Of samples first .. first + n - 1: i is of class i mod num_classes; None for a model without classes.
+
+    Of attributes, (n, A): each value as likely, those of sample i always the same.
+    """
+    if config.attributes:
+        drawn = [np.random.default_rng(i).integers(config.attributes) for i in range(first, first + n)]
+        return torch.from_numpy(np.stack(drawn))
+    return torch.arange(first, first + n) % config.num_classes if config.num_classes else None
 
 
 def evaluation_times(times: Sequence[int], sampler: str = "ddim") -> list[int]:
@@ -51,7 +58,7 @@ class Sampler:
         """terms: of a sum that takes the place of guidance towards a label, see `Composed`."""
         self.config, self.sched, self.sampling = config_of(model.model), sched, sampling
         self.model: Denoiser = Composed(model, terms) if terms else model
-        if self.config.num_classes and not terms:
+        if self.config.conditional and not terms:
             self.model = Guided(model, sampling.guidance, sampling.interval(sched.T))
         self.device, self.codec, self.picture_shape = model.device, codec_of(model), picture_shape_of(model.model)
         self.times = timesteps(sched, sampling.num_steps, sampling.spacing)
@@ -66,9 +73,12 @@ class Sampler:
         start: tuple[int, Tensor] | None = None,
         known: Known | None = None,
     ) -> Iterator[SampleStep]:
-        """`reverse_process` for samples first .. first + n - 1 in one batch.  y: (n,); None: the classes in turn."""
+        """`reverse_process` for samples first .. first + n - 1 in one batch.
+
+        y: (n,), or (n, A) of attributes; None: the classes in turn, see `class_labels`.
+        """
         m, sampling = self.config, self.sampling
-        y = class_labels(m.num_classes, n, first) if y is None else y
+        y = class_labels(m, n, first) if y is None else y
         options = {
             name: getattr(sampling, name) for name in ("sampler", "num_steps", "eta", "variance", "spacing", "clip")
         }

@@ -9,9 +9,14 @@ from .denoiser import Denoiser, prediction_of
 
 
 def drop_labels(y: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
-    """Replace each label by the null label, -1, with probability p.  Ho and Salimans 2022, arXiv:2207.12598, Alg. 1."""
-    drop = torch.rand(y.shape, generator=generator).to(y.device) < p
-    return torch.where(drop, -1, y)
+    """Replace each label by the null label, -1, with probability p.  Ho and Salimans 2022, arXiv:2207.12598, Alg. 1.
+
+    y: (B,) int64, or (B, A) of attributes: then all of a picture go with probability p, and each of the others too.
+    """
+    drop = torch.rand(y.shape, generator=generator) < p
+    if y.ndim == 2:
+        drop |= torch.rand(len(y), 1, generator=generator) < p
+    return torch.where(drop.to(y.device), -1, y)
 
 
 class Guided:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
 from .autoencoder import Codec
 from .config import MLPConfig
-from .layers import LabelEmbedding
+from .layers import label_embedding
 from .unet import TimeEmbedding
 
 
@@ -55,7 +54,7 @@ class LatentMLP(nn.Module):
         self.codec: Codec | None = None  # the autoencoder whose latents these are; no part of the weights
         numbers, hidden = in_ch * img_size**2, 4 * t_dim
         self.t_embed = TimeEmbedding(t_dim, hidden)
-        self.y_embed = LabelEmbedding(num_classes, hidden) if num_classes else None
+        self.y_embed = label_embedding(num_classes, (), hidden)
         self.in_proj = nn.Linear(numbers, base)
         self.blocks = nn.ModuleList(ModulatedBlock(base, hidden) for _ in range(blocks))
         self.out_norm = nn.LayerNorm(base)
@@ -72,7 +71,7 @@ class LatentMLP(nn.Module):
     def forward(self, z: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         condition = self.t_embed(t)  # (B, 4*t_dim)
         if self.y_embed is not None:
-            condition = condition + self.y_embed(torch.full_like(t, -1) if y is None else y)
+            condition = condition + self.y_embed(self.y_embed.null(len(t)) if y is None else y)
         condition = F.silu(condition)
         h = self.in_proj(z.flatten(1))  # (B, base)
         for block in self.blocks:

@@ -1,4 +1,4 @@
-"""Layers that the tutorial's network does without: classes, attention, and a faster normalisation."""
+"""Layers that the tutorial's network does without: classes, attributes, attention, and a faster normalisation."""
 
 from __future__ import annotations
 
@@ -21,10 +21,15 @@ class LabelEmbedding(nn.Embedding):
     def forward(self, y: Tensor) -> Tensor:
         if y.ndim != 1 or y.is_floating_point():
             raise ValueError(f"y: (B,) int64, not {tuple(y.shape)} of {y.dtype}")
-        if ((y < -1) | (y >= self.num_classes)).any():
+        compiled = torch.compiler.is_compiling()  # which cannot look into tensors; training checks its labels itself
+        if not compiled and ((y < -1) | (y >= self.num_classes)).any():
             low, high = (v.item() for v in y.aminmax())
             raise ValueError(f"y: labels 0..{self.num_classes - 1}, or -1 for none; these are {low}..{high}")
         return super().forward(torch.where(y < 0, self.num_classes, y))
+
+    def null(self, n: int) -> Tensor:
+        """The labels of n pictures that have none, (n,)."""
+        return torch.full((n,), -1, device=self.weight.device)
 
     def between(self, a: int, b: int, shares: Tensor) -> LabelEmbedding:
         """One with more classes: num_classes + k is (1 - shares_k) a + shares_k b.  a, b: classes, or -1 for none."""
@@ -32,6 +37,35 @@ class LabelEmbedding(nn.Embedding):
         mixed = torch.lerp(self.weight[a], self.weight[b], shares[:, None].to(self.weight))
         more.weight.data = torch.cat([self.weight[:-1], mixed, self.weight[-1:]]).detach()
         return more
+
+
+class AttributeEmbedding(nn.ModuleList):
+    """Several labels at once, each with its own "none": the sum of a `LabelEmbedding` of each.
+
+    y: (B, A) int64, attribute a of values 0..attributes[a]-1, or -1 for none.  Returns (B, hidden).
+    Raises ValueError for another shape, and for values out of range.
+    """
+
+    def __init__(self, attributes: tuple[int, ...], hidden: int):
+        super().__init__(LabelEmbedding(values, hidden) for values in attributes)
+
+    def forward(self, y: Tensor) -> Tensor:
+        if y.ndim != 2 or y.shape[1] != len(self):
+            raise ValueError(f"y: (B, {len(self)}) int64, a value of each attribute, not {tuple(y.shape)}")
+        return torch.stack([embed(values) for embed, values in zip(self, y.unbind(1), strict=True)]).sum(0)
+
+    def null(self, n: int) -> Tensor:
+        """The labels of n pictures that have none, (n, A)."""
+        return torch.full((n, len(self)), -1, device=self[0].weight.device)  # type: ignore[arg-type]
+
+
+def label_embedding(
+    num_classes: int, attributes: tuple[int, ...], hidden: int
+) -> LabelEmbedding | AttributeEmbedding | None:
+    """What a network says of labels to its blocks; None where it knows none."""
+    if attributes:
+        return AttributeEmbedding(attributes, hidden)
+    return LabelEmbedding(num_classes, hidden) if num_classes else None
 
 
 class GroupNorm(nn.GroupNorm):

@@ -6,11 +6,12 @@ import torch
 import torch.nn as nn
 
 from .autoencoder import Codec
-from .config import MLPConfig, ModelConfig, config_of
+from .config import HoConfig, MLPConfig, ModelConfig, config_of
+from .ho_unet import HoUNet
 from .latent_mlp import LatentMLP
 from .unet import UNet
 
-CLASSES: dict[type, type[nn.Module]] = {ModelConfig: UNet, MLPConfig: LatentMLP}
+CLASSES: dict[type, type[nn.Module]] = {ModelConfig: UNet, HoConfig: HoUNet, MLPConfig: LatentMLP}
 
 
 def network(config: ModelConfig | MLPConfig) -> nn.Module:

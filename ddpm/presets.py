@@ -5,11 +5,22 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from .config import AutoencoderName, Config, MLPConfig, ModelConfig, SamplingConfig, ScheduleConfig, TrainConfig
+from .config import (
+    AutoencoderName,
+    Config,
+    HoConfig,
+    MLPConfig,
+    ModelConfig,
+    SamplingConfig,
+    ScheduleConfig,
+    TrainConfig,
+)
+from .data import Dataset
 
 _CONDITIONAL: dict[str, Any] = {"num_classes": 10, "patch_size": 2, "prediction": "v"}
 _DECAYED: dict[str, Any] = {"lr_decay": True, "ema_warmup": True, "weight_decay": 0.0, "precision": "auto"}
 _OF_LATENTS: dict[str, Any] = {"batch_size": 256, "label_dropout": 0.1, "t_sampling": "logit_normal"}
+_OF_HO_ET_AL: dict[str, Any] = {"in_ch": 3, "mults": (1, 2, 2, 2), "attention": (16,)}
 _MIDDLE: dict[str, Any] = {"t_sampling": "logit_normal", "t_mean": 0.4, "t_std": 1.0}
 
 # What Reverse opens with: 20 network evaluations a digit, five of the fifteen steps being guided pairs.
@@ -47,6 +58,7 @@ ABOUT = {
     "latent": "in latent space",
     "latent-best": "as checkpoints/mnist-latent",
 }
+OF_HOURS = ("cifar10", "cifar10-full")  # on the command line alone
 # One more here is one more on the command line and on the page.
 PRESETS: dict[str, Config] = {
     # The tutorial, to the letter.
@@ -98,6 +110,17 @@ PRESETS: dict[str, Config] = {
         ),
         AutoencoderName("mnist-autoencoder"),
     ),
+    # Ho et al. appendix B, a seventh of its parameters: 4.9 M.  The shipped weights, checkpoints/cifar10.
+    "cifar10": Config(
+        HoConfig(base=48, t_dim=32, zero_init=True, num_classes=10, prediction="v", **_OF_HO_ET_AL),
+        ScheduleConfig(kind="cosine"),
+        TrainConfig(batch_size=256, lr=1e-3, lr_warmup=500, ema_decay=0.9995, label_dropout=0.1, **_DECAYED),
+    ),
+    # Ho et al. 2020, CIFAR-10 as published: 35,746,307 parameters, 800,000 steps.
+    "cifar10-full": Config(
+        HoConfig(base=128, dropout=0.1, zero_init=True, **_OF_HO_ET_AL),
+        train=TrainConfig(epochs=2052, weight_decay=0.0, lr_warmup=5000, ema_warmup=True),
+    ),
 }
 # What Train offers first of those that diffuse pixels, and of those that diffuse latents.
 PIXELS, LATENTS = "fast", "latent"
@@ -125,5 +148,23 @@ KL_WEIGHT = 0.003  # beside a square error summed over the pixels: small, as in 
 def labelled() -> list[tuple[str, str]]:
     """(what it is called where there is room, name) of each preset: of pixels, then of latents, the quickest first."""
     quickest = ("fast", "best", "tutorial", "latent", "latent-best")
-    names = [*quickest, *(name for name in PRESETS if name not in quickest)]
+    names = [*quickest, *(name for name in PRESETS if name not in (*quickest, *OF_HOURS))]
     return [(f"{name}: {ABOUT[name]}" if name in ABOUT else name, name) for name in names]
+
+
+def for_dataset(config: Config, data: Dataset, seed: int = 0) -> Config:
+    """The same run on other data: its channels and size, and its labels if the model is to have labels at all.
+
+    At another size the patch changes with it, so that the network's maps keep theirs.  Of a run on latents channels
+    and size are the autoencoder's, which knows pictures of one kind.
+    """
+    m, train = config.model, dataclasses.replace(config.train, seed=seed)
+    changes: dict[str, Any] = {"num_classes": data.num_classes if m.conditional else 0}
+    if isinstance(m, ModelConfig):
+        changes |= {"attributes": tuple(len(each.values) for each in data.attributes) if m.conditional else ()}
+        if config.autoencoder is None:
+            channels, size = data.images.shape[1], data.images.shape[-1]
+            patch = max(1, m.patch_size * size // m.img_size)
+            changes |= {"in_ch": channels, "img_size": size, "patch_size": patch}
+            train = dataclasses.replace(train, flip=data.mirrored)
+    return dataclasses.replace(config, model=dataclasses.replace(m, **changes), train=train)

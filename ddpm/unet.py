@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .config import ModelConfig
-from .layers import Attention, GroupNorm, LabelEmbedding
+from .layers import Attention, GroupNorm, label_embedding
 
 
 class TimeEmbedding(nn.Module):
@@ -33,22 +33,24 @@ class TimeEmbedding(nn.Module):
 class ResBlock(nn.Module):
     """Two 3x3 convolutions with the time added between them, around a shortcut.
 
-    x: (B, in_ch, H, W).  t_emb: (B, t_dim).  Returns (B, out_ch, H, W).
+    x: (B, in_ch, H, W).  t_emb: (B, t_dim).  Returns (B, out_ch, H, W).  dropout: the share of numbers that training
+    sets to 0 before the second convolution; the tutorial has none.
     """
 
-    def __init__(self, in_ch: int, out_ch: int, t_dim: int):
+    def __init__(self, in_ch: int, out_ch: int, t_dim: int, dropout: float = 0.0, groups: int = 8):
         super().__init__()
-        self.norm1 = GroupNorm(8, in_ch)
+        self.norm1 = GroupNorm(groups, in_ch)
         self.conv1 = nn.Conv2d(in_ch, out_ch, 3, padding=1)
         self.t_proj = nn.Linear(t_dim, out_ch)
-        self.norm2 = GroupNorm(8, out_ch)
+        self.norm2 = GroupNorm(groups, out_ch)
+        self.dropout = nn.Dropout(dropout)
         self.conv2 = nn.Conv2d(out_ch, out_ch, 3, padding=1)
         self.shortcut = nn.Conv2d(in_ch, out_ch, 1) if in_ch != out_ch else nn.Identity()
 
     def forward(self, x: Tensor, t_emb: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
         h = h + self.t_proj(F.silu(t_emb))[:, :, None, None]
-        h = self.conv2(F.silu(self.norm2(h)))
+        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
         return h + self.shortcut(x)
 
 
@@ -56,8 +58,8 @@ class UNet(nn.Module):
     """The denoiser.  With the defaults it is the tutorial's network: 3,829,569 parameters, predicting eps.
 
     x: (B, in_ch, img_size, img_size) in float32.  t: (B,) int64, 0..T-1.  y: (B,) int64 labels, -1 (the null label)
-    where there is none; None means no label anywhere.  Returns a float32 tensor like x, meaning `prediction`.
-    Raises ValueError for labels that are neither -1 nor one of 0..num_classes-1.
+    where there is none, or (B, A) where `attributes` are A; None means no label anywhere.  Returns a float32 tensor
+    like x, meaning `prediction`.  Raises ValueError for labels that are neither -1 nor one of 0..num_classes-1.
     """
 
     def __init__(
@@ -72,10 +74,23 @@ class UNet(nn.Module):
         img_size: int = 32,
         prediction: str = "eps",
         zero_init: bool = False,
+        dropout: float = 0.0,
+        attributes: tuple[int, ...] = (),
     ):
         super().__init__()
         self.config = ModelConfig(
-            in_ch, base, t_dim, mults, num_classes, attention, patch_size, img_size, prediction, zero_init
+            in_ch,
+            base,
+            t_dim,
+            mults,
+            num_classes,
+            attention,
+            patch_size,
+            img_size,
+            prediction,
+            zero_init,
+            dropout,
+            attributes=attributes,
         )
         self.prediction = prediction
         self.num_classes = num_classes
@@ -90,15 +105,15 @@ class UNet(nn.Module):
         levels = range(len(ch) - 1)
 
         self.t_embed = TimeEmbedding(t_dim, hidden)
-        self.y_embed = LabelEmbedding(num_classes, hidden) if num_classes else None
+        self.y_embed = label_embedding(num_classes, attributes, hidden)
         self.in_conv = nn.Conv2d(pixels, ch[0], 3, padding=1)
-        self.down_blocks = nn.ModuleList(ResBlock(ch[i], ch[i], hidden) for i in levels)
+        self.down_blocks = nn.ModuleList(ResBlock(ch[i], ch[i], hidden, dropout) for i in levels)
         self.down_attn = nn.ModuleList(attend[:-1])
         self.downs = nn.ModuleList(nn.Conv2d(ch[i], ch[i + 1], 3, stride=2, padding=1) for i in levels)
-        self.mid_block = ResBlock(ch[-1], ch[-1], hidden)
+        self.mid_block = ResBlock(ch[-1], ch[-1], hidden, dropout)
         self.mid_attn = attend[-1]
         self.ups = nn.ModuleList(nn.ConvTranspose2d(ch[i + 1], ch[i], 4, stride=2, padding=1) for i in levels)
-        self.up_blocks = nn.ModuleList(ResBlock(2 * ch[i], ch[i], hidden) for i in levels)
+        self.up_blocks = nn.ModuleList(ResBlock(2 * ch[i], ch[i], hidden, dropout) for i in levels)
         self.up_attn = nn.ModuleList(attend_up)
         self.out_norm = GroupNorm(8, ch[0])
         self.out_conv = nn.Conv2d(ch[0], pixels, 3, padding=1)
@@ -114,7 +129,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         t_emb = self.t_embed(t)  # (B, 4*t_dim)
         if self.y_embed is not None:
-            t_emb = t_emb + self.y_embed(torch.full_like(t, -1) if y is None else y)
+            t_emb = t_emb + self.y_embed(self.y_embed.null(len(t)) if y is None else y)
 
         h = self.in_conv(F.pixel_unshuffle(x, self.patch_size))  # (B, base, 32, 32) for the tutorial's sizes
         skips = []

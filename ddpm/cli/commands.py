@@ -15,11 +15,11 @@ import torch
 from tqdm import tqdm
 
 from .. import data
-from ..config import Config, SamplingConfig, for_dataset, from_dict
+from ..config import Config, SamplingConfig, from_dict
 from ..device import Inference, pick_device
 from ..evaluation.evaluate import evaluate as evaluation_of
 from ..generate import Sampler, class_labels
-from ..presets import PRESETS
+from ..presets import PRESETS, for_dataset
 from ..samplers import SAMPLERS
 from ..storage.atomic import check_writable, readable, write_atomic
 from ..storage.checkpoint import CARD, CONFIG, Checkpoint, load_checkpoint, load_training, save_info, with_autoencoder
@@ -46,7 +46,7 @@ def train(args: argparse.Namespace) -> None:
     has_test = source is not None and source.has_test
     held_out = data.load_dataset(name, str(folder), train=False, img_size=size) if has_test else None
     if snapshot is None:
-        config = for_dataset(config, dataset.images.shape[1], dataset.num_classes, config.train.seed)
+        config = for_dataset(config, dataset, config.train.seed)
     else:
         check_unchanged(name, recorded(args.out, config, run), contents(dataset))
     args.out.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def sample(args: argparse.Namespace) -> None:
     loaded, sampler = load_sampler(args)
     check_fits(out, n, *sampler.picture_shape[:2])
     only = class_asked(args, loaded.class_names)
-    labels = class_labels(sampler.config.num_classes, n) if only is None else torch.full((n,), only)
+    labels = class_labels(sampler.config, n) if only is None else torch.full((n,), only)
     if args.guidance == 0 and args.guide_between == [0, 1]:
         if only is not None:
             raise ValueError("--guidance 0: draws without a label; leave out --class or --digit, or ask for more")

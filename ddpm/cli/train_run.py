@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 import math
@@ -61,7 +62,7 @@ class Run:
 
     def train(self, snapshot: Snapshot | None) -> None:
         model = build_model(self.config.model, self.config.train.seed, self.codec).to(self.device)
-        labels = self.dataset.labels if model.num_classes else None
+        labels = self.dataset.labels if self.config.model.conditional else None
         budget = self.run["budget"]
         steps, seconds = budget.get("steps"), 60 * budget.get("minutes", math.inf)
         if steps is None and seconds == math.inf:
@@ -157,7 +158,7 @@ class Run:
         if self.held_out is None:
             return None
         images, labels = self.held_out.images[:HELD_OUT_IMAGES], self.held_out.labels
-        labels = labels[:HELD_OUT_IMAGES] if labels is not None and self.config.model.num_classes else None
+        labels = labels[:HELD_OUT_IMAGES] if labels is not None and self.config.model.conditional else None
         return held_out_loss(state.ema_model(), images, labels, self.sched)
 
     def device_name(self) -> str:
@@ -179,6 +180,7 @@ class Run:
             "dataset": self.run["dataset"],
             "images_in_dataset": len(self.dataset.images),
             "class_names": list(self.dataset.class_names),
+            "attributes": [dataclasses.asdict(each) for each in self.dataset.attributes],
             "command": self.run["command"],
             "device": self.device_name(),
             "precision": str(dtype).removeprefix("torch."),

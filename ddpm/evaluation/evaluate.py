@@ -92,7 +92,7 @@ def evaluating(sampler: Sampler, n: int, seed: int = 0) -> Iterator[float | dict
     real = {}
     for classifier in (FIRST, SECOND):
         real[classifier] = yield from evaluating_real(n, classifier)
-    yield (yield from metrics.evaluation(torch.cat(images), class_labels(sampler.config.num_classes, n), real))
+    yield (yield from metrics.evaluation(torch.cat(images), class_labels(sampler.config, n), real))
 
 
 def evaluate(
@@ -108,7 +108,7 @@ def evaluate(
     start = time.perf_counter()
     images = sampler.draw(n, seed=seed, **options)
     seconds = time.perf_counter() - start
-    labels = class_labels(sampler.config.num_classes, n)
+    labels = class_labels(sampler.config, n)
     evaluation = result_of(
         metrics.evaluation(images, labels, {classifier: real_scores(n, classifier) for classifier in (FIRST, SECOND)})
     )

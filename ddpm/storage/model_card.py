@@ -24,7 +24,7 @@ SAMPLES, LITERAL_EMA = "samples.png", "samples_literal_ema.png"
 def sample_grid(model: nn.Module, sched: Schedule) -> Image.Image:
     """100 samples, ten a row, seed 0.  With classes: five rows at guidance 1, then the same noise at guidance 2."""
     config, inference = config_of(model), Inference(model)
-    scales, each = ((1.0, 2.0), 50) if config.num_classes else ((1.0,), 100)
+    scales, each = ((1.0, 2.0), 50) if config.conditional else ((1.0,), 100)
     ways = [SamplingConfig(num_steps=min(GRID_STEPS, sched.T), guidance=scale) for scale in scales]
     parts = [to_uint8(Sampler(inference, sched, sampling).draw(each, seed=GRID_SEED)) for sampling in ways]
     return grid(torch.cat(parts)[:, :3], columns=10)
@@ -124,15 +124,16 @@ def described(dataset: str, config: Config) -> str:
 def model_card(name: str, config: Config, info: dict[str, Any], pictures: Container[str] = ()) -> str:
     """README.md of a checkpoint folder.  info: what the run recorded.  pictures: the files that lie beside it."""
     m, t = config.model, config.train
-    classes = f"class-conditional ({m.num_classes} classes, labels dropped with probability {t.label_dropout})"
-    sampling = "five rows at guidance 1, then the same noise at guidance 2" if m.num_classes else "unconditional"
+    labels = f"{len(m.attributes)} attributes" if m.attributes else f"{m.num_classes} classes"
+    classes = f"class-conditional ({labels}, labels dropped with probability {t.label_dropout})"
+    sampling = "five rows at guidance 1, then the same noise at guidance 2" if m.conditional else "unconditional"
     held_out = info.get("held_out_loss")
     patch = f", {m.patch_size}x{m.patch_size} patch" if isinstance(m, ModelConfig) else ""
     lines = [
         f"# {name}",
         "",
         f"A diffusion model of {described(info['dataset'], config)}: "
-        f"{classes if m.num_classes else 'unconditional'}, {m.prediction}-prediction, {config.schedule.kind} schedule, "
+        f"{classes if m.conditional else 'unconditional'}, {m.prediction}-prediction, {config.schedule.kind} schedule, "
         f"T = {config.schedule.T}, {info['parameters']:,} parameters{patch}.",
         "",
         "| | |",

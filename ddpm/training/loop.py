@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import math
@@ -23,7 +24,7 @@ from ..ema import EMA
 from ..networks import build_model
 from ..objective import Loss, Optimizer, TrainingDiverged, descend, draw_batch
 from ..schedule import Schedule, make_schedule
-from ..seeding import seeded
+from ..seeding import global_numbers, seeded
 from .optimizer import build_optimizer, lr_factor
 from .state import Snapshot, TrainState, restore, tensors_of
 
@@ -61,9 +62,11 @@ def in_parts(
     t, noise, y = draw_batch(x0, y, sched, config, generator)
     optimizer.zero_grad(set_to_none=True)
     total, n, size = 0.0, len(x0), size or len(x0)
+    drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
     for first in range(0, n, size):
         part = slice(first, first + size)
-        with autocast(x0.device, dtype):
+        numbers = global_numbers(generator, x0.device) if drops else contextlib.nullcontext()
+        with numbers, autocast(x0.device, dtype):
             value = loss(model, x0[part], t[part], noise[part], sched, None if y is None else y[part])
         share = len(t[part]) / n
         (value * share).backward()
@@ -108,7 +111,9 @@ def fit(
     pictures = images.to(device), None if labels is None else labels.to(device)
     codec = codec_of(model)
     if codec is None:
-        loader = Loader(*pictures, config.batch_size, config.seed)
+        loader = Loader(*pictures, config.batch_size, config.seed, config.flip)
+    elif config.flip:
+        raise ValueError("flip: of pixels; latents have no left and right")
     else:
         loader = LatentLoader(codec, *pictures, config.batch_size, config.seed)
         yield from loader.encoding()
@@ -237,7 +242,7 @@ def train(
     data = load_dataset(dataset, data_dir, img_size=model_config.img_size)
     model = build_model(model_config, seed).to(device or pick_device())
     sched = make_schedule(T, kind=schedule_kind, device=next(model.parameters()).device)
-    labels = data.labels if model.num_classes else None
+    labels = data.labels if model_config.conditional else None
     ema = EMA(model, config.ema_decay, config.ema_warmup)
     for _ in fit(model, data.images, labels, sched=sched, config=config, steps=steps, ema=ema):
         pass

@@ -19,10 +19,10 @@ from PIL import Image
 from ddpm import PRESETS, fit, load_checkpoint, load_dataset, make_schedule
 from ddpm.cli import train_run
 from ddpm.cli.followed import Interrupt
-from ddpm.config import for_dataset
 from ddpm.data import describe
 from ddpm.evaluation.losses import held_out_loss
 from ddpm.networks import build_model
+from ddpm.presets import for_dataset
 from ddpm.storage.checkpoint import load_training
 
 MAIN = importlib.import_module("ddpm.cli.commands")
@@ -34,7 +34,8 @@ def test_the_folder_and_that_it_holds_what_fit_makes(train, tiny_preset, tmp_pat
     assert (result.code, result.err) == (0, describe(load_dataset("bundled", img_size=8)) + "\n")
     assert {p.name for p in out.iterdir()} == FILES
 
-    data, config = load_dataset("bundled", img_size=8), for_dataset(tiny_preset, 1, 10, seed=3)
+    data = load_dataset("bundled", img_size=8)
+    config = for_dataset(tiny_preset, data, seed=3)
     model, sched = build_model(config.model, 3), make_schedule(20, kind="cosine")
     states = list(fit(model, data.images, data.labels, sched=sched, config=config.train, steps=6))
     loaded = load_checkpoint(out)

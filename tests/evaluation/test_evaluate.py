@@ -36,15 +36,15 @@ def last(process):
 
 
 def test_classes_in_turn():
-    assert class_labels(3, 7).tolist() == [0, 1, 2, 0, 1, 2, 0]
-    assert class_labels(0, 7) is None
+    assert class_labels(ModelConfig(num_classes=3), 7).tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert class_labels(ModelConfig(), 7) is None
 
 
 def test_a_sampler_is_reverse_process_with_its_settings(tiny_classes_model):
     sampling = SamplingConfig("ddim", 6, eta=0.5, guidance=3.0, guide_from=0.25, guide_to=0.6)
     sampler = Sampler(Inference(tiny_classes_model), SCHED, sampling)
     asked = Guided(tiny_classes_model, 3.0, interval=(5, 12))
-    options = {"y": class_labels(10, 12), "num_steps": 6, "eta": 0.5, "seed": 4, "img_size": 8}
+    options = {"y": class_labels(ModelConfig(num_classes=10), 12), "num_steps": 6, "eta": 0.5, "seed": 4, "img_size": 8}
     expected = last(reverse_process(asked, SCHED, 12, **options))
     torch.testing.assert_close(sampler.draw(12, seed=4), expected, atol=1e-4, rtol=0)
     assert sampler.evaluations == 6 + 2, "of 19, 15, 11, 8, 4 and 0 two lie between 5 and 12"

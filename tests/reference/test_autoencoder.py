@@ -248,5 +248,5 @@ def test_a_configuration_of_latents_comes_back_from_json_and_one_of_pixels_is_as
     for change in ({"folder": "../a"}, {"folder": ""}, {"sha256": "no"}, {"folder": 3}):
         with pytest.raises(ValueError, match=r"folder|sha256"):
             dataclasses.replace(AutoencoderName("a"), **change)
-    with pytest.raises(ValueError, match=r"model\.kind: one of unet, mlp"):
+    with pytest.raises(ValueError, match=r"model\.kind: one of unet, ho-unet, mlp"):
         from_dict({"model": {"kind": "gan"}})

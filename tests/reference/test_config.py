@@ -7,6 +7,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import torch
 import torch.nn as nn
 
 from ddpm.config import (
@@ -16,14 +17,14 @@ from ddpm.config import (
     ScheduleConfig,
     TrainConfig,
     config_of,
-    for_dataset,
     from_dict,
     to_dict,
 )
+from ddpm.data import Attribute, Dataset
 from ddpm.generate import num_evaluations
 from ddpm.guidance import Guided
 from ddpm.networks import network
-from ddpm.presets import PAGE_SAMPLING, PRESETS, training_sampling
+from ddpm.presets import PAGE_SAMPLING, PRESETS, for_dataset, training_sampling
 from ddpm.schedule import make_schedule
 from ddpm.spacing import timesteps
 from ddpm.unet import UNet
@@ -163,11 +164,23 @@ def test_missing_parts_are_the_defaults():
 
 
 def test_for_dataset_takes_channels_and_seed_and_classes_only_where_there_are_classes():
-    colour = for_dataset(PRESETS["fast"], channels=3, num_classes=7, seed=5)
+    seven = Dataset("seven", torch.zeros(1, 3, 32, 32), None, tuple("abcdefg"), mirrored=True)
+    colour = for_dataset(PRESETS["fast"], seven, seed=5)
     assert (colour.model.in_ch, colour.model.num_classes, colour.train.seed) == (3, 7, 5)
-    assert colour.schedule == PRESETS["fast"].schedule
-    assert for_dataset(PRESETS["tutorial"], 1, 10).model.num_classes == 0
-    assert for_dataset(PRESETS["fast"], 1, 0).model.num_classes == 0
+    assert (colour.schedule, colour.train.flip) == (PRESETS["fast"].schedule, True)
+    plain = dataclasses.replace(seven, images=torch.zeros(1, 1, 32, 32), class_names=(), mirrored=False)
+    assert for_dataset(PRESETS["tutorial"], seven).model.num_classes == 0
+    assert for_dataset(PRESETS["fast"], plain).model.num_classes == 0
+    assert not for_dataset(PRESETS["fast"], plain).train.flip
+
+
+def test_for_dataset_keeps_the_maps_of_a_network_at_another_size_and_takes_attributes():
+    faces = (Attribute("glasses", ("no", "yes")), Attribute("skin", ("light", "middle", "dark")))
+    small = Dataset("faces", torch.zeros(1, 3, 16, 16), None, attributes=faces)
+    model = for_dataset(PRESETS["fast"], small).model
+    assert (model.img_size, model.patch_size, model.attributes, model.num_classes) == (16, 1, (2, 3), 0)
+    assert (model.conditional, model.label_shape) == (True, (2,))
+    assert for_dataset(PRESETS["tutorial"], small).model.attributes == ()
 
 
 def test_a_network_says_what_it_is_made_of_unless_it_is_somebody_elses():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm import Guided, make_schedule, reverse_process, to_uint8
+from ddpm import Guided, ModelConfig, make_schedule, reverse_process, to_uint8
 from ddpm.generate import class_labels
 from ddpm.storage import model_card
 from ddpm.storage.model_card import evaluations_table, loss_curve, sample_grid
@@ -42,8 +42,8 @@ def test_few_rows_or_flat_ones_make_a_picture_too(rows):
 
 
 def test_class_labels():
-    assert class_labels(10, 12).tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
-    assert class_labels(0, 5) is None
+    assert class_labels(ModelConfig(num_classes=10), 12).tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    assert class_labels(ModelConfig(), 5) is None
 
 
 def test_the_grid_is_five_rows_at_guidance_1_then_the_same_noise_at_guidance_2(tiny_classes_model, monkeypatch):

@@ -217,14 +217,14 @@ class Bfloat16(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "cifar10-full"])  # cifar10, larger
 def test_in_float32_nothing_is_computed_in_bfloat16(preset):
     """Which processors without such units emulate, many times slower.  A step of training, and of sampling."""
     config = PRESETS[preset]
     recipe = dataclasses.replace(config.train, batch_size=2, precision="float32")
     codec = Codec(VAE(), config.autoencoder) if config.autoencoder else None
     model, sched = build_model(config.model, 0, codec), make_schedule(20)
-    images = torch.zeros(4, 1, 32, 32, dtype=torch.uint8)
+    images = torch.zeros(4, *model.picture_shape, dtype=torch.uint8)
     labels = torch.arange(4) if model.num_classes else None
     with Bfloat16() as mode:
         list(fit(model, images, labels, sched=sched, config=recipe, steps=2))

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ddpm.config import Config, for_dataset
+from ddpm.config import Config
 from ddpm.data import DATASETS, load_dataset
-from ddpm.presets import LATENTS, PIXELS, PRESETS
+from ddpm.presets import LATENTS, PIXELS, PRESETS, for_dataset
 from ddpm.storage.checkpoint import with_autoencoder
 from ddpm.system.threads import apart
 from ddpm.ui.generation.models import dataset
@@ -73,7 +73,7 @@ def check(preset: Any, name: Any, kind: Any, budget: Any, *more: Any) -> Trainin
     budget = kind_of_number(budget, kind.capitalize(), LEAST[kind], most)
     config = with_more(PRESETS[preset], more or more_of(PRESETS[preset]))
     data = dataset(name)
-    config = for_dataset(config, data.images.shape[1], data.num_classes, config.train.seed)
+    config = for_dataset(config, data, config.train.seed)
     config, codec = with_autoencoder(config)
     if codec is not None and tuple(data.images.shape[1:]) != codec.picture_shape:
         raise ValueError(f"Data: the autoencoder of {preset} knows other pictures than those of {name}.")
