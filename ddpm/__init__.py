@@ -5,7 +5,7 @@ Read schedule, diffusion, unet, objective, samplers, in that order, beside Ho, J
 
 from . import _openmp  # noqa: F401  before torch is loaded
 from .config import Config, ModelConfig, ScheduleConfig, TrainConfig
-from .data import DataError, Dataset, Loader, from_uint8, get_loader, load_dataset, to_uint8
+from .data import DataError, Dataset, from_uint8, load_dataset, to_uint8
 from .denoiser import Denoiser
 from .diffusion import forward_step, posterior, q_sample, to_x0_eps
 from .ema import EMA
@@ -13,6 +13,7 @@ from .generate import num_evaluations, sample_from_ema
 from .guidance import Guided, drop_labels
 from .inversion import invert
 from .layers import Attention
+from .loader import Loader, get_loader
 from .objective import TrainingDiverged, target, train_step
 from .presets import PRESETS
 from .samplers import (

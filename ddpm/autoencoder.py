@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .config import AutoencoderName, check, int_tuple, is_int
-from .data import Loader, from_uint8
+from .data import from_uint8
 from .layers import GroupNorm
+from .loader import Loader
 from .seeding import seeded
 
 LOGVAR = (-30.0, 10.0)  # what the encoder's log-variance is held to, as in Rombach et al.'s code

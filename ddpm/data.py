@@ -1,11 +1,13 @@
-"""Data sets as one uint8 tensor each, to and from [-1, 1], and the loader: a batch is an index into the tensor."""
+"""Data sets as one uint8 tensor each, and pictures to and from [-1, 1]."""
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +18,20 @@ from torch import Tensor
 
 from . import idx
 from .reading import DataError, centred_square, list_folder, printable, read_picture
-from .seeding import seeded
 
 ASSETS = Path(__file__).parent / "assets"
 TORCHVISION = {"mnist": "MNIST", "fashion": "FashionMNIST", "cifar10": "CIFAR10"}  # its class of each
 FOLDER = "folder:PATH"
 DOWNLOADING = threading.Lock()  # two that write one file spoil it
 NEARLY_BLACK = 16  # of 255, and nothing lighter in a whole folder: 12 bits kept in 16, or masks of 0 and 1
-FLIPS = 2  # the stream of random numbers that says which pictures are mirrored, see `seeded`
+SIZE = 32  # of the pictures of most sets: a power of two halves cleanly
 COUNTED = 30  # classes that one line names
+HELD_OUT_FACES = 1000  # the last ones: the test part
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """One of several labels that a picture has: what it says, such as glasses, and its values in words."""
+    """Something that each picture of a set has one value of, such as "hat", ("no", "yes")."""
 
     name: str
     values: tuple[str, ...]
@@ -37,10 +39,10 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Dataset:
-    """images: (N, C, S, S) uint8.  labels: (N,) int64, 0..num_classes-1, or None where num_classes is 0.
+    """images: (N, C, S, S) uint8.  labels: (N,) int64, 0..num_classes-1; of a set with A attributes (N, A) int64, each
+    column 0..len(values)-1, and num_classes is 0; None of a set with neither.
 
     part: which sub-folder was read of a folder that has parts, such as train/; "" for all others.
-    attributes: of a data set of several labels at once, whose labels are (N, A) int64.
     mirrored: whether a picture's mirror image is as good a picture of the same class.
     """
 
@@ -82,7 +84,7 @@ def grid(images: Tensor, columns: int, gap: int = 2, zoom: int = 2) -> Image.Ima
 def resize(images: np.ndarray, size: int) -> Tensor:
     """Each picture of a uint8 array (N, H, W) or (N, H, W, 3) by PIL's bilinear filter, as torchvision's Resize does.
 
-    28 to 32 is a resize, not a padding: a power of two halves cleanly.  Returns (N, C, size, size) uint8.
+    28 to 32 is a resize, not a padding.  Returns (N, C, size, size) uint8.
     """
     if images.shape[1:3] != (size, size):
         resized = [Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR) for image in images]
@@ -91,26 +93,44 @@ def resize(images: np.ndarray, size: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
 
 
-def load_dataset(
-    name: str, data_dir: str | Path = "data", train: bool = True, img_size: int = 32, download: bool = True
-) -> Dataset:
-    """A data set by its name: of DATASETS, or folder:PATH.
+def enlarge(images: np.ndarray, size: int) -> Tensor:
+    """Pixel art, (N, S, S, 3) uint8, each pixel as a square of so many: no filter, which would blur it.
 
-    bundled needs no network: 10,000 MNIST training digits that ship with this package.
+    Returns (N, 3, size, size) uint8.  Raises DataError if size is no multiple of S.
+    """
+    native = images.shape[1]
+    if size < native or size % native:
+        raise DataError(f"pixel art of {native} x {native} is shown by whole factors, not at {size} x {size}")
+    enlarged = images.repeat(size // native, axis=1).repeat(size // native, axis=2)
+    return torch.from_numpy(np.ascontiguousarray(enlarged.transpose(0, 3, 1, 2)))
+
+
+def load_dataset(
+    name: str,
+    data_dir: str | Path = "data",
+    train: bool = True,
+    img_size: int | None = None,
+    download: bool = True,
+) -> Dataset:
+    """A data set by its name: of DATASETS, or folder:PATH.  img_size None: 32, and 16 of faces.
+
+    bundled and bundled-fashion need no network: 10,000 training pictures each of MNIST and of Fashion-MNIST that ship
+    with this package.  faces neither: pixel art of 16 x 16, each pixel as a square of so many where img_size is larger.
     mnist, fashion, cifar10 are read from data_dir in torchvision's layout, the first two also as people put them there
     by hand, see `idx.find_mnist`; what is missing is downloaded if asked.
     folder:PATH is any folder of images, see `reading.list_folder`: sub-folders are classes, train/ and test/ are parts.
-    train=False is the test part, which mnist, fashion and cifar10 have, and a folder with a test/ beside its train/.
+    train=False is the test part, which mnist, fashion, cifar10 and faces have (of faces the last 1,000), and a folder
+    with a test/ beside its train/.
     Raises DataError, saying what to do.
     """
     if name.startswith("folder:"):
-        return _load_folder(name, train, img_size)
+        return _load_folder(name, train, img_size or SIZE)
     if name not in DATASETS:
         raise DataError(f"there is no dataset {name!r}; choose one of {', '.join(names())}")
     if not train and not DATASETS[name].has_test:
         have = ", ".join(each for each, source in DATASETS.items() if source.has_test)
         raise DataError(f"{name} has no test part; {have} have one")
-    return DATASETS[name].load(name, Path(data_dir), train, img_size, download)
+    return DATASETS[name].load(name, Path(data_dir), train, img_size or DATASETS[name].img_size or SIZE, download)
 
 
 def names() -> tuple[str, ...]:
@@ -118,11 +138,22 @@ def names() -> tuple[str, ...]:
     return (*DATASETS, FOLDER)
 
 
-def _load_bundled(name: str, data_dir: Path, train: bool, img_size: int, download: bool) -> Dataset:
-    with np.load(ASSETS / "digits.npz") as arrays:
+def _load_bundled(
+    file: str, kind: str, name: str, data_dir: Path, train: bool, img_size: int, download: bool
+) -> Dataset:
+    with np.load(ASSETS / file) as arrays:
         images, labels = arrays["images"], arrays["labels"]
     labels = torch.from_numpy(labels.astype(np.int64))
-    return Dataset(name, resize(images, img_size), labels, idx.CLASSES["mnist"])
+    return Dataset(name, resize(images, img_size), labels, idx.CLASSES[kind])
+
+
+def _load_faces(name: str, data_dir: Path, train: bool, img_size: int, download: bool) -> Dataset:
+    part = slice(None, -HELD_OUT_FACES) if train else slice(-HELD_OUT_FACES, None)
+    with np.load(ASSETS / "faces.npz") as arrays:
+        images, labels = arrays["images"][part], arrays["labels"][part]
+        attributes = tuple(Attribute(each, tuple(values)) for each, values in json.loads(str(arrays["attributes"])))
+    labels = torch.from_numpy(labels.astype(np.int64))
+    return Dataset(name, enlarge(images, img_size), labels, attributes=attributes)
 
 
 def _load_torchvision(name: str, data_dir: Path, train: bool, img_size: int, download: bool) -> Dataset:
@@ -162,21 +193,26 @@ def _load_torchvision(name: str, data_dir: Path, train: bool, img_size: int, dow
 class Source:
     """A data set that has a name.  label: what the page calls it.  has_test: whether it has a test part.
 
-    mirrored: whether its pictures may be flipped in training, see `Dataset`.
-
     load: (name, data_dir, train, img_size, download) -> Dataset.  megabytes: to download; 0 where nothing is.
+    img_size: the one that its pictures have; None where they take whichever a model asks for.
+    mirrored: whether its pictures may be flipped in training, see `Dataset`.
     """
 
     label: str
     load: Callable[[str, Path, bool, int, bool], Dataset]
     megabytes: int = 0
     has_test: bool = True
+    img_size: int | None = None
     mirrored: bool = False
 
 
 # One more here is one more on the command line and on the page.
 DATASETS = {
-    "bundled": Source("Bundled digits (10,000)", _load_bundled, has_test=False),
+    "bundled": Source("Bundled digits (10,000)", partial(_load_bundled, "digits.npz", "mnist"), has_test=False),
+    "bundled-fashion": Source(
+        "Fashion, bundled (10,000)", partial(_load_bundled, "fashion.npz", "fashion"), has_test=False
+    ),
+    "faces": Source("Pixel faces, colour (9,000)", _load_faces, img_size=16),
     "mnist": Source("MNIST (60,000)", _load_torchvision, 12),
     "fashion": Source("Fashion-MNIST (60,000)", _load_torchvision, 31),
     "cifar10": Source("CIFAR-10, colour (50,000)", _load_torchvision, 170, mirrored=True),
@@ -225,93 +261,17 @@ def describe(dataset: Dataset) -> str:
         line += ", each of a single colour"
     if dataset.labels is None:
         return f"{line}, no classes"
-    counts = dataset.labels.bincount(minlength=dataset.num_classes).tolist()
-    named = [f"{printable(name)} ({count})" for name, count in zip(dataset.class_names, counts, strict=True)]
+    if dataset.attributes:
+        each = [
+            f"{attribute.name} ({', '.join(f'{value} {n}' for value, n in counted(attribute.values, column))})"
+            for attribute, column in zip(dataset.attributes, dataset.labels.T, strict=True)
+        ]
+        return f"{line}, {len(each)} attributes: {', '.join(each)}"
+    named = [f"{printable(name)} ({n})" for name, n in counted(dataset.class_names, dataset.labels)]
     more = f", and {len(named) - COUNTED} more" if len(named) > COUNTED else ""
     return f"{line}, {len(named)} class{'es' * (len(named) != 1)}: {', '.join(named[:COUNTED])}{more}"
 
 
-def check_pictures(images: Tensor, labels: Tensor | None = None, model: Any = None) -> None:
-    """Refuse what a training would trip over far from here, or, worse, would not trip over.
-
-    images: (N, C, H, W) uint8.  labels: (N,) int64, -1 for a picture without one.  model: its `picture_shape`
-    and num_classes are asked, if it has them.  Raises TypeError, ValueError or, of no pictures, DataError.
-    """
-    wanted = "pictures are a torch tensor (N, C, H, W) of uint8, 0..255"
-    if not isinstance(images, Tensor):
-        raise TypeError(f"{wanted}, not {type(images).__name__}")
-    if images.dtype != torch.uint8:
-        raise TypeError(f"{wanted}, not {images.dtype}; to_uint8 makes them from floats in [-1, 1]")
-    if images.ndim != 4:
-        raise ValueError(f"{wanted}, not of shape {tuple(images.shape)}")
-    if len(images) == 0:
-        raise DataError("the data set is empty")
-    asked, num_classes = getattr(model, "picture_shape", None), 0
-    if asked is not None:  # not a network of somebody else's
-        num_classes = getattr(model, "num_classes", 0)
-        if images.shape[1:] != asked:
-            raise ValueError(f"the model is made for pictures of (C, H, W) = {asked}, not {tuple(images.shape[1:])}")
-    if labels is not None:
-        _check_labels(labels, len(images), num_classes)
-
-
-def _check_labels(labels: Tensor, n: int, num_classes: int) -> None:
-    wanted = f"labels are a torch tensor (N,) of int64, here N = {n}"
-    if not isinstance(labels, Tensor):
-        raise TypeError(f"{wanted}, not {type(labels).__name__}")
-    if labels.dtype != torch.int64 or labels.shape != (n,):
-        raise ValueError(f"{wanted}, not {tuple(labels.shape)} of {labels.dtype}")
-    low, high = (int(v) for v in labels.aminmax())
-    if low < -1 or (num_classes and high >= num_classes):
-        known = f"0..{num_classes - 1}" if num_classes else "0 or more"
-        raise ValueError(f"labels are {known}, or -1 for a picture without one; these are {low}..{high}")
-
-
-class Loader:
-    """Shuffled batches, the last incomplete one dropped.  Iterating gives one epoch of (x0, y), each in a new order.
-
-    x0: (B, C, S, S) float32 in [-1, 1].  y: (B,) int64, or None.  The order depends on (seed, epoch) alone, so that a
-    resumed run sees what the uninterrupted one would have.  A batch is never larger than the data set.
-    """
-
-    def __init__(
-        self, images: Tensor, labels: Tensor | None = None, batch_size: int = 128, seed: int = 0, flip: bool = False
-    ):
-        """flip: half of the pictures of each batch are mirrored, left to right, which ones depends on its step."""
-        check_pictures(images, labels)
-        self.images, self.labels, self.seed, self.flip = images, labels, seed, flip
-        self.batch_size = min(batch_size, len(images))
-        self.epoch, self.order = -1, torch.empty(0)
-        self.next_epoch = 0
-
-    def __len__(self) -> int:
-        return len(self.images) // self.batch_size
-
-    def batch(self, step: int) -> tuple[Tensor, Tensor | None]:
-        """The batch of the optimiser step `step`, counted from 0 through all epochs."""
-        epoch, i = divmod(step, len(self))
-        if epoch != self.epoch:
-            shuffle = np.random.default_rng((self.seed, epoch)).permutation(len(self.images))
-            self.epoch, self.order = epoch, torch.from_numpy(shuffle)
-        index = self.order[i * self.batch_size : (i + 1) * self.batch_size].to(self.images.device)
-        return self.x0(index, step), None if self.labels is None else self.labels[index]
-
-    def x0(self, index: Tensor, step: int) -> Tensor:
-        x0 = from_uint8(self.images[index])
-        if not self.flip:
-            return x0
-        flipped = torch.rand(len(index), generator=seeded(self.seed, step, FLIPS)).to(x0.device) < 0.5
-        return torch.where(flipped[:, None, None, None], x0.flip(-1), x0)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        epoch, self.next_epoch = self.next_epoch, self.next_epoch + 1
-        for i in range(len(self)):
-            yield self.batch(epoch * len(self) + i)
-
-
-def get_loader(
-    batch_size: int = 128, dataset: str = "mnist", data_dir: str | Path = "data", train: bool = True, seed: int = 0
-) -> Loader:
-    """The tutorial's loader: MNIST at 32x32 in [-1, 1], shuffled, the last incomplete batch dropped.  See `Loader`."""
-    data = load_dataset(dataset, data_dir, train)
-    return Loader(data.images, data.labels, batch_size, seed)
+def counted(names: tuple[str, ...], labels: Tensor) -> list[tuple[str, int]]:
+    """How often each name occurs among labels, (N,) int64 from 0."""
+    return list(zip(names, labels.bincount(minlength=len(names)).tolist(), strict=True))

@@ -24,9 +24,10 @@ import torch.nn as nn
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from ddpm.data import Dataset, Loader, load_dataset
+from ddpm.data import Dataset, load_dataset
 from ddpm.device import autocast, resolve_precision
 from ddpm.evaluation import classifiers, metrics
+from ddpm.loader import Loader
 from ddpm.storage.atomic import write_atomic
 from ddpm.storage.checkpoint import TRAINING, load_training, save_training
 

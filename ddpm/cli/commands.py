@@ -38,8 +38,8 @@ def train(args: argparse.Namespace) -> None:
     config, run, snapshot = resumed(args) if args.resume else begun(args)
     config, codec = with_autoencoder(config, args.out)
     name, folder = run["dataset"], Path(run["data_dir"])
-    size = config.model.img_size if codec is None else codec.picture_shape[-1]
     source = data.DATASETS.get(name)
+    size = (source and source.img_size) or (config.model.img_size if codec is None else codec.picture_shape[-1])
     if source and source.megabytes and not (folder.is_dir() or (folder.parent.is_dir() and not folder.exists())):
         raise ValueError(f"--data-dir: {folder} is not a folder, nor can it become one in {folder.parent}")
     dataset = data.load_dataset(name, str(folder), img_size=size)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..config import Config
-from ..data import Dataset
+from ..data import Dataset, counted
 from ..storage.atomic import check_writable
 from ..storage.checkpoint import CARD, CONFIG, TRAINING, WEIGHTS, CheckpointError, read_info
 from ..storage.model_card import LITERAL_EMA, SAMPLES
@@ -64,8 +62,8 @@ def check_apart(out: Path, dataset: str) -> None:
 
 def contents(dataset: Dataset) -> dict[str, Any]:
     """What a data set holds, as plain JSON.  `classes` is a list of [name, count] in the order of the labels."""
-    counts = [] if dataset.labels is None else torch.bincount(dataset.labels, minlength=dataset.num_classes).tolist()
-    classes = [list(each) for each in zip(dataset.class_names, counts, strict=True)]
+    named = [] if dataset.labels is None or dataset.attributes else counted(dataset.class_names, dataset.labels)
+    classes = [list(each) for each in named]
     return {"images": len(dataset.images), "channels": dataset.images.shape[1], "classes": classes}
 
 

@@ -22,6 +22,7 @@ from ..data import Dataset
 from ..device import pick_device, resolve_precision
 from ..ema import EMA
 from ..evaluation.losses import held_out_loss
+from ..loader import Loader
 from ..networks import build_model
 from ..storage import model_card
 from ..storage.atomic import remove_unfinished, write_atomic
@@ -66,7 +67,7 @@ class Run:
         budget = self.run["budget"]
         steps, seconds = budget.get("steps"), 60 * budget.get("minutes", math.inf)
         if steps is None and seconds == math.inf:
-            per_epoch = len(data.Loader(self.dataset.images, batch_size=self.config.train.batch_size))
+            per_epoch = len(Loader(self.dataset.images, batch_size=self.config.train.batch_size))
             steps = budget.get("epochs", self.config.train.epochs) * per_epoch
         if spent(snapshot, steps) >= (steps or seconds):
             raise ValueError("this run has spent its budget: give a larger --steps, --epochs or --minutes")

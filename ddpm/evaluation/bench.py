@@ -24,9 +24,10 @@ from tqdm import tqdm
 
 from ..autoencoder import encoding
 from ..config import SamplingConfig, build_schedule
-from ..data import Loader, load_dataset
+from ..data import load_dataset
 from ..device import Inference, bfloat16_is_faster, pick_device
 from ..generate import Sampler
+from ..loader import Loader
 from ..networks import build_model
 from ..presets import PAGE_SAMPLING, PRESETS, training_sampling
 from ..samplers import SAMPLERS

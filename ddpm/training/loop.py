@@ -18,9 +18,10 @@ from torch import Tensor
 from .. import objective
 from ..autoencoder import Codec, LatentLoader, codec_of
 from ..config import Config, ModelConfig, TrainConfig
-from ..data import Loader, check_pictures, load_dataset
+from ..data import load_dataset
 from ..device import autocast, pick_device, resolve_precision
 from ..ema import EMA
+from ..loader import Loader, check_pictures
 from ..networks import build_model
 from ..objective import Loss, Optimizer, TrainingDiverged, descend, draw_batch
 from ..schedule import Schedule, make_schedule

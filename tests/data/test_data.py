@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import pickle
+import types
 from itertools import chain
 from urllib.error import URLError
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ import torch
 from PIL import Image
 
 import ddpm.data
+import ddpm.loader
 from ddpm import DataError, Loader, from_uint8, get_loader, load_dataset, to_uint8
-from ddpm.data import ASSETS, describe, grid, resize
+from ddpm.data import ASSETS, Attribute, describe, grid, resize
+from ddpm.loader import check_pictures
 
 # ---------------------------------------------------------------- scale
 
@@ -67,6 +71,69 @@ def test_the_bundled_digits():
     assert data.num_classes == 10 and data.class_names == tuple("0123456789")
     assert data.images.flatten(1).unique(dim=0).shape[0] > 9_990  # digits, not one digit many times
     assert data.images[:, :, :2].float().mean() < 5 < data.images.float().mean()  # white on black
+
+
+def test_the_bundled_clothes():
+    assert (ASSETS / "fashion.npz").stat().st_size < 6_000_000
+    about = (ASSETS / "README.md").read_text()
+    assert "Zalando SE" in about and "fashion-mnist/blob/master/LICENSE" in about
+    data = load_dataset("bundled-fashion", "no/such/folder")
+    assert data.images.shape == (10_000, 1, 32, 32) and data.labels.bincount().tolist() == [1000] * 10
+    assert data.class_names[:2] == ("T-shirt/top", "Trouser") and len(data.class_names) == 10
+    trousers, bags = (data.images[data.labels == c].float().mean((0, 1)) for c in (1, 8))
+    assert trousers[26:, 16].mean() < 60 < trousers[26:, 12].mean()  # two legs
+    assert bags[16:28, 6:26].mean() > 100
+
+
+def test_the_faces_are_those_that_the_readme_names():
+    assert (ASSETS / "faces.npz").stat().st_size < 3_000_000
+    about = (ASSETS / "README.md").read_text()
+    assert "DiceBear" in about and "CC0 1.0" in about
+    with np.load(ASSETS / "faces.npz") as arrays:
+        content = arrays["images"].tobytes() + arrays["labels"].tobytes()
+    assert hashlib.sha256(content).hexdigest() in about
+
+
+def test_the_faces():
+    train, test = load_dataset("faces", "no/such/folder"), load_dataset("faces", train=False)
+    assert train.images.shape == (9000, 3, 16, 16) and test.images.shape == (1000, 3, 16, 16)
+    assert train.labels.shape == (9000, 7) and train.labels.dtype == torch.int64
+    assert train.labels.min() == 0 and train.num_classes == 0 and train.class_names == ()
+    assert train.attributes == test.attributes and train.attributes[3] == Attribute("hat", ("no", "yes"))
+    every, labels = torch.cat([train.images, test.images]), torch.cat([train.labels, test.labels])
+    assert len(every.flatten(1).unique(dim=0)) == 10_000  # none that is held out is trained on
+    for attribute, column in zip(train.attributes, labels.T, strict=True):
+        even = 10_000 / len(attribute.values)
+        assert (column.bincount(minlength=len(attribute.values)) - even).abs().max() < 0.05 * even
+    assert torch.corrcoef(labels.T.float()).sub(torch.eye(7)).abs().max() < 0.05  # one says nothing of another
+
+
+def test_what_is_said_of_a_face_is_seen_in_it():
+    """By colours alone: where each lies is up to the drawing."""
+    data = load_dataset("faces")
+    names = [attribute.name for attribute in data.attributes]
+    colours = data.images.permute(0, 2, 3, 1).flatten(1, 2).int()  # (N, 256, 3)
+
+    def shown(colour, least=1):
+        return (colours == torch.tensor(list(bytes.fromhex(colour)), dtype=torch.int32)).all(-1).sum(1) >= least
+
+    hair = ("17171c", "6e3a16", "f2cb45", "e0561b", "2a6fd8")
+    for value, colour in enumerate(hair):
+        assert torch.equal(shown(colour, 2), data.labels[:, names.index("hair colour")] == value)
+    hat = torch.stack([shown(colour, 6) for colour in ("3d8a6b", "cc6192", "614f8a", "989789")]).any(0)
+    assert torch.equal(hat, data.labels[:, names.index("hat")] == 1)
+
+
+def test_faces_are_never_blurred():
+    exact, larger = load_dataset("faces", img_size=16), load_dataset("faces", img_size=48)
+    with np.load(ASSETS / "faces.npz") as arrays:
+        assert torch.equal(exact.images[5].permute(1, 2, 0), torch.from_numpy(arrays["images"][5]))
+    assert larger.images.shape == (9000, 3, 48, 48)
+    blocks = larger.images.reshape(9000, 3, 16, 3, 16, 3)
+    assert torch.equal(blocks, exact.images[:, :, :, None, :, None].expand_as(blocks))
+    for size in (8, 24, 31):
+        with pytest.raises(DataError, match="pixel art of 16 x 16 is shown by whole factors, not at"):
+            load_dataset("faces", img_size=size)
 
 
 def test_the_bundled_digits_at_another_size():
@@ -174,7 +241,7 @@ def test_files_that_are_not_mnist_are_said_to_be_wrong(tmp_path, no_network, con
 
 @pytest.mark.parametrize("name", ["", "mnist2", "Bundled", "folders:x", "../mnist"])
 def test_an_unknown_name_lists_the_known_ones(name):
-    with pytest.raises(DataError, match="bundled, mnist, fashion, cifar10, folder:PATH"):
+    with pytest.raises(DataError, match="bundled, bundled-fashion, faces, mnist, fashion, cifar10, folder:PATH"):
         load_dataset(name)
 
 
@@ -241,9 +308,27 @@ def test_a_loader_takes_uint8_pictures_and_int64_labels(numbered):
     for wrong in (images / 255, from_uint8(images), images > 9, images.numpy()):
         with pytest.raises(TypeError, match=r"\(N, C, H, W\) of uint8"):
             Loader(wrong)
-    for wrong in (labels[:, None], labels.float(), labels[:-1], torch.nn.functional.one_hot(labels)):
+    for wrong in (labels[:, None], labels.float(), labels[:-1], labels[:-1, None].repeat(1, 2)):
         with pytest.raises(ValueError, match=r"\(N,\) of int64"):
             Loader(images, wrong)
+
+
+def test_a_loader_gives_several_labels_a_picture(numbered):
+    images, labels = numbered
+    both = torch.stack([labels, labels % 3], dim=1)
+    x0, y = next(iter(Loader(images, both, batch_size=5)))
+    assert y.shape == (5, 2) and torch.equal(y[:, 1], y[:, 0] % 3)
+    assert torch.equal(to_uint8(x0)[:, 0, 0, 0], images[y[:, 0], 0, 0, 0])
+    with pytest.raises(ValueError, match="labels are 0 or more, or -1"):
+        Loader(images, both - 2)
+
+
+def test_a_model_of_classes_takes_one_label_a_picture(numbered):
+    images, labels = numbered
+    model = types.SimpleNamespace(picture_shape=tuple(images.shape[1:]), num_classes=23)
+    check_pictures(images, labels, model)
+    with pytest.raises(ValueError, match=r"not \(23, 23\) of torch.int64"):
+        check_pictures(images, torch.nn.functional.one_hot(labels), model)
 
 
 # ---------------------------------------------------------------- one line
@@ -257,6 +342,9 @@ def test_a_data_set_on_one_line(numbered):
     many = ddpm.data.Dataset("x", images.repeat(1, 3, 1, 2), labels, tuple(str(i) for i in range(1000)))
     line = "x: 23 pictures, 4 x 2, colour, each of a single colour, 1000 classes: 0 (1), 1 (1), "  # width x height
     assert describe(many).startswith(line) and describe(many).endswith(", 29 (0), and 970 more")
+    hats = (Attribute("hat", ("no", "yes")), Attribute("hair", ("short", "long", "none")))
+    two = ddpm.data.Dataset("x", images, torch.stack([labels % 2, labels % 3], 1), attributes=hats)
+    assert describe(two).endswith("2 attributes: hat (no 12, yes 11), hair (short 8, long 8, none 7)")
     alone = torch.arange(4, dtype=torch.uint8).reshape(1, 1, 2, 2)
     assert describe(ddpm.data.Dataset("x", alone, None)) == "x: 1 picture, 2 x 2, grey, no classes"
 
@@ -275,10 +363,31 @@ def test_get_loader_is_the_tutorials(monkeypatch, numbered):
         asked.append((name, str(data_dir), train))
         return ddpm.data.Dataset(name, numbered[0].repeat(10, 1, 1, 1), numbered[1].repeat(10), ("x",) * 23)
 
-    monkeypatch.setattr(ddpm.data, "load_dataset", stub)
+    monkeypatch.setattr(ddpm.loader, "load_dataset", stub)
     loader = get_loader()
     x0, y = next(iter(loader))
     assert asked == [("mnist", "data", True)] and len(loader) == 1  # 230 pictures, batches of 128
     assert x0.shape == (128, 1, 2, 2) and -1 <= x0.min() < x0.max() <= 1 and len(y) == 128
     get_loader(4, "bundled", "elsewhere", train=False)
     assert asked[1] == ("bundled", "elsewhere", False)
+
+
+def test_labels_of_attributes_must_be_what_the_model_takes():
+    model = SimpleNamespace(picture_shape=(1, 4, 4), config=SimpleNamespace(attributes=(2, 3)))
+    images = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
+    check_pictures(images, torch.tensor([[1, 2], [-1, 0]]), model)
+    with pytest.raises(ValueError, match=r"\(N, 2\)"):
+        check_pictures(images, torch.tensor([1, 2]), model)
+    with pytest.raises(ValueError, match=r"0\.\.1, or -1"):
+        check_pictures(images, torch.tensor([[2, 2], [0, 0]]), model)
+
+
+def test_flips_mirror_half_of_the_pictures_and_are_the_same_for_a_step():
+    images = torch.arange(16, dtype=torch.uint8).reshape(1, 1, 4, 4).repeat(64, 1, 1, 1)
+    x0, mirrored = from_uint8(images[0]), from_uint8(images[0].flip(-1))
+    batch = Loader(images, batch_size=64, seed=3, flip=True).batch(5)[0]
+    flipped = (batch == mirrored).flatten(1).all(1)
+    assert torch.equal(flipped, ~(batch == x0).flatten(1).all(1))
+    assert 16 < flipped.sum() < 48
+    assert torch.equal(batch, Loader(images, batch_size=64, seed=3, flip=True).batch(5)[0])
+    assert torch.equal(Loader(images, batch_size=64, seed=3).batch(5)[0], x0.expand(64, 1, 4, 4))

@@ -183,6 +183,14 @@ def test_for_dataset_keeps_the_maps_of_a_network_at_another_size_and_takes_attri
     assert for_dataset(PRESETS["tutorial"], small).model.attributes == ()
 
 
+def test_for_dataset_leaves_the_size_of_latents():
+    small = Dataset("small", torch.zeros(1, 1, 16, 16), None)
+    model = PRESETS["latent"].model
+    assert for_dataset(PRESETS["latent"], small).model == dataclasses.replace(model, num_classes=0)
+    with pytest.raises(ValueError, match="img_size: a multiple of 4"):
+        for_dataset(PRESETS["fast"], Dataset("odd", torch.zeros(1, 1, 18, 18), None))
+
+
 def test_a_network_says_what_it_is_made_of_unless_it_is_somebody_elses():
     config = ModelConfig(base=8, t_dim=8, mults=(1, 2))
     assert config_of(UNet(**vars(config))) == config

@@ -24,7 +24,7 @@ from ddpm import (
     make_schedule,
     train_step,
 )
-from ddpm.data import check_pictures
+from ddpm.loader import check_pictures
 from ddpm.networks import build_model
 from ddpm.seeding import seeded
 from ddpm.training import loop

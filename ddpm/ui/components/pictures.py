@@ -53,7 +53,8 @@ def picture_packet(weights: Model, index: int) -> dict[str, Any]:
     data = pictures_of(weights)
     x0 = protocol.b64(data.images[index].permute(1, 2, 0).numpy())
     shape = {"size": weights.img_size, "channels": weights.channels}
-    return {"x0": x0, "label": data.class_names[data.labels[index]] if data.labels is not None else ""} | shape
+    label = data.class_names[data.labels[index]] if data.labels is not None and data.num_classes else ""
+    return {"x0": x0, "label": label} | shape
 
 
 def noise_packet(weights: Model, seed: int) -> dict[str, Any]:

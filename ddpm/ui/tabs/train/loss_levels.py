@@ -39,14 +39,14 @@ class Levels:
         """
         self.sched, self.codec = sched, codec
         self.labels: Tensor | None = None
-        if data.labels is None:
+        if data.labels is None or not data.num_classes:
             chosen = torch.arange(min(n, len(data.images)))
         else:
             of_class = [torch.nonzero(data.labels == c).flatten() for c in range(data.num_classes)]
             turns = [of_class[i % len(of_class)][i // len(of_class) :][:1] for i in range(n)]
             chosen = torch.cat(turns)
-            if labelled:
-                self.labels = data.labels[chosen]
+        if labelled and data.labels is not None:
+            self.labels = data.labels[chosen]
         self.images = data.images[chosen]
         self.t = times_in_levels(LEVELS, len(self.images), sched.T)
 
