@@ -180,7 +180,8 @@ class PCA(nn.Module):
 class Codec:
     """An autoencoder at rest, as a latent model has it: the door into its latents, and the exit.
 
-    Not a module: its weights are no part of those of the model that has it, and copies of that model share it.
+    Not a module: its weights are no part of those of the model that has it, and copies of that model share it.  It
+    computes where its weights are, and answers on the device of what it is given.
     """
 
     def __init__(self, model: VAE, name: AutoencoderName):
@@ -190,15 +191,20 @@ class Codec:
     def __deepcopy__(self, _: Any) -> Codec:
         return self
 
+    @property
+    def device(self) -> torch.device:
+        return self.model.scale.device
+
     @torch.no_grad()
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the latents of pictures x in [-1, 1]: see VAE.posterior."""
-        return self.model.posterior(x)
+        mean, std = self.model.posterior(x.to(self.device))
+        return mean.to(x.device), std.to(x.device)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures of latents, in about [-1, 1]."""
-        return self.model.decode(latents)
+        return self.model.decode(latents.to(self.device)).to(latents.device)
 
 
 def codec_of(model: object) -> Codec | None:

@@ -11,7 +11,8 @@ from torch import Tensor
 class LabelEmbedding(nn.Embedding):
     """y -> a vector each, the last being that of "no label", y = -1.  y: (B,) int64.  Returns (B, hidden).
 
-    Raises ValueError for labels that are neither -1 nor one of 0..num_classes-1, where num_classes would be "no label".
+    Raises ValueError on the CPU for labels that are neither -1 nor one of 0..num_classes-1, where num_classes would be
+    "no label".
     """
 
     def __init__(self, num_classes: int, hidden: int):
@@ -21,8 +22,9 @@ class LabelEmbedding(nn.Embedding):
     def forward(self, y: Tensor) -> Tensor:
         if y.ndim != 1 or y.is_floating_point():
             raise ValueError(f"y: (B,) int64, not {tuple(y.shape)} of {y.dtype}")
-        compiled = torch.compiler.is_compiling()  # which cannot look into tensors; training checks its labels itself
-        if not compiled and ((y < -1) | (y >= self.num_classes)).any():
+        # On a GPU to look is to wait for it, at each evaluation; and what is compiled cannot look.
+        seen = y.device.type == "cpu" and not torch.compiler.is_compiling()
+        if seen and ((y < -1) | (y >= self.num_classes)).any():
             low, high = (v.item() for v in y.aminmax())
             raise ValueError(f"y: labels 0..{self.num_classes - 1}, or -1 for none; these are {low}..{high}")
         return super().forward(torch.where(y < 0, self.num_classes, y))

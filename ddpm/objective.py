@@ -103,8 +103,7 @@ def train_step(
     with autocast(x0.device, dtype):
         value = loss(model, x0, t, noise, sched, y)  # |eps - eps_theta(x_t, t)|^2
     value.backward()
-    descend(model, optimizer, value.item(), config.grad_clip)
-    return value.item()
+    return descend(model, optimizer, value, config.grad_clip)[0]
 
 
 def draw_batch(
@@ -118,13 +117,14 @@ def draw_batch(
     return t, noise, y
 
 
-def descend(model: nn.Module, optimizer: Optimizer, loss: float, grad_clip: float) -> float:
-    """Clip the gradients and take the optimiser's step.  Returns their norm before.
+def descend(model: nn.Module, optimizer: Optimizer, loss: Tensor, grad_clip: float) -> tuple[float, float]:
+    """Clip the gradients and take the optimiser's step.  Returns the loss and the gradients' norm before.
 
-    Raises TrainingDiverged, before the weights are touched, if that or the loss is not finite.
+    Raises TrainingDiverged, before the weights are touched, if either is not finite.
     """
-    norm = nn.utils.clip_grad_norm_(model.parameters(), grad_clip).item()
-    if not math.isfinite(loss) or not math.isfinite(norm):
+    norm = nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
+    value, size = torch.stack([loss.detach(), norm]).tolist()  # the one place of a step that waits for the device
+    if not math.isfinite(value) or not math.isfinite(size):
         raise TrainingDiverged("the loss is no longer a finite number; a lower learning rate is the usual cure")
     optimizer.step()
-    return norm
+    return value, size

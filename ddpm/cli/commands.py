@@ -36,7 +36,7 @@ DEFAULTS: dict[str, Any] = {"preset": "fast", "dataset": "bundled", "data_dir": 
 
 def train(args: argparse.Namespace) -> None:
     config, run, snapshot = resumed(args) if args.resume else begun(args)
-    config, codec = with_autoencoder(config, args.out)
+    config, codec = with_autoencoder(config, args.out, pick_device())
     name, folder = run["dataset"], Path(run["data_dir"])
     source = data.DATASETS.get(name)
     size = (source and source.img_size) or (config.model.img_size if codec is None else codec.picture_shape[-1])

@@ -100,7 +100,7 @@ def speed_of_the_tutorial(seconds: float) -> Row:
 
 def speed_of_ours(preset: str, precision: str, seconds: float) -> Row:
     """Training and sampling of a preset: as a network of the tutorial's with its sampler, else with the page's."""
-    config, codec = with_autoencoder(PRESETS[preset])
+    config, codec = with_autoencoder(PRESETS[preset], device=pick_device())
     recipe = dataclasses.replace(config.train, precision=precision)
     data, sched = load_dataset("bundled"), build_schedule(config.schedule, pick_device())
     model = build_model(config.model, 0, codec).to(pick_device())
@@ -143,7 +143,7 @@ def quality(preset: str, seconds: float, seed: int, n: int) -> Row:
 
     In latent space these are encoded before the clock runs, as the page does when it starts: encoding_seconds.
     """
-    config, codec = with_autoencoder(PRESETS[preset])
+    config, codec = with_autoencoder(PRESETS[preset], device=pick_device())
     warm_up(config.train, pick_device())  # as the page does when it starts
     start = time.perf_counter()
     data = load_dataset("bundled")

@@ -203,14 +203,16 @@ def find_codec(
     )
 
 
-def with_autoencoder(config: Config, beside: Path | None = None) -> tuple[Config, Codec | None]:
+def with_autoencoder(
+    config: Config, beside: Path | None = None, device: torch.device | str = "cpu"
+) -> tuple[Config, Codec | None]:
     """A configuration that names exactly the autoencoder it is to have, and that; None of a run on pixels.
 
     Raises CheckpointError.
     """
     if config.autoencoder is None:
         return config, None
-    codec = find_codec(config.autoencoder, beside)
+    codec = find_codec(config.autoencoder, beside, device)
     return dataclasses.replace(config, autoencoder=codec.name), codec
 
 

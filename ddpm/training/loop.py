@@ -62,7 +62,7 @@ def in_parts(
     """
     t, noise, y = draw_batch(x0, y, sched, config, generator)
     optimizer.zero_grad(set_to_none=True)
-    total, n, size = 0.0, len(x0), size or len(x0)
+    total, n, size = torch.zeros((), device=x0.device), len(x0), size or len(x0)
     drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
     for first in range(0, n, size):
         part = slice(first, first + size)
@@ -71,10 +71,10 @@ def in_parts(
             value = loss(model, x0[part], t[part], noise[part], sched, None if y is None else y[part])
         share = len(t[part]) / n
         (value * share).backward()
-        total += value.item() * share
+        total += value.detach() * share
         if first + size < n:
             yield
-    return total, descend(model, optimizer, total, config.grad_clip)
+    return descend(model, optimizer, total, config.grad_clip)
 
 
 def fit(
@@ -241,7 +241,7 @@ def train(
     config = TrainConfig(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, **options)
     model_config = model_config or ModelConfig()
     data = load_dataset(dataset, data_dir, img_size=model_config.img_size)
-    model = build_model(model_config, seed).to(device or pick_device())
+    model = build_model(model_config, seed).to(device or pick_device()).to(memory_format=torch.channels_last)
     sched = make_schedule(T, kind=schedule_kind, device=next(model.parameters()).device)
     labels = data.labels if model_config.conditional else None
     ema = EMA(model, config.ema_decay, config.ema_warmup)

@@ -64,6 +64,11 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, matrices: Iterable[Tensor], lr: float, weight_decay: float = 0.0):
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay})
 
+    def momentum(self, w: Tensor) -> Tensor:
+        if "momentum_buffer" not in self.state[w]:
+            self.state[w]["momentum_buffer"] = torch.zeros_like(w)
+        return self.state[w]["momentum_buffer"]
+
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure here
         for group in self.param_groups:
@@ -73,7 +78,7 @@ class Muon(torch.optim.Optimizer):
                     alike.setdefault(w.shape, []).append((w, w.grad))
             for (m, n), pairs in alike.items():
                 weights, gradients = [w for w, _ in pairs], [gradient for _, gradient in pairs]
-                momenta = [self.state[w].setdefault("momentum_buffer", torch.zeros_like(w)) for w in weights]
+                momenta = [self.momentum(w) for w in weights]
                 torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
                 steps = orthogonalize(torch.stack(gradients).lerp_(torch.stack(momenta), MOMENTUM))
                 torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
@@ -97,7 +102,7 @@ class MuonAdamW:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """AdamW's group, then Muon's.  Looked up each time: an optimiser that loads its state replaces them."""
+        """AdamW's group, then Muon's."""
         return self.adamw.param_groups + self.muon.param_groups
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -133,11 +138,14 @@ def moments(optimizer: torch.optim.Optimizer | MuonAdamW) -> dict[str, Tensor]:
 
 
 def restore_moments(optimizer: torch.optim.Optimizer | MuonAdamW, tensors: dict[str, Tensor]) -> None:
-    """The inverse of `moments`."""
+    """The inverse of `moments`.  Moments come to lie in memory as their weights do, and are copies.
+
+    A count of steps stays on the CPU, where torch's optimisers have it: elsewhere they would wait for each of them.
+    """
     for part, one in _parts(optimizer).items():
-        described = one.state_dict()
+        weights = [w for group in one.param_groups for w in group["params"]]
         for key, value in tensors.items():
             mine, i, name = key.split(".", 2)
             if mine == part:
-                described["state"].setdefault(int(i), {})[name] = value
-        one.load_state_dict(described)
+                w = weights[int(i)]
+                one.state[w][name] = torch.empty_like(w).copy_(value) if value.shape == w.shape else value.clone()

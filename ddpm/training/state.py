@@ -55,12 +55,12 @@ def tensors_of(model: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer | Mu
 def restore(
     tensors: dict[str, Tensor], model: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer | MuonAdamW
 ) -> None:
-    """The inverse of `tensors_of`."""
-    device = next(model.parameters()).device
+    """The inverse of `tensors_of`.  The snapshot stays as it is, to be resumed from again."""
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}}
     for key, value in tensors.items():
         part, name = key.split(".", 1)
-        parts[part][name] = value.to(device, copy=True)  # the snapshot stays as it is, to be resumed from again
+        parts[part][name] = value
     model.load_state_dict(parts["model"])
-    ema.shadow = {name: parts["ema"][name] for name in ema.shadow}
+    for name, average in ema.shadow.items():
+        average.copy_(parts["ema"][name])
     restore_moments(optimizer, parts["optimizer"])

@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ddpm import make_schedule
 from ddpm.autoencoder import (
@@ -44,6 +45,14 @@ def vae():
 def codec(vae, tiny_images):
     unit_variance(vae, tiny_images)
     return Codec(vae, AutoencoderName("small", "0" * 64))
+
+
+def test_a_codec_computes_where_its_weights_are_and_answers_where_it_was_asked():
+    with FakeTensorMode():  # which knows of devices that are not there
+        codec = Codec(VAE(**SMALL), AutoencoderName("small"))
+        x, latents = torch.zeros(2, 1, 8, 8, device="cuda"), torch.zeros(2, 4, 2, 2, device="cuda")
+        assert {each.device.type for each in (*codec.posterior(x), codec.decode(latents))} == {"cuda"}
+        assert {each.device.type for each in codec.posterior(torch.zeros(2, 1, 8, 8))} == {"cpu"}
 
 
 def noise_like(shape, seed=0):

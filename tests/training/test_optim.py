@@ -123,6 +123,10 @@ def test_moments_go_out_and_in_again(model, config):
     other.load_state_dict(model.state_dict())
     kept = {name: value.clone() for name, value in moments(optimizer).items()}
     restore_moments(again, kept)
+    for one in (again.muon, again.adamw) if config.muon_lr else (again,):
+        for w, state in one.state.items():
+            assert all(value.stride() == w.stride() for value in state.values() if value.shape == w.shape)
+            assert all(value.data_ptr() not in {v.data_ptr() for v in kept.values()} for value in state.values())
     for m, o in ((model, optimizer), (other, again)):
         give_gradients(m, 2)
         o.step()

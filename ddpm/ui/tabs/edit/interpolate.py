@@ -64,8 +64,8 @@ def straight(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
 def in_latents(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     """The pictures that mixes of the latents of a and b decode to: `straight`, through the shipped autoencoder."""
     codec = autoencoder()
-    (z_a, z_b), device = codec.posterior(torch.stack([a, b]).cpu())[0], a.device
-    return codec.decode(straight(z_a, z_b, share.cpu())).to(device)
+    z_a, z_b = codec.posterior(torch.stack([a, b]))[0]
+    return codec.decode(straight(z_a, z_b, share))
 
 
 def mixing(way: str, sampler: Sampler) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
