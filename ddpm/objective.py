@@ -17,7 +17,6 @@ from .device import autocast
 from .diffusion import q_sample
 from .guidance import drop_labels
 from .schedule import Schedule, gather
-from .seeding import on_device
 
 Loss = Callable[..., Tensor]  # like `loss`
 
@@ -111,7 +110,8 @@ def draw_batch(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """What is random in a step: t, (B,) int64; the noise, like x0; and the labels, some of them dropped."""
     t = draw_times(len(x0), sched.T, config, generator).to(x0.device)
-    noise = torch.randn(x0.shape, generator=on_device(generator, x0.device), device=x0.device)
+    draw_on = "cpu" if generator is not None else x0.device
+    noise = torch.randn(x0.shape, generator=generator, device=draw_on).to(x0.device)
     if y is not None and config.label_dropout > 0:
         y = drop_labels(y, config.label_dropout, generator)
     return t, noise, y

@@ -9,17 +9,6 @@ import numpy as np
 import torch
 
 
-def on_device(generator: torch.Generator | None, device: torch.device) -> torch.Generator | None:
-    """One that draws on a device what a CPU generator's next number says.  The CPU's is itself; None stays None.
-
-    Other numbers than the CPU's: to draw there and copy costs a GPU more than a step of training.
-    """
-    if generator is None or device.type == "cpu":
-        return generator
-    seed = torch.randint(2**63 - 1, (), generator=generator)
-    return torch.Generator(device).manual_seed(int(seed))
-
-
 @contextlib.contextmanager
 def global_numbers(generator: torch.Generator, device: torch.device) -> Iterator[None]:
     """Torch's global numbers, which dropout draws from, as a generator's next one says; then as they were."""
