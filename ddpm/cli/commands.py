@@ -179,7 +179,7 @@ def save_metrics(folder: Path, result: dict[str, Any]) -> None:
     """Into config.json and README.md, in place of an earlier evaluation on the same samples."""
     loaded = load_checkpoint(folder)
     result = result | {"command": command_line()}
-    unsaid = {"fid_error": None, "second": None}  # by older evaluations
+    unsaid = {"fid_error": None, "second": None, "accuracy_real": None}  # by older evaluations
     defaults = dataclasses.asdict(SamplingConfig()) | unsaid
     before = [defaults | evaluation for evaluation in loaded.info.get("metrics", [])]
     same = ("n", "seed", *vars(SamplingConfig()))

@@ -129,9 +129,10 @@ def parser() -> Parser:
 
     p = commands.add_parser(
         "evaluate",
-        help="let a classifier say how good a model's digits are",
-        description="Draw digits, the classes in turn, and print as JSON how a classifier finds them: Frechet distance "
-        "(FID) beside that of real digits, accuracy, coverage of the classes, variety. For models of MNIST.",
+        help="let a classifier say how good a model's pictures are",
+        description="Draw pictures, the classes in turn, and print as JSON how a classifier finds them: Frechet "
+        "distance (FID) beside that of real pictures, accuracy, coverage of the classes, variety. For models of MNIST, "
+        "Fashion-MNIST, CIFAR-10 and the pixel faces, which have a classifier each.",
         epilog="example: python -m ddpm evaluate --checkpoint checkpoints/mnist --steps 20 --n 1000",
         **options,
     )

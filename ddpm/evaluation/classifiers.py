@@ -1,6 +1,7 @@
-"""The two classifiers of MNIST's digits, at 32x32: what they read, and the test digits as each of them sees these.
+"""The classifiers, two of MNIST's digits and one of each other set: what they read, and real test pictures as each sees
+them.
 
-Both are trained by scripts/make_classifier.py.  They see samples only when someone evaluates: no model is
+All are trained by scripts/make_classifier.py.  They see samples only when someone evaluates: no model is
 trained with either, and nothing that is shown is chosen by them.
 """
 
@@ -8,9 +9,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -87,22 +90,116 @@ class SecondClassifier(nn.Module):
         return self.head(self.features(x))
 
 
-NETWORKS: dict[str, type[Classifier | SecondClassifier]] = {FIRST: Classifier, SECOND: SecondClassifier}
-FILES = {FIRST: ASSETS / "classifier.safetensors", SECOND: ASSETS / "classifier-second.safetensors"}
+class ResidualClassifier(nn.Module):
+    """Of another set than MNIST: two residual blocks at each of three resolutions.  x: (B, in_ch, S, S) in [-1, 1].
+
+    stride: of the first convolution.  num_logits: as many as there are values to choose from, see `Shipped.values`.
+    """
+
+    def __init__(self, in_ch: int, widths: tuple[int, int, int], stride: int, num_logits: int):
+        super().__init__()
+        a, b, c = widths
+        self.stem = nn.Conv2d(in_ch, a, 3, stride, 1, bias=False)
+        self.blocks = nn.Sequential(
+            *(Residual(a, a), Residual(a, a), Residual(a, b, 2), Residual(b, b), Residual(b, c, 2), Residual(c, c))
+        )
+        self.norm = nn.GroupNorm(c // 8, c)
+        self.head = nn.Linear(c, num_logits)
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, widths[-1]): the last feature maps, averaged over their positions."""
+        return F.silu(self.norm(self.blocks(self.stem(x)))).mean(dim=(2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
 
 
-@functools.lru_cache(maxsize=len(NETWORKS))
-def load_classifier(name: str = FIRST) -> tuple[Classifier | SecondClassifier, str]:
-    """The classifier of that name, and the hash that names it in every result."""
-    raw = FILES[name].read_bytes()
-    classifier = NETWORKS[name]().eval()
+@dataclass(frozen=True)
+class Shipped:
+    """A classifier that ships.  build: its network, untrained.
+
+    dataset: whose test part its statistics are of.  real: the data set that ships and whose pictures samples are held
+    against; None where none ships, and the statistics hold the features of such pictures.
+    most: how many of these there are.
+    shape: (C, H, W) of what it reads.  values: of how many values each attribute is one; of a set with classes, that.
+    """
+
+    build: Callable[[], nn.Module]
+    file: str
+    dataset: str
+    real: str | None
+    shape: tuple[int, int, int]
+    values: dict[str, int]
+    most: int = 10_000
+
+    @property
+    def path(self) -> Path:
+        return ASSETS / self.file
+
+    @property
+    def statistics(self) -> str:
+        """What the name of the file of its statistics begins with."""
+        return f"{self.dataset}-test-{self.shape[-1]}"
+
+
+GREY, CLASS = (1, 32, 32), {"class": 10}
+OF_FACES = {"hair": 2, "hair colour": 5, "glasses": 2, "hat": 2, "beard": 2, "skin": 3, "mouth": 2}
+CLASSIFIERS = {
+    FIRST: Shipped(Classifier, "classifier.safetensors", "mnist", "bundled", GREY, CLASS),
+    SECOND: Shipped(SecondClassifier, "classifier-second.safetensors", "mnist", "bundled", GREY, CLASS),
+    "fashion": Shipped(
+        partial(ResidualClassifier, 1, (24, 48, 96), 2, 10),
+        "classifier-fashion.safetensors",
+        "fashion",
+        "bundled-fashion",
+        GREY,
+        CLASS,
+    ),
+    "faces": Shipped(
+        partial(ResidualClassifier, 3, (24, 48, 96), 1, sum(OF_FACES.values())),
+        "classifier-faces.safetensors",
+        "faces",
+        "faces",
+        (3, 16, 16),
+        OF_FACES,
+        9_000,
+    ),
+    "cifar10": Shipped(
+        partial(ResidualClassifier, 3, (48, 96, 176), 1, 10),
+        "classifier-cifar10.safetensors",
+        "cifar10",
+        None,
+        (3, 32, 32),
+        CLASS,
+        2_000,
+    ),
+}
+# By which classifiers pictures of a data set are evaluated, the first of them in full.
+OF_DATASET = {
+    "mnist": (FIRST, SECOND),
+    "bundled": (FIRST, SECOND),
+    "fashion": ("fashion",),
+    "bundled-fashion": ("fashion",),
+    "faces": ("faces",),
+    "cifar10": ("cifar10",),
+}
+
+
+@functools.lru_cache(maxsize=len(CLASSIFIERS))
+def load_classifier(name: str = FIRST) -> tuple[Any, str]:
+    """The classifier of that name, a network with `features` and `head`, and the hash that names it in every result."""
+    raw = CLASSIFIERS[name].path.read_bytes()
+    classifier = CLASSIFIERS[name].build().eval()
     classifier.load_state_dict(safetensors.torch.load(raw))
     return classifier, hashlib.sha256(raw).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Readings:
-    """What a classifier makes of N images.  features: (N, D) float64.  digits: (N,) int64.  confidence: (N,), 0..1."""
+    """What a classifier makes of N images.  features: (N, D) float64.  confidence: (N,), 0..1.
+
+    digits: (N,) int64, the class that it reads; (N, A) of A attributes, whose mean confidence is given.
+    """
 
     classifier: str  # its name
     features: Tensor
@@ -116,8 +213,10 @@ class Readings:
 
 def reading(images: Tensor, classifier: str = FIRST) -> Generator[None, None, Readings]:
     """`read` in parts of BATCH images, for whoever must not be kept long: yields after each, returns the Readings."""
-    if tuple(images.shape[1:]) != (1, 32, 32):
-        raise ValueError(f"the classifier knows grey digits of 32x32, not images of shape {tuple(images.shape[1:])}")
+    shipped = CLASSIFIERS[classifier]
+    if tuple(images.shape[1:]) != shipped.shape:
+        knows = "x".join(map(str, shipped.shape))
+        raise ValueError(f"the classifier knows pictures of {knows}, not of shape {tuple(images.shape[1:])}")
     network, _ = load_classifier(classifier)
     if images.dtype != torch.uint8:
         images = ((images.clamp(-1, 1) + 1) * 127.5).round()
@@ -126,24 +225,34 @@ def reading(images: Tensor, classifier: str = FIRST) -> Generator[None, None, Re
         with torch.no_grad():
             features.append(network.features(part.float().cpu() / 127.5 - 1))
         yield
-    with torch.no_grad():
-        confidence, digits = network.head(torch.cat(features)).softmax(dim=1).max(dim=1)
-    return Readings(classifier, torch.cat(features).double(), digits, confidence)
+    return read_features(torch.cat(features), classifier)
+
+
+@torch.no_grad()
+def read_features(features: Tensor, classifier: str) -> Readings:
+    """What a classifier makes of images by their features, (N, D) float32."""
+    logits = load_classifier(classifier)[0].head(features)
+    parts = logits.split([*CLASSIFIERS[classifier].values.values()], dim=1)
+    found = [part.softmax(dim=1).max(dim=1) for part in parts]
+    digits = found[0].indices if len(found) == 1 else torch.stack([each.indices for each in found], dim=1)
+    confidence = torch.stack([each.values for each in found]).mean(dim=0)
+    return Readings(classifier, features.double(), digits, confidence)
 
 
 def read(images: Tensor, classifier: str = FIRST) -> Readings:
-    """images: (N, 1, 32, 32), uint8 or float in [-1, 1].  What is read is what would be shown: clamped, in 256 greys.
+    """images: (N, C, H, W), uint8 or float in [-1, 1].  What is read is what would be shown: clamped, in 256 levels.
 
-    Raises ValueError for images of another shape: the classifiers know no others.
+    Raises ValueError for images of another shape than the classifier knows.
     """
     return result_of(reading(images, classifier))
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Real digits that no model here has trained on, through a classifier's eyes.
+    """Real pictures that no model here has trained on, through a classifier's eyes.
 
-    mean, cov: of all of them.  features, labels: of as many of each class as there are of the rarest shipped.
+    mean, cov: of all of them.  features, labels: of some, each class as often as the others.
+    real: where no pictures of the set ship, what the classifier makes of training pictures, and their labels.
     """
 
     name: str  # data set, split and resolution
@@ -153,17 +262,24 @@ class Reference:
     cov: Tensor
     features: Tensor
     labels: Tensor
+    real: tuple[Readings, Tensor] | None = None
 
 
 def reference_path(classifier: str = FIRST) -> Path:
     """The file's name carries data set, resolution and extractor: another classifier finds none, not a wrong one."""
-    return ASSETS / f"mnist-test-32-{load_classifier(classifier)[1]}.npz"
+    return ASSETS / f"{CLASSIFIERS[classifier].statistics}-{load_classifier(classifier)[1]}.npz"
 
 
-@functools.lru_cache(maxsize=len(NETWORKS))
+@functools.lru_cache(maxsize=len(CLASSIFIERS))
 def load_reference(classifier: str = FIRST) -> Reference:
-    """The MNIST test digits at 32x32."""
+    """The test pictures of the classifier's data set."""
     with np.load(reference_path(classifier)) as arrays:
         tensors = {name: torch.from_numpy(arrays[name].astype(np.float64)) for name in ("mean", "cov", "features")}
         labels, n = torch.from_numpy(arrays["labels"].astype(np.int64)), int(arrays["n"])
-    return Reference("mnist test, 32x32", load_classifier(classifier)[1], n, labels=labels, **tensors)
+        real = None
+        if "real_features" in arrays:
+            seen = read_features(torch.from_numpy(arrays["real_features"].astype(np.float32)), classifier)
+            real = seen, torch.from_numpy(arrays["real_labels"].astype(np.int64))
+    shipped = CLASSIFIERS[classifier]
+    name = f"{shipped.dataset} test, {shipped.shape[1]}x{shipped.shape[2]}"
+    return Reference(name, load_classifier(classifier)[1], n, labels=labels, real=real, **tensors)

@@ -1,6 +1,6 @@
-"""Digits evaluated: how close samples are to real ones, whether they are what was asked, and how varied they are.
+"""Samples evaluated: how close they are to real pictures, whether they are what was asked, and how varied they are.
 
-Distances are taken in the features of a classifier.  There are two; by the second nothing here was ever chosen.
+Distances are taken in the features of a classifier.  Of digits there are two; by the second nothing was ever chosen.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .classifiers import FIRST, SECOND, Readings, Reference, load_reference, reading
+from .classifiers import CLASSIFIERS, Readings, Reference, load_reference, reading
 
 NEIGHBOURS = 3  # Kynkaanniemi et al. 2019, section 3
 COVERED = 0.1  # a class is covered if it is read at least this often, of an even share
@@ -73,20 +73,29 @@ def within_class_distance(features: Tensor, labels: Tensor) -> float:
 
 
 def balanced(labels: Tensor, n: int, seed: int = 0) -> Tensor:
-    """The indices of n samples with the classes in turn, 0, 1, .., as far as there are enough of each."""
+    """The indices of n samples with the classes in turn, 0, 1, .., as far as there are enough of each.
+
+    labels: (N,) int64; of attributes (N, A), and any n samples are taken, for their values come alike by themselves.
+    """
     shuffle = np.random.default_rng(seed).permutation(len(labels))
     order = torch.from_numpy(shuffle)
+    if labels.ndim == 2:
+        if len(labels) < n:
+            raise ValueError(f"there are not {n} pictures; at most {len(labels)}")
+        return order[:n]
     by_class = [order[labels[order] == c] for c in range(int(labels.max()) + 1)]
     rounds = -(-n // len(by_class))
     if min(map(len, by_class)) < rounds:
-        raise ValueError(f"there are not {n} digits with all classes alike; at most {min(map(len, by_class))} of each")
+        raise ValueError(
+            f"there are not {n} pictures with all classes alike; at most {min(map(len, by_class))} of each"
+        )
     return torch.stack([c[:rounds] for c in by_class], dim=1).flatten()[:n]
 
 
 def real_data_scores(seen: Readings, labels: Tensor, n: int) -> Generator[None, None, dict[str, float]]:
-    """What real digits score where samples are evaluated: n of them, class-balanced.  The best that a model can expect.
+    """What real pictures score where samples are evaluated: n of them, class-balanced.  The best a model can expect.
 
-    seen, labels: a classifier's readings of N training digits, and which they are, (N,) int64.
+    seen, labels: a classifier's readings of N training pictures, and what they are, (N,) or (N, A) int64.
     Yields after each of five draws, and returns their mean.
     """
     scores = []
@@ -120,32 +129,46 @@ def share_interval(k: int, n: int, z: float = 1.96) -> tuple[float, float]:
 def _scores(readings: Readings, labels: Tensor | None) -> dict[str, float]:
     reference = load_reference(readings.classifier)
     features, n = readings.features, len(readings.features)
-    by_class = readings.digits if labels is None else labels
-    share = torch.bincount(readings.digits, minlength=10) / n
+    seen, by_class = (columns(each) for each in (readings.digits, readings.digits if labels is None else labels))
+    values = CLASSIFIERS[readings.classifier].values
+    covered = [
+        (torch.bincount(column, minlength=k) / n >= COVERED / k).double().mean().item()
+        for column, k in zip(seen, values.values(), strict=True)
+    ]
     scores = {
         "fid": frechet_distance(*gaussian(features), reference.mean, reference.cov),
         "confidence": readings.confidence.double().mean().item(),
-        "class_coverage": (share >= COVERED / 10).double().mean().item(),
+        "class_coverage": float(np.mean(covered)),
         "recall": recall(reference.features, features),
-        "within_class_distance": within_class_distance(features, by_class),
+        "within_class_distance": float(np.mean([within_class_distance(features, column) for column in by_class])),
     }
     if labels is not None:
         scores["accuracy"] = (readings.digits == labels).double().mean().item()
     return scores
 
 
+def columns(labels: Tensor) -> tuple[Tensor, ...]:
+    """The labels of each attribute, (N,) int64 each: one such of labels (N,), A of labels (N, A)."""
+    return (labels,) if labels.ndim == 1 else labels.unbind(dim=1)
+
+
 def one_evaluation(readings: Readings, labels: Tensor | None, real: dict[str, float]) -> dict[str, Any]:
     """N samples evaluated by one classifier, as plain JSON.
 
-    asked: (N,) int64, the digits that were asked for, or None.
-    real: what `real_data_scores` gives for as many real digits.  Frechet distances depend on n: compare like with like.
+    labels: (N,) or (N, A) int64, what was asked for, or None.  Of attributes the accuracy is the mean of each one's,
+    which are "attributes".
+    real: what `real_data_scores` gives for as many real pictures.  Frechet distances depend on n: compare like with
+    like.
     fid_error is the standard error of fid, if the classes come in turn.
     Raises ValueError for fewer than 20 samples.
     """
     reference, n = load_reference(readings.classifier), len(readings.digits)
     if n < MIN_SAMPLES:
-        raise ValueError(f"too few samples to evaluate: at least {MIN_SAMPLES}, two of each digit")
-    scores = _scores(readings, labels)
+        raise ValueError(f"too few samples to evaluate: at least {MIN_SAMPLES}, two of each class")
+    scores: dict[str, Any] = {**_scores(readings, labels)}
+    if labels is not None and labels.ndim == 2:
+        right = (readings.digits == labels).double().mean(dim=0).tolist()
+        scores["attributes"] = dict(zip(CLASSIFIERS[readings.classifier].values, right, strict=True))
     return {
         "n": n,
         "extractor": reference.extractor,
@@ -155,6 +178,7 @@ def one_evaluation(readings: Readings, labels: Tensor | None, real: dict[str, fl
         "fid_error": fid_error(readings.features, reference),
         "fid_real": real["fid"],
         "fid_over_real": scores["fid"] / real["fid"],
+        "accuracy_real": real["accuracy"],
         "recall_over_real": scores["recall"] / real["recall"],
         "distance_over_real": scores["within_class_distance"] / real["within_class_distance"],
     }
@@ -163,14 +187,16 @@ def one_evaluation(readings: Readings, labels: Tensor | None, real: dict[str, fl
 def evaluation(
     images: Tensor, labels: Tensor | None, real: dict[str, dict[str, float]]
 ) -> Generator[None, None, dict[str, Any]]:
-    """N samples evaluated by both classifiers, see `one_evaluation`; what compares of the second's is "second".
+    """N samples evaluated by each classifier that `real` names, see `one_evaluation`; what compares of the second's is
+    "second", None if there is but one.
 
-    images: (N, 1, 32, 32), float in [-1, 1] or uint8.  asked, and real for each classifier: as there.
+    images: (N, C, H, W), float in [-1, 1] or uint8.  labels, and real for each classifier: as there.
     Yields between its parts, and returns the evaluation.
     """
-    evaluations = {}
-    for name in (FIRST, SECOND):
+    evaluations = []
+    for name, scores in real.items():
         readings = yield from reading(images, name)
-        evaluations[name] = one_evaluation(readings, labels, real[name])
+        evaluations.append(one_evaluation(readings, labels, scores))
         yield
-    return evaluations[FIRST] | {"second": {name: evaluations[SECOND][name] for name in SECOND_SAYS}}
+    first, *others = evaluations
+    return first | {"second": {name: others[0][name] for name in SECOND_SAYS} if others else None}

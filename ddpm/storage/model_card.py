@@ -90,15 +90,25 @@ def evaluations_table(metrics: list[dict[str, Any]]) -> list[str]:
             f"| {read} | {also_read} | {v['recall_over_real']:.2f} | {v['distance_over_real']:.2f} |"
         )
     last = metrics[-1]
+    digits = last["reference"].startswith("mnist")
+    what, classifier = ("digits", "digit classifier") if digits else ("pictures", "classifier")
     second = next((v["second"] for v in reversed(metrics) if v.get("second")), None)
     lines += [
         "",
-        f"FID: Frechet distance on the features of the digit classifier {last['extractor']}, against "
-        f"{last['reference']} digits; beside it, how many times that of as many real training digits. Class accuracy: "
+        f"FID: Frechet distance on the features of the {classifier} {last['extractor']}, against "
+        f"{last['reference']} {what}; beside it, how many times that of as many real training {what}. Class accuracy: "
         "classified as asked. Recall (Kynkaanniemi et al. 2019, k = 3) and intra-class distance (mean) are "
-        "relative to real digits'.",
+        f"relative to real {what}'.",
         "",
     ]
+    if not digits:
+        lines += [f"Of real training pictures {last['accuracy_real']:.1%} are classified as they are labelled.", ""]
+    if last.get("attributes"):
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in last["attributes"].items())
+        lines += [
+            f"Class accuracy of each attribute in [{len(metrics)}], of which that above is the mean: {shares}.",
+            "",
+        ]
     if second:
         lines += [
             f"By the second: the same by the digit classifier {second['extractor']}, of another architecture, training "

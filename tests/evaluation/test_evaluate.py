@@ -22,7 +22,7 @@ from ddpm.cli import main
 from ddpm.config import Config, SamplingConfig, ScheduleConfig
 from ddpm.device import Inference
 from ddpm.evaluation import classifiers, evaluate, metrics
-from ddpm.evaluation.classifiers import SECOND
+from ddpm.evaluation.classifiers import FIRST, SECOND
 from ddpm.generate import Sampler, class_labels
 from ddpm.networks import build_model
 
@@ -167,13 +167,15 @@ def test_the_least_that_can_be_classified_is_evaluated_and_the_most_is_what_ther
         json.dumps(v, allow_nan=False)
         assert v["n"] == n and v["fid_error"] > 0 and v["second"]["fid_error"] > 0
     digits = load_dataset("bundled")
-    assert evaluate.MOST == 10 * digits.labels.bincount().min() == len(metrics.balanced(digits.labels, evaluate.MOST))
+    most = classifiers.CLASSIFIERS[FIRST].most
+    assert most == 10 * digits.labels.bincount().min() == len(metrics.balanced(digits.labels, most))
 
 
 @pytest.mark.parametrize(
     ("dataset", "words"),
     [
-        ("fashion", "trained on fashion"),
+        ("cifar10", "of cifar10 3x32x32 in 10 classes; this model draws something else"),
+        ("faces", "of faces 3x16x16 in 7 attributes; this model draws something else"),
         ("folder:letters", "trained on folder:letters"),
         ("", "trained on"),
         (None, "does not say what it was trained on"),
@@ -181,8 +183,8 @@ def test_the_least_that_can_be_classified_is_evaluated_and_the_most_is_what_ther
     ],
 )
 @pytest.mark.parametrize("num_classes", [0, 10])
-def test_a_model_of_anything_but_digits_is_not_evaluated(dataset, words, num_classes):
-    """Ten letters, or clothes, in the very shape of MNIST's digits: the classifiers would read digits in them."""
+def test_a_model_of_what_no_classifier_knows_is_not_evaluated(dataset, words, num_classes):
+    """Ten letters in the very shape of MNIST's digits: the classifiers would read digits in them."""
     sampler = Sampler(Inference(Untouchable(num_classes)), SCHED, SamplingConfig(num_steps=2))
     with pytest.raises(ValueError, match=words) as refused:
         evaluate.evaluate(sampler, 20, dataset=dataset)
@@ -299,7 +301,7 @@ def say(folder, change):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda info: info.update(dataset="fashion"), "trained on fashion"),
+        (lambda info: info.update(dataset="faces"), "of faces 3x16x16 in 7 attributes; this model draws"),
         (lambda info: info.update(dataset="folder:letters"), "trained on folder:letters"),
         (lambda info: info.pop("dataset"), "does not say what it was trained on"),
     ],

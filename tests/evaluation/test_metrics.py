@@ -117,7 +117,9 @@ def test_the_reference_belongs_to_the_classifier_that_ships(classifier):
     reference = load_reference(classifier)
     _, extractor = load_classifier(classifier)
     assert (
-        extractor == hashlib.sha256(classifiers.FILES[classifier].read_bytes()).hexdigest()[:12] == reference.extractor
+        extractor
+        == hashlib.sha256(classifiers.CLASSIFIERS[classifier].path.read_bytes()).hexdigest()[:12]
+        == reference.extractor
     )
     assert (
         extractor in classifiers.reference_path(classifier).name
@@ -126,7 +128,7 @@ def test_the_reference_belongs_to_the_classifier_that_ships(classifier):
     assert (reference.n, len(reference.features)) == (10_000, 2000)
     assert reference.labels.bincount().tolist() == [200] * 10
     assert (
-        classifiers.FILES[classifier].stat().st_size < 600_000
+        classifiers.CLASSIFIERS[classifier].path.stat().st_size < 600_000
         and classifiers.reference_path(classifier).stat().st_size < 600_000
     )
 
