@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.themes.utils import sizes
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
@@ -79,6 +80,11 @@ def shut_down(engine: Engine, at_end: Sequence[Callable[[], None]]) -> None:
     hosting.tell("stop")
 
 
+def in_units(size: sizes.Size) -> sizes.Size:
+    """Gradio's sizes, growing with the window as the page's own do (--unit, components/tokens.css)."""
+    return sizes.Size(*(f"calc({each.removesuffix('px')} * var(--unit))" for each in size.expand()), name=size.name)
+
+
 def launch_options() -> dict[str, Any]:
     """What `launch` needs to be a public server that fetches nothing from outside."""
     per_minute, upload_mb = limits.current().requests_per_minute, limits.current().upload_mb
@@ -87,7 +93,13 @@ def launch_options() -> dict[str, Any]:
     mono = ["ui-monospace", "monospace"]
     limiter = Middleware(RateLimiter, per_minute, Path(get_upload_folder()), 1_000_000 * upload_mb)
     theme = gr.themes.Default(
-        primary_hue="cyan", neutral_hue="slate", font=system, font_mono=mono, radius_size="md", spacing_size="sm"
+        primary_hue="cyan",
+        neutral_hue="slate",
+        font=system,
+        font_mono=mono,
+        radius_size="md",
+        spacing_size=in_units(sizes.spacing_sm),
+        text_size=in_units(sizes.text_md),
     ).set(
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",

@@ -78,10 +78,10 @@ def test_nothing_is_wider_than_the_window(open_page, width):
         assert is_inside(page, width, "canvas:visible, math:visible")
 
 
-def test_noise_is_still_what_the_page_opens_on_and_its_pictures_are_as_large(open_page):
+def test_noise_is_what_the_page_opens_on_and_its_pictures_fill_the_stage(open_page):
     page = open_page()
     assert page.get_by_role("tab", name="Noise it", exact=True).get_attribute("aria-selected") == "true"
-    assert page.locator("#forward-view .pane-xt canvas").bounding_box()["width"] == 6 * 32 + 4
+    assert page.locator("#forward-view .pane-xt canvas").bounding_box()["width"] >= 6 * 32 + 4
 
 
 def test_weights_that_were_chosen_before_a_tab_is_opened_are_asked_there(open_page):

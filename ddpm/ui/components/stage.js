@@ -1,13 +1,15 @@
-// The stage: one or more panes of pictures, each picture a tile, enlarged by a whole factor without smoothing.
+// The stage: one or more panes of pictures, each picture a tile with sharp pixels: enlarged by a whole factor below two,
+// by whatever fills the stage above.
+import { unitOf } from "./canvas.js";
 import { el } from "./dom.js";
 import { paint } from "./pixels.js";
 
 export class Stage {
   static GAP = 2; // CSS pixels, between tiles of a pane
-  static PANE_GAP = 20; // CSS pixels, between panes
+  static PANE_GAP = 20; // units, between panes; 8 between their rows
 
   // panes: [{key, label}].  empty: what to do first, said over the empty tiles.  columns: of tiles in a pane, if they
-  // are to be so many.  captionWidth, foot: CSS pixels that a caption needs across, and the text under a pane down.
+  // are to be so many.  captionWidth, foot: units that a caption needs across, and the text under a pane down.
   // tall: its height where it has a column of its own, in widths.  beside: whether two panes stand side by side.
   constructor(root, panes, { n = 1, size = 32, channels = 1, empty = "", columns = null, captionWidth = 160, foot = 0, tall = 1.75, beside = true } = {}) {
     this.root = el("div", "stage", root);
@@ -25,11 +27,12 @@ export class Stage {
       canvas.setAttribute("aria-label", label || "nothing yet");
       canvas.addEventListener("click", (event) => this.pick(canvas, event, key));
       const under = foot ? el("p", "foot", figure) : null;
-      if (under) under.style.height = `${foot}px`;
+      if (under) under.style.height = `calc(${foot} * var(--unit))`;
       this.panes.set(key, { figure, caption, canvas, under, data: null, marks: null, framed: null, own: null });
     }
     this.message = el("p", "empty", this.field, empty);
     this.buffer = document.createElement("canvas");
+    this.sharp = document.createElement("canvas"); // the buffer, each pixel a square
     this.onpick = null; // (i, [row, column], key) => ...: what a click on that pixel of picture i of a pane does
     this.pixel = null; // [row, column] of the one that is outlined in every picture
     new ResizeObserver(() => this.layout()).observe(this.field);
@@ -105,37 +108,39 @@ export class Stage {
     if (!marks) canvas.setAttribute("aria-label", text);
   }
 
-  // The arrangement of panes and tiles that makes the tiles largest; among equals, the one with fewest gaps.
+  // The arrangement of panes and tiles that makes the tiles largest; an empty place in a pane counts against it.
   layout() {
-    const ratio = window.devicePixelRatio || 1;
+    const ratio = window.devicePixelRatio || 1, unit = unitOf(this.root);
     // In one column the stage is as high as its pictures need; beside other columns it has the height of the window.
     const narrow = window.matchMedia("(max-width: 1099px)").matches;
     const width = this.field.clientWidth, height = narrow ? this.tall * Math.min(width, 390) : this.field.clientHeight;
     if (!width || !height) return;
-    const count = [...this.panes.values()].filter((pane) => !pane.figure.hidden).length, captionHeight = 26 + this.foot, { GAP, PANE_GAP } = Stage;
-    let best = { zoom: 0 };
+    const count = [...this.panes.values()].filter((pane) => !pane.figure.hidden).length, captionHeight = (26 + this.foot) * unit, rowGap = 8 * unit;
+    const { GAP } = Stage, paneGap = Stage.PANE_GAP * unit;
+    let best = { zoom: 0, score: 0 };
     const beside = this.beside && width > 480 && count === 2; // two panes are there to be compared: side by side where there is room
     for (let across = beside ? 2 : 1; across <= count; across++) {
       const down = Math.ceil(count / across);
-      const w = (width - (across - 1) * PANE_GAP) / across;
-      const h = (height - (down - 1) * 8) / down - captionHeight;
+      const w = (width - (across - 1) * paneGap) / across;
+      const h = (height - (down - 1) * rowGap) / down - captionHeight;
       for (let columns = this.columns || 1; columns <= (this.columns || this.n); columns++) {
         const rows = Math.ceil(this.n / columns);
         const fit = Math.min((w - (columns + 1) * GAP) / columns, (h - (rows + 1) * GAP) / rows);
-        const zoom = Math.floor((fit * ratio) / this.size);
-        if (across > 1 && columns * ((zoom * this.size) / ratio + GAP) < this.captionWidth) continue;
-        const waste = columns * rows - this.n + Math.abs(columns - rows) / 100 + (across * down - count) * 10;
-        if (zoom > best.zoom || (zoom === best.zoom && waste < best.waste)) best = { zoom, across, columns, rows, waste };
+        const most = Math.floor(fit * ratio) / this.size, zoom = most < 2 ? Math.floor(most) : most;
+        if (across > 1 && columns * ((zoom * this.size) / ratio + GAP) < this.captionWidth * unit) continue;
+        const filled = (this.n / (columns * rows)) ** 2 * (count / (across * down)) ** 0.5;
+        const score = zoom * filled - Math.abs(columns - rows) / 1000;
+        if (score > best.score) best = { zoom, across, columns, rows, score };
       }
     }
     if (!best.zoom) {
       const columns = this.columns || Math.ceil(Math.sqrt(this.n));
-      best = { zoom: 1, across: 1, columns, rows: Math.ceil(this.n / columns) };
+      best = { zoom: 1, across: 1, columns, rows: Math.ceil(this.n / columns) }; // too small for its panes: it overflows
     }
-    this.grid = { ...best, tile: best.zoom * this.size, gap: Math.round(GAP * ratio) };
+    this.grid = { ...best, tile: Math.round(best.zoom * this.size), gap: Math.round(GAP * ratio) };
     const paneHeight = captionHeight + (best.rows * (this.grid.tile + this.grid.gap) + this.grid.gap) / ratio;
     const down = Math.ceil(count / best.across);
-    this.field.style.height = narrow ? `${Math.ceil(down * paneHeight + (down - 1) * 8)}px` : "";
+    this.field.style.height = narrow ? `${Math.ceil(down * paneHeight + (down - 1) * rowGap)}px` : "";
     this.field.style.gridTemplateColumns = `repeat(${best.across}, max-content)`;
     for (const pane of this.panes.values()) {
       const { columns, rows, tile, gap } = this.grid;
@@ -155,11 +160,10 @@ export class Stage {
 
   draw(pane) {
     if (!this.grid || pane.figure.hidden) return; // drawn when it is arranged to be seen
-    const { columns, tile, gap } = this.grid, { n, size, channels } = this;
+    const { columns, tile, gap } = this.grid, { n } = this;
     const context = pane.canvas.getContext("2d");
     context.clearRect(0, 0, pane.canvas.width, pane.canvas.height);
-    context.imageSmoothingEnabled = false;
-    if (pane.data) paint(this.buffer, pane.data, size, n * size, channels);
+    if (pane.data) this.enlarge(pane.data);
     const colour = this.colours();
     if (pane.own) return pane.own(context, pane.canvas.width, pane.canvas.height, colour);
     for (let i = 0; i < n; i++) {
@@ -167,7 +171,7 @@ export class Stage {
       context.fillStyle = colour("tile-gap");
       context.fillRect(x - gap, y - gap, tile + 2 * gap, tile + 2 * gap);
       context.fillStyle = colour("tile-ground");
-      if (pane.data) context.drawImage(this.buffer, 0, i * size, size, size, x, y, tile, tile);
+      if (pane.data) this.put(context, i, x, y);
       else context.fillRect(x, y, tile, tile);
       if (this.pixel) this.outline(context, colour, x, y);
       if (pane.marks?.[i].text) this.label(context, colour, pane.marks[i], x, y, tile);
@@ -177,6 +181,25 @@ export class Stage {
       context.lineWidth = Math.max(2, gap);
       context.strokeRect(gap + (pane.framed % columns) * (tile + gap), gap + Math.floor(pane.framed / columns) * (tile + gap), tile, tile);
     }
+  }
+
+  // All pictures of a pane, each pixel a square, in the next whole factor.
+  enlarge(bytes) {
+    const { n, size, channels } = this, { zoom } = this.grid, factor = Math.ceil(zoom);
+    paint(this.buffer, bytes, size, n * size, channels);
+    if (factor === zoom) return;
+    this.sharp.width = size * factor;
+    this.sharp.height = n * size * factor;
+    const context = this.sharp.getContext("2d");
+    context.imageSmoothingEnabled = false;
+    context.drawImage(this.buffer, 0, 0, this.sharp.width, this.sharp.height);
+  }
+
+  // Picture i.  From the next whole factor down only the edges of pixels are smoothed, and all are of one width.
+  put(context, i, x, y) {
+    const { tile, zoom } = this.grid, whole = Number.isInteger(zoom), side = this.size * (whole ? 1 : Math.ceil(zoom));
+    context.imageSmoothingEnabled = !whole;
+    context.drawImage(whole ? this.buffer : this.sharp, 0, i * side, side, side, x, y, tile, tile);
   }
 
   // The chosen pixel: light on dark, so that it shows on either.
@@ -190,7 +213,7 @@ export class Stage {
   }
 
   label(context, colour, { text, wrong }, x, y, tile) {
-    const ratio = window.devicePixelRatio || 1, size = Math.min(16 * ratio, Math.max(11 * ratio, Math.round(tile / 6))), said = wrong ? `✗ ${text}` : text;
+    const ratio = (window.devicePixelRatio || 1) * unitOf(this.root), size = Math.min(16 * ratio, Math.max(11 * ratio, Math.round(tile / 6))), said = wrong ? `✗ ${text}` : text;
     context.font = `600 ${size}px system-ui, sans-serif`;
     context.textBaseline = "bottom";
     const width = context.measureText(said).width + size * 0.5;
@@ -203,7 +226,7 @@ export class Stage {
   // What the panes show, with their captions and the text under them, as a PNG.
   async png() {
     const shown = [...this.panes.values()].filter((pane) => !pane.figure.hidden);
-    const scale = window.devicePixelRatio || 1, head = 26 * scale, gap = 20 * scale, foot = this.foot * scale;
+    const scale = (window.devicePixelRatio || 1) * unitOf(this.root), head = 26 * scale, gap = 20 * scale, foot = this.foot * scale;
     const width = shown[0].canvas.width, height = shown[0].canvas.height, { across } = this.grid;
     const sheet = document.createElement("canvas");
     sheet.width = gap + across * (width + gap);

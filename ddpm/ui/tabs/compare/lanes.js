@@ -110,7 +110,7 @@ export class LaneView {
     if (distance !== undefined) how.push(`d = ${distance.toFixed(3)}`);
     else if (finished && !about[i].deterministic) how.push("stochastic");
     const spent = unit ? `${about[i].how}: ${inSeconds(seconds)}` : `${evaluations} of ${about[i].total} evaluations, ${inSeconds(seconds)}`;
-    this.stage.say(this.keys[i], [spent, how.join(", ")]);
+    this.stage.say(this.keys[i], [spent, ...how]);
   }
 
   // The latest frame that each lane had when it had used so much.
