@@ -212,7 +212,7 @@ def test_three_ways_back_from_the_same_x_t(open_page, size):
     wait_for_status(page, "denoising", "^34 network evaluations")
     said = feet(page)
     d = {key: float(re.match(r"d = ([\d.]+)", text)[1]) for key, text in said.items() if key != "xt"}
-    assert all(re.search(r"grey \d+ %\nclassified as \d, \d+ %$", said[key]) for key in d)
+    assert all(re.search(r"uncertain \d+ %\nclassified as \d, \d+ %$", said[key]) for key in d)
     assert 0 < d["x0_hat"] < d["blur"] and abs(d["mean"] - d["x0_hat"]) < 0.05
     assert d["x0_hat"] < (d["f0"] + d["f1"] + d["f2"]) / 3
     ends = {key: pixels(page, "denoising", key) for key in ("f0", "f1", "f2", "mean")}

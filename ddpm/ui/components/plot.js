@@ -1,17 +1,43 @@
 // A small chart: lines and points with error bars, on linear or logarithmic axes, redrawn when its size or theme changes.
-import { drawingOn, redraw } from "./canvas.js";
+import { drawingOn, numeral, redraw, showValues, titleAlong, unitOf } from "./canvas.js";
 import { el } from "./dom.js";
 
 export class Plot {
   static PAD = { left: 46, right: 12, top: 8, bottom: 24 };
+  static TITLE = 15; // units, that the title of an axis takes
 
-  // label: for screen readers.  x, y: {min, max, ticks: [value, ...], log}.
+  // label: for screen readers.  x, y: {min, max, ticks: [value, ...], log, title}.
   constructor(root, { label, x, y }) {
     this.canvas = el("canvas", "plot", root);
     this.canvas.setAttribute("role", "img");
     this.canvas.setAttribute("aria-label", label);
     Object.assign(this, { x, y, curves: [], points: [], cursor: null }); // cursor: the x of a vertical line
     redraw(this.canvas, () => this.draw());
+    showValues(this.canvas, this.canvas, (across) => this.valuesAt(across));
+  }
+
+  get pad() {
+    const { PAD, TITLE } = Plot;
+    return { ...PAD, left: PAD.left + (this.y.title ? TITLE : 0), bottom: PAD.bottom + (this.x.title ? TITLE : 0) };
+  }
+
+  // Where a value lies along an axis, from 0 to 1.
+  static share({ log, min, max }, v) {
+    return log ? Math.log(v / min) / Math.log(max / min) : (v - min) / (max - min);
+  }
+
+  // What the curves are where one of them has a value nearest to a place across; null outside.
+  valuesAt(across) {
+    const { left, right } = this.pad, w = this.canvas.clientWidth / unitOf(this.canvas) - left - right, place = (across - left) / w;
+    if (place < -0.02 || place > 1.02) return null;
+    const far = ([x]) => Math.abs(Plot.share(this.x, x) - place), nearer = (one, other) => (far(other) < far(one) ? other : one);
+    const found = this.curves.filter((curve) => curve.label && curve.y.length).map((curve) => {
+      const [x, y] = curve.y.map((v, i) => [curve.x ? curve.x[i] : i, v]).reduce(nearer);
+      return [x, y, curve];
+    });
+    if (!found.length) return null;
+    const nearest = found.reduce(nearer), there = found.filter((one) => far(one) < far(nearest) + 0.02); // as near as can be seen
+    return [`${this.x.title || "x"}: ${numeral(nearest[0])}`, there.map(([, y, { label, colour }]) => [label, colour, numeral(y)])];
   }
 
   // curves: [{x: [...], y: [...], colour, dash, width, shape, error: [...]}], shape marks each value, y +- error is
@@ -25,10 +51,9 @@ export class Plot {
   draw() {
     const drawing = drawingOn(this.canvas);
     if (!drawing) return;
-    const { c, width, height, colour } = drawing, { left, right, top, bottom } = Plot.PAD;
+    const { c, width, height, colour } = drawing, { left, right, top, bottom } = this.pad;
     const w = width - left - right, h = height - top - bottom;
-    const share = ({ log, min, max }, v) => (log ? Math.log(v / min) / Math.log(max / min) : (v - min) / (max - min));
-    const px = (v) => left + share(this.x, v) * w, py = (v) => top + (1 - share(this.y, v)) * h;
+    const px = (v) => left + Plot.share(this.x, v) * w, py = (v) => top + (1 - Plot.share(this.y, v)) * h;
     const text = (v) => String(v).replace("-", "−");
     c.fillStyle = colour("plot");
     c.fillRect(left, top, w, h);
@@ -46,7 +71,9 @@ export class Plot {
     }
     c.textAlign = "center";
     c.textBaseline = "alphabetic";
-    for (const v of this.x.ticks) c.fillText(text(v), px(v), height - 7);
+    for (const v of this.x.ticks) c.fillText(text(v), px(v), top + h + 17);
+    if (this.x.title) c.fillText(this.x.title, left + w / 2, height - 5);
+    if (this.y.title) titleAlong(c, this.y.title, 8, top + h / 2);
     c.save();
     c.beginPath();
     c.rect(left - 6, top - 6, w + 12, h + 12);

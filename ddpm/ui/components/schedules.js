@@ -19,6 +19,9 @@ export const levels = (signal) => [
   { label: "√(1−ᾱ)", y: signal.map((a) => Math.sqrt(1 - a * a)), colour: "b", mark: true, dash: [6, 4] },
 ];
 
+// What their axis is called.
+export const COEFFICIENTS = { y: "coefficient" };
+
 // alphas_bar of each, for a timeline.
 export const curves = () => KINDS.map((kind) => ({ label: `ᾱ ${nameOf(kind)}`, y: signal(kind).map((a) => a * a), mark: true, ...look(kind) }));
 
@@ -26,6 +29,7 @@ export const curves = () => KINDS.map((kind) => ({ label: `ᾱ ${nameOf(kind)}`,
 export const noiseTimeline = (root, onseek) => {
   const timeline = new Timeline(root, {
     label: "t, the noise level", count: T, ends: ["t = 0, clean", `t = ${T - 1}, noise`], frameMs: 40, onseek,
+    titles: COEFFICIENTS, words: (t) => `t = ${t}`,
   });
   timeline.stride = 8;
   return timeline;
@@ -44,12 +48,12 @@ export class SignalToNoise {
     if (!this.plot) {
       this.plot = new Plot(place, {
         label: "Signal-to-noise ratio in dB over t, of each schedule",
-        x: { min: 0, max: T - 1, ticks: [0, 0.25, 0.5, 0.75].map((share) => share * T).concat(T - 1) },
-        y: { min: -90, max: 45, ticks: [-80, -40, 0, 40] },
+        x: { min: 0, max: T - 1, ticks: [0, 0.25, 0.5, 0.75].map((share) => share * T).concat(T - 1), title: "t" },
+        y: { min: -90, max: 45, ticks: [-80, -40, 0, 40], title: "dB" },
       });
       showLegend(place.nextElementSibling, KINDS.map((kind) => ({ label: nameOf(kind), ...look(kind) })));
     }
     this.plot.cursor = t;
-    this.plot.set(KINDS.map((kind) => ({ y: signal(kind).map(dB), width: kind === schedule ? 3 : 1.5, ...look(kind) })));
+    this.plot.set(KINDS.map((kind) => ({ label: nameOf(kind), y: signal(kind).map(dB), width: kind === schedule ? 3 : 1.5, ...look(kind) })));
   }
 }

@@ -1,14 +1,15 @@
 // The timeline: one axis with its curves beneath, and a playhead that can be dragged, stepped and played.
-import { drawingOn, redraw, showLegend } from "./canvas.js";
+import { drawingOn, numeral, redraw, roundTicks, showLegend, showValues, titleAlong, unitOf } from "./canvas.js";
 import { button, el } from "./dom.js";
+import { asMenu } from "./menu.js";
 
 export class Timeline {
   static PAD = { left: 44, right: 14, top: 10, bottom: 22 };
-  static SHARES = 34; // CSS pixels, that the axis of shares takes at the right
+  static SHARES = 50; // units, as PAD, that the axis of shares takes at the right
   static SPEEDS = [1, 2, 0.25, 0.5];
 
-  // label: for screen readers.  onseek(position): called whenever the playhead moves.  Positions are 0..count-1.
-  constructor(root, { label, onseek, count = 2, ends = ["", ""], frameMs = 60 }) {
+  // label: for screen readers.  words(place): the head of the values at the pointer.  titles: see setCurves.  onseek(position): called whenever the playhead moves.  Positions are 0..count-1.
+  constructor(root, { label, onseek, words = null, titles = {}, count = 2, ends = ["", ""], frameMs = 60 }) {
     this.root = el("div", "timeline", root);
     const transport = el("div", "transport", this.root);
     this.back = button(transport, "◀", () => this.move(-1), "One step back");
@@ -28,9 +29,11 @@ export class Timeline {
     Object.assign(this.input, { type: "range", min: 0, step: 1 });
     this.input.setAttribute("aria-label", label);
     this.input.addEventListener("input", () => { this.pause(); this.seek(this.positionAt(Number(this.input.value))); });
-    Object.assign(this, { onseek, ends, frameMs, curves: [], axis: {}, position: 0, available: count, timer: null, chasing: null, log: false, speed: 1, shares: false, places: null });
+    this.untouched();
+    Object.assign(this, { onseek, words, ends, frameMs, curves: [], axis: {}, titles, position: 0, available: count, timer: null, chasing: null, log: false, speed: 1, shares: false, places: null, fork: null }); // fork: a position to be marked, where two ways part
     this.setCount(count);
     redraw(this.canvas, () => this.draw());
+    showValues(this.canvas, this.input, (x) => this.valuesAt(x));
     document.addEventListener("keydown", (event) => this.key(event));
   }
 
@@ -47,6 +50,13 @@ export class Timeline {
     if (!act || (slider && event.key !== " ")) return;
     event.preventDefault();
     act();
+  }
+
+  // A finger that scrolls the page over the slider does not move it.
+  untouched() {
+    let before = 0;
+    this.input.addEventListener("pointerdown", () => { before = this.position; });
+    this.input.addEventListener("pointercancel", () => this.seek(before));
   }
 
   faster() {
@@ -81,26 +91,7 @@ export class Timeline {
 
   // A button that opens a list of others, {text: act}.
   addMenu(text, acts) {
-    const opener = this.addButton(`${text} ▾`, () => {}, text), menu = el("div", "menu", this.root);
-    menu.popover = "auto"; // the browser's own: Escape and a click elsewhere close it, and the focus comes back
-    opener.popoverTargetElement = menu;
-    opener.after(menu);
-    const items = Object.entries(acts).map(([name, act]) => button(menu, name, () => { menu.hidePopover(); act(); }));
-    items[0].autofocus = true;
-    opener.items = items;
-    menu.addEventListener("beforetoggle", () => {
-      const box = opener.getBoundingClientRect(), page = document.documentElement;
-      menu.style.top = `${box.bottom + window.scrollY + 4}px`;
-      menu.style.right = `${page.clientWidth - box.right}px`;
-    });
-    menu.addEventListener("keydown", (event) => {
-      const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-      if (!by) return;
-      event.preventDefault();
-      const shown = items.filter((item) => !item.hidden);
-      shown[(shown.indexOf(event.target) + by + shown.length) % shown.length].focus();
-    });
-    return opener;
+    return asMenu(this.addButton(`${text} ▾`, () => {}, text), acts);
   }
 
   // Where on the axis a position lies: there, or where `places` says, for a way that goes back and forth.
@@ -150,9 +141,10 @@ export class Timeline {
   }
 
   // curves: [{label, y: [one value per position, or null], x: [positions, if not 0, 1, 2...], colour: "a".."e", dash}],
-  // with share: true those that are drawn from 0 to 100 % on an axis of their own at the right.  shares: whether it is there.
-  setCurves(curves, { log = false, shares = false } = {}) {
-    Object.assign(this, { curves, log, shares });
+  // with share: true those that are drawn from 0 to 100 % on an axis of their own at the right.  shares: whether it is
+  // there.  titles: {x, y, share}, what the axes are of, with their units.
+  setCurves(curves, { log = false, shares = false, titles = this.titles } = {}) {
+    Object.assign(this, { curves, log, shares, titles });
     this.root.classList.toggle("shares", shares);
     showLegend(this.legend, curves);
     this.draw();
@@ -168,6 +160,18 @@ export class Timeline {
   get pad() {
     const { PAD, SHARES } = Timeline;
     return { ...PAD, right: PAD.right + (this.shares ? SHARES : 0) };
+  }
+
+  // What the curves are at a place across, the latest value each; null outside.
+  valuesAt(x) {
+    const { left, right } = this.pad, w = this.canvas.clientWidth / unitOf(this.canvas) - left - right, share = (x - left) / w;
+    if (share < -0.02 || share > 1.02) return null;
+    const place = Math.max(0, Math.min(this.count - 1, Math.round(share * (this.count - 1)))), found = [];
+    for (const { label, colour, x: at, y, share: percent } of this.curves) {
+      const v = at ? y[at.findLastIndex((one) => one <= place)] : y[place];
+      if (label && v !== null && v !== undefined) found.push([label, colour, percent ? `${Math.round(100 * v)} %` : numeral(v)]);
+    }
+    return found.length ? [this.words ? this.words(place) : "", found] : null;
   }
 
   // The furthest place of what is there.
@@ -243,13 +247,15 @@ export class Timeline {
     c.textBaseline = "middle";
     c.textAlign = "right";
     if (!this.log || values.length) {
-      const ticks = this.log ? [10 ** high, 10 ** low] : [high, 0];
-      for (const v of ticks) c.fillText(String(Number(v.toPrecision(2))), left - 6, Math.min(py(v), top + h - 4));
+      const ticks = this.log ? roundTicks(10 ** low, 10 ** high, true) : roundTicks(0, high, false, 2);
+      for (const v of ticks) c.fillText(numeral(v), left - 6, Math.min(py(v), top + h - 4));
     }
     if (this.shares) {
       c.textAlign = "left";
-      for (const v of [1, 0]) c.fillText(`${100 * v} %`, left + w + 11, Math.min(shareY(v), top + h - 4));
+      for (const v of [1, 0.5, 0]) c.fillText(`${100 * v} %`, left + w + 11, Math.min(shareY(v), top + h - 4));
     }
+    if (this.titles.y) titleAlong(c, this.titles.y, 7, top + h / 2);
+    if (this.titles.share && this.shares) titleAlong(c, this.titles.share, width - 7, top + h / 2);
     c.textBaseline = "alphabetic";
     if (this.axis.bottom) this.ticks(drawing, this.axis.bottom, px, height - 6, top + h);
     else {
@@ -257,6 +263,8 @@ export class Timeline {
       c.fillText(this.ends[0], left, height - 6);
       c.textAlign = "right";
       c.fillText(this.ends[1], left + w, height - 6);
+      c.textAlign = "center";
+      if (this.titles.x) c.fillText(this.titles.x, left + w / 2, height - 6);
     }
     if (this.axis.top) this.ticks(drawing, this.axis.top, px, top - 8, top - 4);
 
@@ -272,6 +280,18 @@ export class Timeline {
       c.stroke();
     }
     c.setLineDash([]);
+    if (this.fork !== null) {
+      c.strokeStyle = c.fillStyle = colour("ink");
+      c.lineWidth = 1;
+      c.setLineDash([3, 3]);
+      c.beginPath();
+      c.moveTo(px(this.fork), top);
+      c.lineTo(px(this.fork), top + h);
+      c.stroke();
+      c.setLineDash([]);
+      c.textAlign = this.fork < this.count / 2 ? "left" : "right";
+      c.fillText("fork", px(this.fork) + (this.fork < this.count / 2 ? 4 : -4), top + h - 5);
+    }
     c.strokeStyle = colour("accent");
     c.lineWidth = 2;
     c.beginPath();

@@ -19,7 +19,7 @@ export class LaneView {
     this.keys = Array.from({ length: count }, (_, i) => `lane${i}`);
     this.stage = new Stage(root, this.keys.map((key) => ({ key, label: "" })), stage);
     this.status = new Status(root, idle);
-    this.timeline = new Timeline(root, { label: "network evaluations", ends: ["0 evaluations", ""], onseek: (e) => this.show(e) });
+    this.timeline = new Timeline(root, { label: "network evaluations", titles: { x: "network evaluations", y: "noise √(1−ᾱ)" }, words: (place) => this.words(place), onseek: (e) => this.show(e) });
     const file = () => `${name}-${this.view.run.id.slice(0, 6)}.png`;
     const saving = this.timeline.addButton("Save PNG", async () => download(file(), await this.stage.png(), "image/png"));
     this.view = new RunView({ root, stage: this.stage, status: this.status, timeline: this.timeline, saving, replay: server.replay }, {
@@ -61,7 +61,7 @@ export class LaneView {
     const running = packet.lanes.filter((lane) => !lane.finished).length;
     const spent = packet.unit ? this.words(this.reached(packet)) : `${this.reached(packet)} network evaluations`;
     if (running) return `${spent} a lane; ${running} still running`;
-    if (packet.reference) return `Where does the ODE lead? DDIM, step ${packet.reference[0]} of ${packet.reference[1]}`;
+    if (packet.reference) return `All finished. Computing the reference of d: DDIM, step ${packet.reference[0]} of ${packet.reference[1]}`;
     return "Classifying the digits…";
   }
 
@@ -86,7 +86,8 @@ export class LaneView {
   // The ends of the timeline, and how fast it is played.
   scale() {
     const { total, unit } = this.view.run.packet;
-    this.timeline.ends = [`${unit ? "0 s" : "0 evaluations"}, noise √(1−ᾱ) = 1`, unit ? this.words(total - 1) : `${total - 1}`];
+    this.timeline.titles.x = unit ? "seconds" : "network evaluations";
+    this.timeline.ends = unit ? ["0 s", this.words(total - 1)] : ["0", `${total - 1}`];
     this.timeline.frameMs = Math.max(25, Math.min(200, 4000 / (total - 1)));
   }
 

@@ -11,17 +11,17 @@ export const quality = (element, props, watch) => {
   const VARIANT = { dash: [3, 3], shape: "diamond" }; // of a sampler, another setting: "ddim, eta 0.7"
   const root = element.querySelector(".view");
   const charts = el("div", "charts", root), legend = el("p", "legend", root);
-  const evaluations = { min: 4, max: 300, log: true, ticks: [5, 10, 20, 50, 100, 250] };
+  const evaluations = { min: 4, max: 300, log: true, ticks: [5, 10, 20, 50, 100, 250], title: "NFE per sample" };
   const chart = (title, y) => {
     const part = el("section", "", charts);
     el("h2", "", part, title);
     return new Plot(part, { label: `${title} against network evaluations a digit`, x: evaluations, y });
   };
-  const fid = chart("FID, as a multiple of real digits'", { min: 0.6, max: 100, log: true, ticks: [1, 2, 5, 10, 20, 50, 100] });
-  const read = chart("Class accuracy, %", { min: 80, max: 100, ticks: [80, 85, 90, 95, 100] });
-  el("p", "axis", charts, "network evaluations a digit, a guided pair counting two");
+  const fid = chart("FID, as a multiple of real digits'", { title: "FID / real-data FID", min: 0.6, max: 100, log: true, ticks: [1, 2, 5, 10, 20, 50, 100] });
+  const read = chart("Class accuracy", { title: "accuracy, %", min: 80, max: 100, ticks: [80, 85, 90, 95, 100] });
+  el("p", "axis", charts, "NFE: network evaluations; a guided step counts 2");
   const source = el("p", "hint source", root);
-  const status = new Status(root, "Choose a sampler and press Measure this: a point of your own on this chart.");
+  const status = new Status(root, "Choose a sampler and press Measure FID: a point of your own on this chart.");
   const points = new Map(), table = el("table", "points", el("div", "scroll", root));
   let curve = { points: [], labels: {} };
 
@@ -87,7 +87,7 @@ export const quality = (element, props, watch) => {
     row(["Measured here", "evaluations", "samples", "FID / real-data FID", "classified as asked"], "th");
     for (const p of points) {
       const share = (v) => `${(100 * v).toFixed(1)} %`;
-      row([p.label, p.evaluations, p.n, `${p.fid_over_real.toFixed(2)} ± ${p.fid_error.toFixed(2)}`,
+      row([p.label, p.evaluations, p.n, p.fid_error < p.fid_over_real ? `${p.fid_over_real.toFixed(2)} ± ${p.fid_error.toFixed(2)}` : "too few samples to say",
         p.accuracy === null ? "no class asked" : `${share(p.accuracy)} (${share(p.accuracy_between[0])} to ${share(p.accuracy_between[1])})`], "td");
     }
   }

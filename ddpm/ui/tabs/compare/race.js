@@ -5,7 +5,7 @@ import { LANES, LaneView } from "./lanes.js";
 
 export const race = (element, props, watch, server) => {
   const { stage, keys } = new LaneView({ element, props, watch, server }, {
-    name: "race", count: LANES.length, race: true, idle: "Nothing raced yet.",
+    name: "race", count: LANES.length, race: true, idle: "The lanes, what each costs and which is first will appear here.",
     stage: { n: 6, foot: 56, captionWidth: 195, tall: 2.5, empty: "Press Race: each lane turns the same noise into digits, in its own way." },
   });
   if (!props.value) stage.arrange(keys.slice(0, 3));

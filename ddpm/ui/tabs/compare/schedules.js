@@ -19,7 +19,7 @@ export const schedules = (element, props, watch) => {
     state = { ...state, ...unpack(packet) };
     if (!isWhole(state)) return;
     stage.shape(TIMES.length, state.size, state.channels);
-    timeline.setCurves(curves());
+    timeline.setCurves(curves(), { titles: { y: "ᾱ" } });
     for (const kind of KINDS) {
       const strip = new Uint8ClampedArray(TIMES.length * state.x0.length);
       TIMES.forEach((t, i) => strip.set(toPixels(mix(state, t, kind)), i * state.x0.length));

@@ -27,10 +27,10 @@ export const invert = (element, props, watch, server) => {
     if (!place) return;
     plot = plot || new Plot(place, {
       label: "Error of the way there and back over the number of steps, both axes logarithmic",
-      x: { min: 4, max: 125, ticks: measured, log: true }, y: { min: 0.003, max: 1, ticks: [0.01, 0.1, 1], log: true },
+      x: { min: 4, max: 125, ticks: measured, log: true, title: "steps" }, y: { min: 0.003, max: 1, ticks: [0.01, 0.1, 1], log: true, title: "error" },
     });
     const x = measured.slice(0, found.length), first = found.length ? x.map((n) => (found[0] * x[0]) / n) : [];
-    plot.set([{ x, y: first, colour: "c", dash: [4, 4], width: 1.5 }, { x, y: found, colour: "b", shape: "circle" }]);
+    plot.set([{ label: "1 / steps", x, y: first, colour: "c", dash: [4, 4], width: 1.5 }, { label: "measured", x, y: found, colour: "b", shape: "circle" }]);
   }
 
   function receive(packet) {

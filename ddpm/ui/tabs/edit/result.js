@@ -3,7 +3,7 @@ import { fromBase64, toBase64 } from "../../components/base64.js";
 import { live } from "../../components/dom.js";
 import { saveRun } from "../../components/download.js";
 import { RunView } from "../../components/run_view.js";
-import { levels } from "../../components/schedules.js";
+import { COEFFICIENTS, levels } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
 import { openTab, tabs } from "../../components/tabs.js";
@@ -24,7 +24,7 @@ export class Result {
     this.stage = new Stage(this.root, [...before, ...PANES, ...after], stage);
     under(this.root);
     this.status = new Status(this.root, idle);
-    this.timeline = new Timeline(this.root, { label: "step of the reverse process", onseek: (position) => this.show(position) });
+    this.timeline = new Timeline(this.root, { label: "step of the reverse process", titles: COEFFICIENTS, onseek: (position) => this.show(position) });
     const saving = this.timeline.addMenu("Save", {
       "PNG, the result": () => this.save("png"), "GIF, the animation": () => this.save("gif"), "Trajectory, for Reverse": () => this.save("trajectory"),
     });
@@ -82,6 +82,7 @@ export class Result {
   axis(times, signal) {
     const last = times.length - 1, noise = signal.map((a) => Math.sqrt(1 - a * a));
     const at = [...new Set([0, 0.2, 0.4, 0.6, 0.8, 1].map((share) => Math.round(share * last)))];
+    this.timeline.words = (k) => (times[k] < 0 ? "clean" : `t = ${times[k]}`);
     this.timeline.setCurves(levels(signal));
     this.timeline.setAxis({
       bottom: { label: "t", ticks: at.map((k) => ({ at: k, text: times[k] < 0 ? "clean" : String(times[k]) })) },

@@ -16,7 +16,7 @@ export const chain = (element, props, watch, server, { schedule, shown, limit, t
   const root = element.querySelector(".view");
   const stage = new Stage(root, [{ key: "steps", label: "small steps" }, { key: "jump", label: "one jump" }], { n: TILES.length });
   const status = new Status(root, IDLE);
-  const timeline = new Timeline(root, { label: "t, the noise level", ends: ["x₀, clean", `t = ${T - 1}, noise`], onseek: show, frameMs: 80 });
+  const timeline = new Timeline(root, { label: "t, the noise level", ends: ["x₀, clean", `t = ${T - 1}, noise`], onseek: show, titles: { y: "of the pixels" }, frameMs: 80 });
   let state = { schedule }, question = 0, plot = null;
   const view = new RunView({ root, stage, status, timeline, replay: server.replay }, {
     belongs: (packet) => packet.question === question,
@@ -83,7 +83,7 @@ export const chain = (element, props, watch, server, { schedule, shown, limit, t
     if (!plot) {
       plot = new Plot(place, {
         label: "Densities of the standardised pixels, by small steps, by one jump, and of N(0, 1)",
-        x: { min: -limit, max: limit, ticks: [-3, -2, -1, 0, 1, 2, 3] }, y: { min: 0, max: 0.45, ticks: [0, 0.2, 0.4] },
+        x: { min: -limit, max: limit, ticks: [-3, -2, -1, 0, 1, 2, 3], title: "pixel, standardised" }, y: { min: 0, max: 0.45, ticks: [0, 0.2, 0.4], title: "density" },
       });
       showLegend(place.nextElementSibling, [normal, ...looks]);
     }

@@ -12,11 +12,11 @@ export const denoising = (element, props, watch, server, { shown, t: first }) =>
   const FUTURES = [...Array.from({ length: shown }, (_, i) => `f${i}`), "mean"];
   const root = element.querySelector(".view");
   const stage = new Stage(root, [
-    { key: "x0", label: "x₀  the digit" }, { key: "xt", label: "xₜ" }, { key: "blur", label: "the best blur" }, { key: "x0_hat", label: "x̂₀ in one step" },
+    { key: "x0", label: "x₀  the digit" }, { key: "xt", label: "xₜ" }, { key: "blur", label: "best Gaussian blur" }, { key: "x0_hat", label: "x̂₀ in one step" },
     ...FUTURES.map((key, i) => ({ key, label: i < shown ? `all steps, ${String.fromCharCode(65 + i)}` : "mean of all" })),
   ], { foot: 40, captionWidth: 110, tall: 2.5 });
   const status = new Status(root, "");
-  const timeline = new Timeline(root, { label: "steps from x_t to a digit", ends: ["xₜ", "clean"], onseek: show });
+  const timeline = new Timeline(root, { label: "steps from x_t to a digit", ends: ["xₜ", "clean"], titles: { y: "d, share" }, onseek: show });
   const ask = asker(server.look, status, answered);
   const IDLE = "Press Denoise fully: digits that this xₜ could have come from, one noise each.";
   let state = { t: first }, question = 0;
@@ -61,7 +61,7 @@ export const denoising = (element, props, watch, server, { shown, t: first }) =>
   const asked = () => ({ x0: state.x0, seed: state.seed, t: state.t, weights: state.weights, question });
   const percent = (share) => `${Math.round(100 * share)} %`;
   const words = ({ distance: d, grey, digit, certainty }) => [
-    `d = ${d < 100 ? d.toFixed(2) : Math.round(d)}, grey ${percent(grey)}`, digit === undefined ? "" : `classified as ${digit}, ${percent(certainty)}`,
+    `d = ${d < 100 ? d.toFixed(2) : Math.round(d)}, uncertain ${percent(grey)}`, digit === undefined ? "" : `classified as ${digit}, ${percent(certainty)}`,
   ];
 
   function answered(answer, { question: of }) {
@@ -82,7 +82,7 @@ export const denoising = (element, props, watch, server, { shown, t: first }) =>
     const each = (of) => Array.from(frames, (frame) => (frame ? of(frame.of_x0_hat) : null));
     timeline.setCurves([
       { label: "d of x̂₀", y: each((mean) => mean.distance), colour: "b", mark: true },
-      { label: "their grey", y: each((mean) => mean.grey), colour: "a", dash: [6, 4], mark: true },
+      { label: "uncertain pixels", y: each((mean) => mean.grey), colour: "a", dash: [6, 4], mark: true },
     ]);
   }
 

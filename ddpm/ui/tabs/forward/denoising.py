@@ -45,8 +45,8 @@ EQUATION = """
 x<sub>t</sub> could have come from.</p>
 <p class="code">one step: <code>ddpm.diffusion.to_x0_eps</code>; all steps: <code>ddpm.samplers.reverse_process</code>,
 DDPM, no label</p>
-<p class="source"><b>d</b>: root mean square distance to x<sub>0</sub>, over pixels from −1 to 1. <b>grey</b>: pixels
-within 0.5 of 0, neither ink nor paper; of real digits 8 %. The blur is of x<sub>t</sub>/√ᾱ; its width, <b
+<p class="source"><b>d</b>: root mean square distance to x<sub>0</sub>, over pixels from −1 to 1. <b>uncertain</b>:
+pixels within 0.5 of 0, neither ink nor paper; of real digits 8 %. The blur is of x<sub>t</sub>/√ᾱ; its width, <b
 data-live="width">·</b> pixels, is the best there is for this x<sub>0</sub>: chosen knowing it.</p>
 """
 

@@ -5,7 +5,7 @@ import { el, live } from "../../components/dom.js";
 import { asker, isWhole, mix, toPixels, unpack } from "../../components/mixing.js";
 import { Pad } from "../../components/pad.js";
 import { frameButton, paint } from "../../components/pixels.js";
-import { curves as curvesOfAll, decibels, KINDS, levels, nameOf, noiseTimeline, signal, SignalToNoise } from "../../components/schedules.js";
+import { COEFFICIENTS, curves as curvesOfAll, decibels, KINDS, levels, nameOf, noiseTimeline, signal, SignalToNoise } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
 import { tabs } from "../../components/tabs.js";
@@ -59,12 +59,12 @@ export const forward = (element, props, watch, server, { schedule }) => {
 
   function curves() {
     if (state.all) {
-      timeline.setCurves(curvesOfAll());
+      timeline.setCurves(curvesOfAll(), { titles: { y: "ᾱ" } });
     } else {
       timeline.setCurves([
         ...levels(signal(state.schedule)),
         ...others().map((kind, i) => ({ label: i ? "" : "other schedules", y: signal(kind), colour: "c", width: 1.5, dash: [2, 3] })),
-      ]);
+      ], { titles: COEFFICIENTS });
     }
   }
 

@@ -22,7 +22,7 @@ export const posterior = (element, props, watch, server, { limit, ...start }) =>
   const bar = el("div", "pixel", root), [row, column] = ["row", "column"].map(number), values = el("output", "", bar);
   const plot = new Plot(el("div", "bayes", root), {
     label: "Over the value of the chosen pixel at s: what x0 says, what x_t says, and their product",
-    x: { min: -limit, max: limit, ticks: Array.from({ length: 2 * limit + 1 }, (_, i) => i - limit) }, y: { min: 0, max: 1.12, ticks: [] },
+    x: { min: -limit, max: limit, ticks: Array.from({ length: 2 * limit + 1 }, (_, i) => i - limit), title: "pixel at s" }, y: { min: 0, max: 1.12, ticks: [], title: "density / its peak" },
   });
   const legend = el("p", "legend", root);
   showLegend(legend, CURVES);

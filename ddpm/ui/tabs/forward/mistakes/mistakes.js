@@ -19,7 +19,7 @@ export const mistakes = (element, props, watch, server, { draw_steps: drawSteps 
     empty: "Choose mistakes and press Train both: two networks learn from the same weights and digits, one of them with the mistakes.",
   });
   const status = new Status(root, "Nothing trained yet.");
-  const timeline = new Timeline(root, { label: "step of the training", ends: ["step 0", ""], onseek: show, frameMs: 600 });
+  const timeline = new Timeline(root, { label: "step of the training", ends: ["step 0", ""], titles: { y: "loss (MSE)" }, onseek: show, frameMs: 600 });
   const saving = timeline.addButton("Save PNG", async () => download(`${["broken", ...view.run.packet.broken].join("-")}.png`, await stage.png(), "image/png"));
   let chosen = [], evidence = null;
   const view = new RunView({ root, stage, status, timeline, saving, replay: server.replay }, {
