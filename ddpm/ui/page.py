@@ -35,7 +35,7 @@ STYLES = [HERE / "components/tokens.css"]  # what the others name; components be
 STYLES += sorted(path for path in HERE.glob("components/*.css") if path not in STYLES)
 STYLES += sorted(HERE.glob("tabs/**/*.css"))
 TITLE = "Denoising diffusion, from scratch"
-HEADER = "<header><h1>Denoising diffusion<span>, from scratch</span></h1><p>noise becomes digits, live</p></header>"
+HEADER = "<header><h1>Denoising diffusion<span>, from scratch</span></h1><p>how a diffusion model works</p></header>"
 
 
 def settings() -> str:
@@ -82,7 +82,8 @@ def shut_down(engine: Engine, at_end: Sequence[Callable[[], None]]) -> None:
 
 def in_units(size: sizes.Size) -> sizes.Size:
     """Gradio's sizes, growing with the window as the page's own do (--unit, components/tokens.css)."""
-    return sizes.Size(*(f"calc({each.removesuffix('px')} * var(--unit))" for each in size.expand()), name=size.name)
+    xxs, xs, sm, md, lg, xl, xxl = (f"calc({each.removesuffix('px')} * var(--unit))" for each in size.expand())
+    return sizes.Size(xxs, xs, sm, md, lg, xl, xxl, name=size.name)
 
 
 def launch_options() -> dict[str, Any]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from helpers.starting import development
-from helpers.steps import generate, start_training, tab, wait_for_status
+from helpers.steps import generate, leave_out_evaluation, start_training, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
 
@@ -51,8 +51,7 @@ def test_no_serious_finding(open_page, axe, theme):
     look("Reverse, enlarged")
     page.keyboard.press("Escape")
     start_training(page, 5)
-    wait_for_status(page, "train", "^(Trained|Done)")
-    page.click("#train-stop")
+    leave_out_evaluation(page)
     look("Train")
     page.locator("#train-margin .levels button").nth(5).click()
     look("Train, a noise level")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from helpers.starting import ROOT, development
-from helpers.steps import fits_a_laptop, generate, is_inside, tab, wait_for_status
+from helpers.steps import fits_a_laptop, generate, is_inside, playhead, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
 
@@ -77,6 +77,71 @@ def test_in_a_large_window_and_on_a_projector_everything_is_larger(open_page):
     page = open_page(1600, 900)
     page.evaluate("document.body.dataset.size = 'projector'")
     assert [b / a for a, b in zip(laptop, measured(page), strict=True)] == pytest.approx([1.25] * len(laptop), rel=0.01)
+
+
+PRIMARY = {"Forward": "forward-another", "Reverse": "reverse-generate", "Train": "train-start", "Compare": "race-race"}
+
+
+@pytest.mark.parametrize("size", [(390, 844), (1280, 800)])
+def test_what_a_tab_is_begun_with_is_in_sight(open_page, size):
+    page = open_page(*size)
+    for name, button in (PRIMARY | {"Edit": "draw-denoise"}).items():
+        tab(page, name)
+        page.wait_for_timeout(200)
+        assert page.evaluate("scrollY") == 0
+        seen = page.locator(f"#{button}").evaluate(
+            "(b) => { const { x, y, width, height } = b.getBoundingClientRect();"
+            " return b === document.elementFromPoint(x + width / 2, y + height / 2); }"
+        )
+        assert seen, name
+
+
+def test_a_chart_says_the_values_at_the_pointer(open_page):
+    page = open_page()
+    track = page.locator("#forward-view .track").bounding_box()
+    page.mouse.move(track["x"] + 44 + (track["width"] - 58) / 2, track["y"] + 40)
+    said = page.locator("#forward-view .track .values").inner_text().split("\n")
+    t = int(said[0].removeprefix("t = "))
+    assert 490 < t < 510
+    signal, noise = (float(line.split()[-1]) for line in said[1:3])
+    assert said[1].startswith("√ᾱ") and signal**2 + noise**2 == pytest.approx(1, abs=0.003) and 0.69 < signal < 0.73
+    page.mouse.move(0, 0)
+    assert page.locator("#forward-view .track .values").is_hidden()
+    tab(page, "Compare")
+    tab(page, "Measure quality")
+    chart = page.locator("#quality-view canvas").first.bounding_box()
+    page.mouse.move(chart["x"] + chart["width"] / 2, chart["y"] + 40)
+    assert page.locator("#quality-view .values:visible").inner_text().startswith("NFE per sample: ")
+
+
+def test_a_result_prints_as_one_page(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    generate(page, steps=2, n=16)
+    wait_for_status(page, "reverse", "^2 steps")
+    page.emulate_media(media="print")
+    assert not page.locator("#reverse-generate, #tabs [role=tab], #reverse-view .play").locator("visible=true").count()
+    for part in ("#reverse-view .pane-x canvas", "#reverse-view .track canvas", "#reverse-margin math"):
+        assert page.locator(part).locator("visible=true").count(), part
+    assert page.pdf(format="A4").count(b"/Type /Page\n") == 1
+
+
+def test_a_finger_that_scrolls_over_the_timeline_does_not_move_it(open_page):
+    page = open_page(390, 844, has_touch=True, is_mobile=True)
+    box, client = page.locator("#forward-view .track").bounding_box(), page.context.new_cdp_session(page)
+    before = playhead(page, "forward").input_value()
+
+    def touch(kind, *points):
+        client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]})
+
+    x, y = box["x"] + 0.8 * box["width"], box["y"] + 40
+    touch("touchStart", (x, y))
+    for k in range(1, 9):
+        touch("touchMove", (x, y - 30 * k))
+        page.wait_for_timeout(16)
+    touch("touchEnd")
+    page.wait_for_function("scrollY > 0")
+    assert playhead(page, "forward").input_value() == before
 
 
 def test_the_stage_keeps_its_size_when_frames_arrive(open_page):

@@ -73,8 +73,8 @@ def test_stop_stops_and_keeps_what_is_there(open_page, sampler):
 @pytest.mark.parametrize(
     ("sampler", "spacing", "knob"),
     [
-        ("DDPM", "evenly in t", "Variance"),
-        ("DDIM", "evenly in t", "Eta"),
+        ("DDPM", "evenly in t", "Variance σ²"),
+        ("DDIM", "evenly in t", "η, stochasticity"),
         ("DPM-Solver++", "evenly in log-SNR", None),
         ("Heun", "evenly in log-SNR", None),
     ],
@@ -86,7 +86,7 @@ def test_each_sampler_has_its_equation_its_spacing_and_its_own_knob(open_page, s
     choose(page, "reverse-sampler", "DDPM")
     choose(page, "reverse-sampler", sampler)
     page.wait_for_function(f"document.querySelector('#reverse-spacing input').value === '{spacing}'")
-    for name in ("Variance", "Eta"):
+    for name in ("Variance σ²", "η, stochasticity"):
         field = page.locator("#reverse-more").get_by_text(f"{name} (", exact=False)
         field.wait_for(state="visible" if name == knob else "hidden")
     generate(page, steps=5)
@@ -139,7 +139,7 @@ def test_what_it_costs_is_said_beforehand(open_page):
     text = "document.querySelector('#reverse-cost').textContent"
     page.wait_for_function(f"{text}.includes('15 steps, 5 of them guided: 20 network evaluations, about')")
     page.get_by_role("button", name="More").click()
-    page.get_by_label("Guide at medium noise only").uncheck()
+    page.get_by_label("Limited-interval guidance").uncheck()
     page.wait_for_function(f"{text}.includes('15 steps, guided: 30 network evaluations, about')")
     set_number(page, "reverse-steps", 10)
     page.wait_for_function(f"{text}.includes('10 steps, guided: 20 network evaluations, about')")
@@ -235,8 +235,8 @@ def test_loop_starts_again_and_speed_changes(open_page):
 def test_a_branch_shares_the_past_and_runs_beside_the_future_that_was(open_page):
     page = open_page()
     tab(page, "Reverse")
-    page.click("#reverse-branch")
-    wait_for_status(page, "reverse", "nothing to branch from")
+    assert page.locator("#reverse-branch").is_disabled()
+    assert "Press Generate first" in page.locator("#reverse-branch").get_attribute("title")
     generate(page, steps=20, n=4)
     wait_for_status(page, "reverse", "^20 steps")
     finished = pixels(page, "reverse", "x")

@@ -36,17 +36,23 @@ def test_training_streams_and_its_weights_go_to_reverse(open_page):
     assert "trained here: fast" in page.locator("#weights input").input_value()
 
 
+def offered(page):
+    """The buttons of the panel that can be pressed."""
+    names = ("start", "pause", "stop", "use", "continue", "both", "open")
+    return {name for name in names if page.locator(f"#train-{name}:visible:enabled").count()}
+
+
 def test_stop_in_the_middle_of_training(open_page):
     page = open_page()
-    page.click("button[role=tab]:has-text('Train')")
-    page.click("#train-stop")
-    wait_for_status(page, "train", "Nothing is training")
+    tab(page, "Train")
+    assert offered(page) == {"start", "both", "open"}, "nothing else means anything yet"
     start_training(page, 20_000)
     wait_for_status(page, "train", "s left: step [1-9]")
-    page.click("#train-start")
-    wait_for_status(page, "train", "still going|s left")
+    assert offered(page) == {"pause", "stop", "use", "open"}
+    assert page.locator("#train-both").get_attribute("title") == "A training is going on: stop it first."
     page.click("#train-stop")
     wait_for_status(page, "train", "^Stopped after")
+    assert offered(page) == {"start", "both", "open", "use", "continue"}
     assert "After" in page.locator("#train-view figcaption").first.inner_text()
 
 
@@ -84,7 +90,8 @@ def test_pause_and_go_on(open_page):
     start_training(page, 20_000)
     wait_for_status(page, "train", "s left: step [1-9]")
     page.click("#train-pause")
-    wait_for_status(page, "train", "^Paused")
+    wait_for_status(page, "train", "^Paused.*Press Resume")
+    assert page.locator("#train-pause").inner_text() == "Resume"
     page.wait_for_timeout(700)  # the step it is in is still taken, and on a busy machine it takes its time
     held = status(page, "train").inner_text()
     page.wait_for_timeout(700)
@@ -179,7 +186,7 @@ def test_the_presets_fill_what_is_under_more_and_bad_values_are_said(open_page):
     assert page.locator("#train-lr input").input_value() == "0.0002"
     set_number(page, "train-width", 20)
     page.click("#train-start")
-    wait_for_status(page, "train", "Under More: base: a multiple of 8")
+    wait_for_status(page, "train", "Under More: Width: a multiple of 8")
 
 
 def test_the_loss_on_a_linear_axis(open_page):
@@ -188,7 +195,7 @@ def test_the_loss_on_a_linear_axis(open_page):
     wait_for_status(page, "train", "^Done")
     curve = page.locator("#train-view .track canvas")
     before = curve.evaluate("c => c.toDataURL()")
-    page.get_by_role("button", name="Linear", exact=True).click()
+    page.get_by_role("button", name="Scale: log", exact=True).click()
     assert curve.evaluate("c => c.toDataURL()") != before
-    page.get_by_role("button", name="Log", exact=True).click()
+    page.get_by_role("button", name="Scale: linear", exact=True).click()
     assert curve.evaluate("c => c.toDataURL()") == before

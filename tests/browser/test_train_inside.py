@@ -1,7 +1,17 @@
 """Looking inside a training run while it learns, in a real Chromium."""
 
 import pytest
-from helpers.steps import choose, live, playhead, set_number, start_training, status, tab, wait_for_status
+from helpers.steps import (
+    choose,
+    leave_out_evaluation,
+    live,
+    playhead,
+    set_number,
+    start_training,
+    status,
+    tab,
+    wait_for_status,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -67,19 +77,16 @@ def test_live_weights_beside_the_average_and_the_film_afterwards(open_page):
 def test_two_runs_overlaid(open_page):
     page = open_page()
     start_training(page, 12)
-    wait_for_status(page, "train", "^(Done|Trained)")
-    page.click("#train-stop")
-    wait_for_status(page, "train", "^Done after")
+    leave_out_evaluation(page)
     page.get_by_role("button", name="More").click()
     choose(page, "train-schedule", "linear")
     set_number(page, "train-budget", 10)
     page.click("#train-start")
     wait_for_status(page, "train", "step 10,")
-    wait_for_status(page, "train", "^(Done|Trained)")
-    page.click("#train-stop")
+    leave_out_evaluation(page)
     beside = page.get_by_label("Held beside the averaged weights")
     labels = beside.locator("option").all_inner_texts()
-    assert labels[:2] == ["beside: nothing", "live weights"] and labels[2] == "fast, bundled, 12 steps"
+    assert labels[:2] == ["Compare with: none", "live weights"] and labels[2] == "fast, bundled, 12 steps"
     beside.select_option(index=2)
     page.wait_for_function("document.querySelector('#train-view .legend').textContent.includes('other run')")
     captions = page.locator("#train-view figure:not([hidden]) figcaption").all_inner_texts()

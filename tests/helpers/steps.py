@@ -96,6 +96,13 @@ def start_training(page, budget, kind="steps"):
     page.click("#train-start")
 
 
+def leave_out_evaluation(page):
+    """Stop a run that has ended its training, if it is not over by then."""
+    wait_for_status(page, "train", "^(Trained|Done)")
+    page.evaluate("document.getElementById('train-stop').click()")  # does nothing where it is disabled
+    wait_for_status(page, "train", "^Done after")
+
+
 def open_latent(open_page, size=(1280, 800)):
     """Reverse, with the weights of a training in latent space of some steps."""
     page = open_page(*size)

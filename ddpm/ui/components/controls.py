@@ -17,6 +17,8 @@ from ..generation.request import NONE, choices
 from ..server import limits, protocol
 from .streaming import QUIET
 
+GUIDED = "0: no class, 1: the class, above: more so"
+SIGNS = {"small": "β̃ₜ", "large": "βₜ"}  # of VARIANCES
 HOW = ("sampler", "steps", "guidance", "middle", "eta", "variance", "spacing", "clip")  # as check_how names them
 
 
@@ -27,7 +29,7 @@ def named(sampling: Sequence[Any]) -> dict[str, Any]:
 def digits_and_class(name: str, registry: ModelRegistry, weights: gr.Dropdown, n: int) -> tuple[gr.Number, gr.Dropdown]:
     """How many, and which."""
     with gr.Row(elem_classes="pair"):
-        digits = gr.Number(n, label="Digits", precision=0, elem_id=f"{name}-n")
+        digits = gr.Number(n, label="Digits", elem_id=f"{name}-n")
         return digits, class_of(name, registry, weights)
 
 
@@ -62,21 +64,21 @@ def class_of(
 
 def seed_and_dice(name: str) -> gr.Number:
     with gr.Row(elem_classes="pair"):
-        seed = gr.Number(0, label="Seed", precision=0, elem_id=f"{name}-seed")
+        seed = gr.Number(0, label="Seed", elem_id=f"{name}-seed")
         dice = gr.Button("⚄ New seed", elem_id=f"{name}-dice")
     dice.click(None, None, seed, js=f"() => Math.floor(Math.random() * {protocol.MAX_SEED})")
     return seed
 
 
 def go_and_stop(name: str, label: str) -> tuple[gr.Button, gr.Button]:
-    with gr.Row(elem_classes="pair"):
+    with gr.Row(elem_classes=["pair", "actions"]):
         go = gr.Button(label, variant="primary", elem_id=f"{name}-{label.split()[0].lower()}")
         halt = gr.Button("Stop", elem_id=f"{name}-stop")
     return go, halt
 
 
-def sampling(name: str) -> list[Any]:
-    """Sampler, steps and guidance."""
+def sampling(name: str, registry: ModelRegistry, weights: gr.Dropdown) -> list[Any]:
+    """Sampler, steps and guidance, which does nothing with weights that know no classes."""
     page = PAGE_SAMPLING
     sampler = gr.Dropdown(
         [(method.label, name) for name, method in SAMPLERS.items()],
@@ -86,32 +88,50 @@ def sampling(name: str) -> list[Any]:
         elem_id=f"{name}-sampler",
     )
     steps = gr.Slider(1, limits.current().steps, page.num_steps, step=1, label="Steps", elem_id=f"{name}-steps")
-    label = "Guidance (1: the label, above: more so)"
-    guidance = gr.Slider(0, 5, page.guidance, step=0.1, label=label, elem_id=f"{name}-guidance")
+    guidance = gr.Slider(
+        0,
+        5,
+        page.guidance,
+        step=0.1,
+        label="Guidance scale w",
+        info=GUIDED,
+        elem_id=f"{name}-guidance",
+    )
+
+    def follow(weights_id: Any) -> Any:
+        try:
+            guided = bool(registry.get(weights_id).num_classes)
+        except ValueError:
+            return gr.skip()
+        return gr.update(interactive=guided, info=GUIDED if guided else "without effect: these weights know no classes")
+
+    weights.change(follow, weights, guidance, **QUIET)
     return [sampler, steps, guidance]
 
 
-def more(name: str, sampler: gr.Dropdown) -> list[Any]:
-    """The rest of HOW, folded away.  A sampler shows the knob it has a use for, and takes the spacing that suits it."""
+def more(name: str, sampler: gr.Dropdown, middle_only: bool = True) -> list[Any]:
+    """The rest of HOW, folded away.  A sampler shows the knob it has a use for, and takes the spacing that suits it.
+
+    middle_only: whether guidance is limited to medium noise at first.
+    """
     page = PAGE_SAMPLING
     with gr.Accordion("More", open=False, elem_id=f"{name}-more"):
-        label = "Eta (fresh noise in DDIM)"
+        label = "η, stochasticity (DDIM)"
         eta = gr.Slider(0, 1, page.eta, step=0.05, label=label, elem_id=f"{name}-eta")
-        label = "Variance (fresh noise in DDPM)"
-        variance = gr.Radio(
-            list(VARIANCES), value=page.variance, label=label, visible=False, elem_id=f"{name}-variance"
-        )
+        label = "Variance σ² (DDPM)"
+        signs = [(f"{SIGNS[each]}, {each}", each) for each in VARIANCES]
+        variance = gr.Radio(signs, value=page.variance, label=label, visible=False, elem_id=f"{name}-variance")
         spacing = gr.Dropdown(
             [(label, each) for each, label in LABELS.items()],
             value=page.spacing,
-            label="Spacing of the steps",
+            label="Timestep spacing",
             filterable=False,
             elem_id=f"{name}-spacing",
         )
-        clip = gr.Checkbox(page.clip, label="Clip x̂₀ to [−1, 1]", elem_id=f"{name}-clip")
+        clip = gr.Checkbox(page.clip, label="Clip x̂₀ to [−1, 1] (static thresholding)", elem_id=f"{name}-clip")
         middle = gr.Checkbox(
-            True,
-            label="Guide at medium noise only",
+            middle_only,
+            label="Limited-interval guidance",
             info=f"from {page.guide_from} T to {page.guide_to} T; elsewhere guidance is 1",
             elem_id=f"{name}-middle",
         )

@@ -18,6 +18,14 @@ export const button = (parent, text, act, label = text) => {
   return node;
 };
 
+// A button of the panel, which can be pressed where that means something; else its title says why not.
+export const enable = (id, on, why = "") => {
+  const node = document.getElementById(id);
+  if (!node) return;
+  node.disabled = !on;
+  node.title = on ? "" : why;
+};
+
 // Present numbers of the margin: every element of #<name>-margin with data-live=<key>.
 export const live = (name, key, text) => {
   for (const node of document.querySelectorAll(`#${name}-margin [data-live="${key}"]`)) node.textContent = text;

@@ -1,5 +1,6 @@
 // The life of a run on the page, the same for every kind: it begins with its first packet, its frames are kept, those
 // that were missed are asked for, and its end is told once the animation has arrived there.
+import { enable } from "./dom.js";
 import { waiting } from "./status.js";
 
 export class Run {
@@ -44,6 +45,7 @@ export class RunView {
     Object.assign(this, { root, stage, status, timeline, saving, replay, kind });
     this.past = new Set([null]); // runs that were shown before: what still comes of them is late
     this.forget();
+    this.goes(false);
     if (timeline) {
       timeline.onarrive = () => this.finish();
       timeline.setCount(2, 0);
@@ -58,11 +60,19 @@ export class RunView {
     this.run.packet = packet;
     this.add(packet.frames);
     if (packet.done) this.fetchMissed();
+    this.goes(!packet.done);
     if (!packet.done) this.status.say(this.progress(packet));
     else if (!this.timeline?.chasing) this.finish();
   }
 
+  // Whether there is something to stop.
+  goes(running) {
+    const { id } = this.root.closest("[id$=-view]");
+    enable(id.replace(/-view$/, "-stop"), running, "Nothing is running.");
+  }
+
   said(packet) {
+    if (packet.error) this.goes(false);
     if (packet.error) this.status.say(packet.error, true);
     else if (packet.notice) this.status.say(packet.notice);
     this.kind.other?.(packet);

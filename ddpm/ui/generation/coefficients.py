@@ -23,7 +23,7 @@ def _block(name: str, method: Method, shown: bool) -> str:
         f'<div data-sampler="{name}"{"" if shown else " hidden"}>{maths}'
         f'<math display="block" class="numbers"><msub><mi>x</mi><mn data-live="s">s</mn></msub><mo>=</mo>'
         f"{numbers}</math>"
-        f'<p class="source">{method.label}: {method.source}. {method.note}</p>'
+        f'<p class="source">{method.label}: {method.source}. {method.note}<span data-live="last"></span></p>'
         f'<p class="code">computed by <code>{function}</code></p></div>'
     )
 

@@ -99,7 +99,7 @@ def check_how(
     sampler = protocol.one_of(sampler, "Sampler", SAMPLERS)
     steps = protocol.whole_number(steps, "Steps", 1, min(limits.current().steps, T))
     guidance = protocol.number(guidance, "Guidance", 0, MAX_GUIDANCE)
-    middle = protocol.one_of(middle, "Guide at medium noise only", (True, False))
+    middle = protocol.one_of(middle, "Limited-interval guidance", (True, False))
     eta = protocol.number(eta, "Eta", 0, 1)
     variance = protocol.one_of(variance, "Variance", VARIANCES)
     spacing = protocol.one_of(spacing, "Spacing", SPACINGS)

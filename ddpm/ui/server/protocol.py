@@ -55,7 +55,8 @@ def number(value: Any, name: str, low: float, high: float, what: str = "a number
     """`value` as a finite float from low to high.  Raises ValueError in words for whatever else a client may send."""
     ok = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not ok or not low <= value <= high or (what == "a whole number" and value != int(value)):
-        raise ValueError(f"{name}: {what} from {low:g} to {high:g}, please.")
+        lowest, highest = (int(bound) if bound == int(bound) else bound for bound in (low, high))
+        raise ValueError(f"{name}: {what} from {lowest} to {highest}, please.")
     return float(value)
 
 

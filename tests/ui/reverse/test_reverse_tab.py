@@ -165,9 +165,9 @@ BAD = [
     ({"steps": math.nan}, "Steps"),
     ({"guidance": -1}, "Guidance"),
     ({"guidance": math.inf}, "Guidance"),
-    ({"middle": None}, "medium noise"),
-    ({"middle": "yes"}, "medium noise"),
-    ({"middle": [True]}, "medium noise"),
+    ({"middle": None}, "Limited-interval"),
+    ({"middle": "yes"}, "Limited-interval"),
+    ({"middle": [True]}, "Limited-interval"),
     ({"eta": 1.1}, "Eta"),
     ({"eta": math.nan}, "Eta"),
     ({"variance": "huge"}, "Variance"),
@@ -259,6 +259,29 @@ def test_a_picture_of_a_run_that_is_gone_says_what_to_do(registry):
 def test_stop_when_nothing_runs_says_so(registry):
     demo, *_ = reverse_tab(registry)
     assert handler(demo, "reverse-stop")(Window("nobody")) == {"notice": "Nothing is running."}
+
+
+@pytest.mark.parametrize(("elem_id", "said"), [("reverse-n", "Digits: a whole"), ("reverse-seed", "Seed: a whole")])
+def test_what_is_no_whole_number_is_said_and_not_rounded(registry, elem_id, said):
+    field = reverse_tab(registry)[2][elem_id]
+    name = {"reverse-n": "n", "reverse-seed": "seed"}[elem_id]
+    with pytest.raises(ValueError, match=said):
+        settings(registry, **{name: field.preprocess(2.7)})
+    assert field.preprocess(2) == 2
+
+
+def test_a_bound_is_written_out(registry):
+    with pytest.raises(ValueError, match="Seed: a whole number from 0 to 2147483647, please"):
+        settings(registry, seed=10**12)
+
+
+def test_guidance_cannot_be_set_where_the_weights_know_no_classes(registry):
+    demo, _, named = reverse_tab(registry)
+    config = ModelConfig(base=8, mults=(1,), patch_size=4)
+    follow = next(f.fn for f in demo.fns.values() if f.outputs == [named["reverse-guidance"]])
+    registry.put("plain", wrap(build_model(config), ddpm.make_schedule(), "linear", "mine", "mnist"))
+    assert follow("plain")["interactive"] is False and "no classes" in follow("plain")["info"]
+    assert follow("mnist")["interactive"] is True
 
 
 def test_what_it_costs_is_measured(registry, monkeypatch):

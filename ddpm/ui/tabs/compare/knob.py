@@ -67,8 +67,8 @@ def build(shared: layout.Shared) -> None:
             seed = controls.seed_and_dice("knob")
             go, halt = controls.go_and_stop("knob", "Vary")
             with gr.Accordion("All else", open=False, elem_id="knob-else"):
-                sampling = controls.sampling("knob")
-                sampling += controls.more("knob", sampling[0])
+                sampling = controls.sampling("knob", registry, weights)
+                sampling += controls.more("knob", sampling[0], middle_only=False)  # or guidance hardly shows
         view = layout.stage_and_margin(
             "knob",
             Path(__file__).with_name("knob.js"),

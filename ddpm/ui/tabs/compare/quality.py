@@ -40,10 +40,10 @@ def build(shared: layout.Shared) -> None:
     registry, weights, runs = shared.registry, shared.weights, Streaming(shared.engine, "quality")
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
-            sampling = controls.sampling("quality")
+            sampling = controls.sampling("quality", registry, weights)
             n = gr.Radio(list(SIZES), value=SIZES[1], label="Samples", elem_id="quality-n")
             seed = controls.seed_and_dice("quality")
-            go, halt = controls.go_and_stop("quality", "Measure this")
+            go, halt = controls.go_and_stop("quality", "Measure FID")
             sampling += controls.more("quality", sampling[0])
         view = layout.stage_and_margin(
             "quality",

@@ -205,10 +205,10 @@ def build(shared: layout.Shared) -> None:
             )
             with gr.Group(visible=True) as of_seeds:
                 with gr.Row(elem_classes="pair"):
-                    seed = gr.Number(3, label="Seed A", precision=0, elem_id="interpolate-seed")
+                    seed = gr.Number(3, label="Seed A", elem_id="interpolate-seed")
                     a = controls.class_of("interpolate", registry, weights, class_or_none, 4, "Class A", "a")
                 with gr.Row(elem_classes="pair"):
-                    other_seed = gr.Number(8, label="Seed B", precision=0, elem_id="interpolate-other-seed")
+                    other_seed = gr.Number(8, label="Seed B", elem_id="interpolate-other-seed")
                     b = controls.class_of("interpolate", registry, weights, class_or_none, 9, "Class B", "b")
                 dice = gr.Button("⚄ New seeds", elem_id="interpolate-dice")
             with gr.Group(visible=False) as of_digits:

@@ -72,7 +72,7 @@ def build(shared: layout.Shared) -> None:
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             choice = gr.Dropdown([ANY, *names], value=ANY, label="Digit", elem_id="forward-digit")
-            with gr.Row(elem_classes="pair"):
+            with gr.Row(elem_classes=["pair", "actions"]):
                 another = gr.Button("Another digit", variant="primary", elem_id="forward-another")
                 own = gr.Button("Draw or upload", elem_id="forward-own")
             again = gr.Button("New noise ε", elem_id="forward-noise")

@@ -127,7 +127,8 @@ def build(shared: layout.Shared) -> None:
             pictures.which_schedule("posterior")
             strides = [("1, the paper's", 1), *((str(n), n) for n in STRIDES[1:])]
             stride = gr.Radio(strides, value=FIRST_STRIDE, label="How far back: t − s", elem_id="posterior-stride")
-            draw = gr.Button("Another draw", variant="primary", elem_id="posterior-draw")
+            with gr.Row(elem_classes="actions"):
+                draw = gr.Button("Another draw", variant="primary", elem_id="posterior-draw")
             gr.HTML(
                 '<p class="hint">Drag <b>t</b>; click a <b>pixel</b>, or set its row and column. The curves are over '
                 "that pixel's value at s, each drawn to the same height.</p>"

@@ -1,12 +1,12 @@
 // The Reverse tab: shows the frames of a run as they come, keeps them, and plays them again without the server.
 import { fromBase64 } from "../../components/base64.js";
 import { sheets } from "../../components/channels.js";
-import { live } from "../../components/dom.js";
+import { enable, live } from "../../components/dom.js";
 import { saveRun } from "../../components/download.js";
 import { Enlarge } from "../../components/enlarge.js";
 import { T } from "../../components/constants.js";
 import { Run, RunView } from "../../components/run_view.js";
-import { levels } from "../../components/schedules.js";
+import { COEFFICIENTS, levels } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
 import { tabs } from "../../components/tabs.js";
@@ -19,7 +19,7 @@ const CHANNELS = { x: "z", h: "zh", eps: "zeps", b: "bz", bh: "bzh", beps: "bzep
 export const reverse = (element, props, watch, server) => {
   const root = element.querySelector(".view");
   const panes = [
-    { key: "x", label: "xₜ  the sample" }, { key: "h", label: "x̂₀  predicted x₀" }, { key: "eps", label: "ε̂  the noise it sees" },
+    { key: "x", label: "xₜ  the sample" }, { key: "h", label: "x̂₀  predicted x₀" }, { key: "eps", label: "ε̂  predicted noise" },
     { key: "b", label: "the branch" }, { key: "bh", label: "x̂₀  the branch's" }, { key: "beps", label: "ε̂  the branch's noise" },
     ...Object.values(CHANNELS).map((key) => ({ key, label: "channels" })),
   ];
@@ -27,7 +27,7 @@ export const reverse = (element, props, watch, server) => {
     n: 16, empty: "Press Generate: 16 digits will come out of noise, step by step.",
   });
   const status = new Status(root, "Nothing generated yet.");
-  const timeline = new Timeline(root, { label: "step of the reverse process", onseek: show });
+  const timeline = new Timeline(root, { label: "step of the reverse process", titles: COEFFICIENTS, onseek: show });
   const enlarged = new Enlarge(stage, panes, () => {
     const narrow = window.innerWidth < 600;
     if (isOfLatents()) return withChannels(!branch ? ["x", "h", "eps"] : narrow ? ["x", "b"] : ["x", "h", "b", "bh"], narrow);
@@ -36,7 +36,7 @@ export const reverse = (element, props, watch, server) => {
   });
   const life = new Life(enlarged.dialog.body, timeline, server);
   enlarged.onpicture = showLife;
-  const eps = timeline.addToggle("ε̂", arrange, "Show ε̂, the noise that the network sees");
+  const eps = timeline.addToggle("ε̂", arrange, "Show ε̂, the predicted noise");
   const channels = timeline.addToggle("z", arrange, "Show z itself, the channels that these pictures are decoded from");
   const saving = timeline.addMenu("Save", {
     "PNG, the digits": () => save("png"), "GIF, the animation": () => save("gif"), "Trajectory, to go on from": () => save("trajectory"),
@@ -74,6 +74,12 @@ export const reverse = (element, props, watch, server) => {
   function receive(packet) {
     if (packet?.parent) receiveBranch(packet);
     else view.receive(packet);
+    canBranch();
+  }
+
+  function canBranch() {
+    const { done, opened } = view.run.packet, why = view.run.id && !done ? "Let the run finish, or stop it." : "Press Generate first: a branch starts from a moment of a run.";
+    enable("reverse-branch", Boolean(done || opened) && view.run.frames.length > 0, why);
   }
 
   function endOf(packet) {
@@ -94,7 +100,9 @@ export const reverse = (element, props, watch, server) => {
       arrange();
     }
     branch.packet = packet;
+    timeline.fork = packet.from - 1;
     branch.add(packet.frames);
+    view.goes(!packet.done);
     if (packet.done) arrange();
     timeline.setCount(packet.total, Math.max(run.frames.length, branch.frames.length));
     if (packet.frames.length) timeline.seek(branch.frames.length - 1);
@@ -114,7 +122,7 @@ export const reverse = (element, props, watch, server) => {
   }
 
   function begin({ packet }) {
-    branch = null;
+    branch = timeline.fork = null;
     arrange();
     axis(packet);
     timeline.frameMs = Math.max(40, Math.min(200, 3000 / packet.total));
@@ -125,6 +133,7 @@ export const reverse = (element, props, watch, server) => {
   function axis({ times, signal }) {
     const noise = signal.map((a) => Math.sqrt(1 - a * a)), last = times.length - 1;
     const at = [...new Set([0, 0.2, 0.4, 0.6, 0.8, 1].map((share) => Math.round(share * last)))];
+    timeline.words = (k) => (times[k] < 0 ? "clean" : `t = ${times[k]}`);
     timeline.setCurves(levels(signal));
     timeline.setAxis({
       bottom: { label: "t", ticks: at.map((k) => ({ at: k, text: times[k] < 0 ? "clean" : String(times[k]) })) },
@@ -141,7 +150,8 @@ export const reverse = (element, props, watch, server) => {
     const latent = isOfLatents(), symbol = latent ? "zₜ decoded" : "xₜ";
     showAll(frame, "x", "h", "eps");
     stage.caption("x", clean ? "x₀  the finished sample" : over ? `${symbol}  stopped at t = ${frame.t}` : `${symbol}  at t = ${frame.t}`);
-    stage.caption("eps", clean ? "ε̂  none: it is finished" : latent ? "ε̂  the noise, decoded" : "ε̂  the noise it sees");
+    stage.caption("eps", clean ? "ε̂  none: it is finished" : latent ? "ε̂  the noise, decoded" : "ε̂  predicted noise");
+    stage.caption("h", clean && !over ? "x̂₀  the same: the last step ends at it" : "x̂₀  predicted x₀");
     if (latent) captionChannels(clean);
     if (branch) {
       showAll(other, "b", "bh", "beps");
@@ -153,6 +163,7 @@ export const reverse = (element, props, watch, server) => {
     const step = now.t < 0 ? (over ? branch : run).frames[position - 1] : now; // a finished sample shows the step that finished it
     if (!step) return;
     live("reverse", "s", step.s < 0 ? "clean" : step.s);
+    live("reverse", "last", step.s < 0 ? " The last step: clean data has no noise, so all of it is x̂₀." : "");
     for (const i of [0, 1, 2]) live("reverse", `c${i}`, step.coefficients[i].toFixed(3).replace("-", "−"));
   }
 

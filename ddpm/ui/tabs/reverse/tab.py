@@ -71,7 +71,7 @@ def build(shared: layout.Shared) -> None:
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             n, choice = controls.digits_and_class("reverse", registry, weights, 16)
-            sampling = controls.sampling("reverse")
+            sampling = controls.sampling("reverse", registry, weights)
             seed = controls.seed_and_dice("reverse")
             go, halt = controls.go_and_stop("reverse", "Generate")
             at = gr.JSON(visible=False)  # where the playhead is, filled in as Branch is pressed

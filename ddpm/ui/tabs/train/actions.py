@@ -100,7 +100,7 @@ class Actions:
             for chosen in where:
                 run.remote = protocol.one_of(chosen, "Compute on", zerogpu.PLACES) == zerogpu.REMOTE
                 if run.remote and run.beside is not None:
-                    raise ValueError("Both share this server's processor: choose it under More.")
+                    raise ValueError("The two share this server's processor: choose it under More.")
             self.runs.start(run, request.session_hash)
         except DataError:
             why = "Is there a network, and room for it? Bundled digits need neither."

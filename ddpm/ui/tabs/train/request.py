@@ -34,6 +34,8 @@ MORE = (
     ("train", "seed"),
 )
 WHOLE = {"batch_size": "Batch size", "base": "Width", "seed": "Seed"}
+LABELS = WHOLE | {"lr": "Learning rate", "ema_decay": "EMA decay", "label_dropout": "Label dropout"}
+LABELS |= {"kind": "Schedule", "prediction": "Predicts"}
 NAMES = {"lr": "lr {:g}", "batch_size": "batch {}", "ema_decay": "EMA {:g}", "label_dropout": "label dropout {:g}"}
 NAMES |= {"base": "width {}", "seed": "seed {}"}
 
@@ -57,7 +59,8 @@ def with_more(config: Config, values: Sequence[Any]) -> Config:
         for part, fields in changed.items():
             parts[part] = dataclasses.replace(getattr(config, part), **fields)
     except ValueError as error:
-        raise ValueError(f"Under More: {error}.") from None
+        name, colon, why = str(error).partition(": ")
+        raise ValueError(f"Under More: {LABELS.get(name, name)}{colon}{why}.") from None
     muon_lr = min(1.0, config.train.muon_lr * parts["train"].lr / config.train.lr)  # one knob turns both
     parts["train"] = dataclasses.replace(parts["train"], muon_lr=muon_lr)
     return dataclasses.replace(config, **parts)
@@ -87,7 +90,7 @@ def check_both(preset: Any, name: Any, kind: Any, budget: Any, *more: Any) -> Tr
     """
     kind = protocol.one_of(kind, "Budget", LEAST)
     if kind != "seconds":
-        raise ValueError("Both: a budget in seconds, please, so that each gets as many.")
+        raise ValueError("Train both: a budget in seconds, please, so that each gets as many.")
     protocol.number(budget, "Seconds for each", LEAST[kind], limits.current().training_seconds / 2)
     asked = check(preset, name, kind, budget, *more)
     other = PIXELS if asked.latent else LATENTS

@@ -52,22 +52,23 @@ def build(shared: layout.Shared) -> None:
                 elem_id="train-data",
             )
             with gr.Row(elem_classes="pair"):
-                kind = gr.Dropdown(list(LEAST), value="seconds", label="Budget in", elem_id="train-kind")
-                budget = gr.Number(30, label="How many", elem_id="train-budget")
+                budget = gr.Number(30, label="Train for", elem_id="train-budget")
+                kind = gr.Dropdown(list(LEAST), value="seconds", label="Unit", elem_id="train-kind")
             more, where = more_controls()
-            with gr.Row(elem_classes="pair"):
+            with gr.Row(elem_classes=["pair", "actions"]):  # Start and Pause take each other's place: actions.js
                 go = gr.Button("Start", variant="primary", elem_id="train-start")
-                both = gr.Button("Both", elem_id="train-both")
-                hold = gr.Button("Pause", elem_id="train-pause")
+                hold = gr.Button("Pause", variant="primary", elem_id="train-pause")
                 halt = gr.Button("Stop", elem_id="train-stop")
-            to_reverse = gr.Button("Use in Reverse", elem_id="train-use")
             with gr.Row(elem_classes="pair"):
+                to_reverse = gr.Button("Use in Reverse", elem_id="train-use")
                 again = gr.Button(f"Continue {CONTINUE_SECONDS} s", elem_id="train-continue")
+            with gr.Row(elem_classes="pair"):
+                both = gr.Button("Train both", elem_id="train-both")
                 opener = gr.UploadButton("Open a zip", file_types=[".zip"], elem_id="train-open", size="lg")
             gr.HTML(
-                '<p class="hint">Both trains one in pixels and one in latent space, side by side, with equal seconds '
+                '<p class="hint">Train both: one in pixels and one in latent space, side by side, with equal seconds '
                 "of this machine each. Runs are on the server: they go on if you reload this page, and Reverse stays "
-                "usable. Seconds are the clock's, from Start to the end of training.</p>"
+                "usable. Seconds are the clock's.</p>"
             )
         view = layout.stage_and_margin(
             "train",
@@ -76,8 +77,8 @@ def build(shared: layout.Shared) -> None:
             [act.replay, act.download, act.another, act.level],
             EQUATION,
             "The loss falls fast, then looks flat, while the digits still improve. Drag the playhead back: the same "
-            "noise, at every moment of the training. The two losses of Both are of different spaces: compare what is "
-            "classified as asked.",
+            "noise, at every moment of the training. Where two train, their losses are of different spaces: compare "
+            "what is classified as asked.",
         )
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "multiple"}
@@ -102,7 +103,7 @@ def more_controls() -> tuple[list[Any], list[Any]]:
     with gr.Accordion("More", open=False, elem_id="train-more"):
         with gr.Row(elem_classes="pair"):
             lr = gr.Number(fast.train.lr, label="Learning rate", elem_id="train-lr")
-            batch = gr.Number(fast.train.batch_size, label="Batch size", precision=0, elem_id="train-batch")
+            batch = gr.Number(fast.train.batch_size, label="Batch size", elem_id="train-batch")
         with gr.Row(elem_classes="pair"):
             schedule = gr.Dropdown(
                 list(SCHEDULES), value=fast.schedule.kind, label="Schedule", elem_id="train-schedule"
@@ -112,8 +113,8 @@ def more_controls() -> tuple[list[Any], list[Any]]:
             decay = gr.Number(fast.train.ema_decay, label="EMA decay", elem_id="train-decay")
             dropout = gr.Number(fast.train.label_dropout, label="Label dropout", elem_id="train-dropout")
         with gr.Row(elem_classes="pair"):
-            width = gr.Number(fast.model.base, label="Width", precision=0, step=8, elem_id="train-width")
-            seed = gr.Number(fast.train.seed, label="Seed", precision=0, elem_id="train-seed")
+            width = gr.Number(fast.model.base, label="Width", step=8, elem_id="train-width")
+            seed = gr.Number(fast.train.seed, label="Seed", elem_id="train-seed")
         where = []
         if on_zerogpu():
             where.append(gr.Dropdown(list(zerogpu.PLACES), value=zerogpu.HERE, label="Compute on"))

@@ -6,17 +6,18 @@ import { Run, RunView } from "../../components/run_view.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
 import { Timeline } from "../../components/timeline.js";
+import { offerActions } from "./actions.js";
 import { Levels } from "./loss_levels.js";
 
 export const train = (element, props, watch, server) => {
   const root = element.querySelector(".view");
   const panes = [{ key: "averaged", label: "Samples from the averaged weights" }, { key: "live", label: "live weights" }, { key: "other", label: "earlier run" }];
   const stage = new Stage(root, panes, {
-    n: 20, empty: "Press Start: a network that knows nothing yet will learn to draw digits while you watch. Or Both: one in pixels, one in latent space.",
+    n: 20, empty: "Press Start: a network that knows nothing yet will learn to draw digits while you watch. Or Train both: one in pixels, one in latent space.",
   });
   stage.arrange(["averaged"]);
   const status = new Status(root, "Nothing trained yet.");
-  const timeline = new Timeline(root, { label: "step of the training", ends: ["start", "end"], onseek: show, frameMs: 100 });
+  const timeline = new Timeline(root, { label: "step of the training", titles: { y: "loss (MSE)", share: "as asked" }, onseek: show, frameMs: 100 });
   const POSITIONS = 1000; // of the axis, over the whole budget
   const levels = new Levels("#train-margin .levels", (level) => server.level({ run: view.run.id, level }));
   let other = null, twin = null, log = true, following = true; // twin: of two runs that train together, the second
@@ -25,9 +26,9 @@ export const train = (element, props, watch, server) => {
   timeline.readout.before(beside);
   beside.addEventListener("change", holdBeside);
   offer([]);
-  const axis = timeline.addButton("Linear", () => {
+  const axis = timeline.addButton("Scale: log", () => {
     log = !log;
-    timeline.rename(axis, log ? "Linear" : "Log");
+    timeline.rename(axis, log ? "Scale: log" : "Scale: linear");
     timeline.setCurves(timeline.curves, { log, shares: true });
   });
   const zip = timeline.addButton("Save zip", save);
@@ -53,7 +54,7 @@ export const train = (element, props, watch, server) => {
       if (packet.step === undefined) return "Waiting for a turn…";
       if (packet.evaluating || beside?.evaluating) return evaluating(packet.evaluating || beside.evaluating);
       if (packet.waiting) return `Nobody was watching: ${each(speedOf, countOf)}. It goes on when another training run on this server ends.`;
-      if (packet.paused) return `Paused: ${each(speedOf, countOf)}. Press Pause again to go on.`;
+      if (packet.paused) return `Paused: ${each(speedOf, countOf)}. Press Resume to go on.`;
       const seconds = Math.ceil(beside ? Math.max(left, beside.seconds_left ?? left) : left);
       return `${seconds} s left${beside ? " for each" : ""}: ${each(lossOf, (of) => `${countOf(of)}, loss ${of.loss ?? "none yet"}`)}`;
     },
@@ -78,6 +79,7 @@ export const train = (element, props, watch, server) => {
   // What came with a packet, which may be the first after a reload: then all previews before it are still to come.
   function added({ id, packet, frames }) {
     offer(packet.mine);
+    offerActions(packet);
     if (packet.beside) follow(packet.beside);
     if (frames[0]) levels.begin(id, frames[0].inputs, packet);
     curves();
@@ -139,15 +141,17 @@ export const train = (element, props, watch, server) => {
       const x = curve[unit() === "seconds" ? 1 : 0], inside = x.filter(isInside).length;
       return { x: x.slice(0, inside).map(at), y: curve[column].slice(0, inside) };
     };
-    timeline.ends = ["start", unit() === "seconds" ? `${spent} s of training` : `step ${spent}`];
+    timeline.titles.x = unit() === "seconds" ? "seconds of training" : "steps of training";
+    timeline.ends = ["0", spent < 10 ? end().toFixed(unit() === "seconds" ? 1 : 0) : String(spent)];
+    timeline.words = (place) => `${((place / (POSITIONS - 1)) * end()).toFixed(unit() === "seconds" ? 1 : 0)} ${unit() === "seconds" ? "s" : "steps"}`;
     const { packet } = view.run, paired = twin !== null && other === twin, drawn = [];
     const add = (run, name, colour) => {
-      if (run.packet.curve.length) drawn.push({ label: `loss${name}`, ...of(run.packet, 3), colour, dash: [8, 3] });
+      if (run.packet.curve.length) drawn.push({ label: name ? `loss${name}` : "smoothed loss", ...of(run.packet, 3), colour, dash: [8, 3] });
       const read = run.there.filter((preview) => isInside(preview[unit()]) && preview.averaged_digits && run.packet.labels);
       const y = read.map((preview) => asAsked(preview.averaged_digits, run.packet.labels) / read[0].averaged_digits.length);
       if (y.length) drawn.push({ label: `as asked${name}`, x: read.map((preview) => at(preview[unit()])), y, colour, share: true });
     };
-    if (packet.curve.length && !paired) drawn.push({ label: "batch", ...of(packet, 2), colour: "c", width: 1 });
+    if (packet.curve.length && !paired) drawn.push({ label: "batch loss", ...of(packet, 2), colour: "c", width: 1 });
     add(view.run, paired ? ", pixels" : "", "b");
     if (other) add(other, paired ? ", latents" : ", other run", "e");
     timeline.setCurves(drawn, { log, shares: true });
@@ -156,7 +160,7 @@ export const train = (element, props, watch, server) => {
   // What can be held beside the averaged weights: nothing, the live ones, or an earlier run of this browser.
   function offer(mine) {
     const earlier = (mine || []).filter((each) => each.run !== view.run.id).map((each) => [each.run, each.label]);
-    const options = [["", "beside: nothing"], ["live", "live weights"], ...earlier.reverse()];
+    const options = [["", "Compare with: none"], ["live", "live weights"], ...earlier.reverse()];
     if (beside.options.length === options.length && options.every(([value], i) => beside.options[i].value === value)) return;
     const chosen = beside.value;
     beside.replaceChildren();
@@ -182,7 +186,20 @@ export const train = (element, props, watch, server) => {
   }
 
   function decode(preview) {
-    return { ...preview, averaged: fromBase64(preview.averaged), live: fromBase64(preview.live) };
+    const decoded = { ...preview };
+    for (const key of ["averaged", "live"]) {
+      decoded[key] = fromBase64(preview[key]);
+      decoded[`${key}_digits`] = readable(decoded[key], preview[`${key}_digits`]);
+    }
+    return decoded;
+  }
+
+  // The digits as they are classified, null where a picture is noise: the classifier is sure to see an 8 in that.
+  // Noise has two fifths of its pixels within 0.5 of 0, real digits 8 %.
+  function readable(bytes, digits) {
+    const length = bytes.length / (digits?.length || 1);
+    const isNoise = (i) => bytes.subarray(i * length, (i + 1) * length).filter((v) => v > 63 && v < 192).length > 0.25 * length;
+    return digits?.map((digit, i) => (isNoise(i) ? null : digit));
   }
 
   // The latest preview of a run at or before the playhead.
@@ -210,7 +227,7 @@ export const train = (element, props, watch, server) => {
   function picture(key, bytes, digits, labels, caption) {
     stage.show(key, bytes);
     const right = digits && labels ? asAsked(digits, labels) : null;
-    stage.mark(key, digits ? digits.map((d, i) => ({ text: String(d), wrong: Boolean(labels) && d !== labels[i] })) : null);
+    stage.mark(key, digits ? digits.map((d, i) => ({ text: d === null ? "" : String(d), wrong: Boolean(labels) && d !== labels[i] })) : null);
     const read = twin ? "as asked" : "classified as asked"; // two captions stand side by side
     stage.caption(key, right === null ? caption : `${caption}: ${right}/${digits.length} ${read}`);
   }
@@ -227,6 +244,7 @@ export const train = (element, props, watch, server) => {
 
   timeline.stride = 25;
   timeline.setCurves([], { log, shares: true });
+  offerActions();
   watch("value", () => view.receive(props.value));
   view.receive(props.value);
 };
