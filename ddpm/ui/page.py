@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ..device import pick_device
 from ..presets import PRESETS
 from ..storage.checkpoint import CheckpointError
 from ..training.loop import warm_up
-from .components import layout, pictures
+from .components import layout, links, pictures, restoring
 from .generation.models import ModelRegistry, autoencoder, dataset
 from .server import hosting, limits, scripts
 from .server.engine import Engine, once
@@ -53,7 +54,7 @@ def build() -> gr.Blocks:
         # Outside the tabs: what is inside one exists only once it has been opened, too late for the page's load event.
         mine = gr.BrowserState([], storage_key="ddpm-training-runs", secret="ddpm")
         own = gr.State([])
-        with gr.Row(elem_id="top"):
+        with gr.Row(elem_id="top") as top:
             gr.HTML(HEADER, elem_id="header", apply_default_css=False)
             weights = gr.Dropdown(registry.shipped, value=registry.default, label="Model", elem_id="weights")
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
@@ -61,6 +62,9 @@ def build() -> gr.Blocks:
             for each in TABS:
                 with gr.Tab(each.TITLE, id=each.TITLE.lower()) as shared.tab:
                     each.build(shared)
+        demo.links = links.Table(demo, weights)
+        with top:
+            restoring.connect(demo, demo.links, weights, functools.partial(pictures.asked_for, registry))
     demo.health = hosting.Health(engine, shared.counts)
     atexit.register(shut_down, engine, shared.at_end)
     return demo.queue(max_size=64, api_open=False)

@@ -15,6 +15,7 @@ from ddpm.spacing import LABELS
 from ..generation.models import Model, ModelRegistry
 from ..generation.request import NONE, choices
 from ..server import limits, protocol
+from . import links
 from .streaming import QUIET
 
 GUIDED = "0: no class, 1: the class, above: more so"
@@ -59,6 +60,7 @@ def class_of(
     value = offered[min(first, len(offered) - 1)]
     choice = gr.Dropdown(offered, value=value, label=label, elem_id=f"{name}-{ending}")
     weights.change(follow, [weights, choice], choice, **QUIET)
+    links.follows_model(choice, known)
     return choice
 
 
@@ -141,7 +143,8 @@ def more(name: str, sampler: gr.Dropdown, middle_only: bool = True) -> list[Any]
         return [gr.update(visible=knob == "eta"), gr.update(visible=knob == "variance")]
 
     sampler.change(offer, sampler, [eta, variance], **QUIET)
-    suited = json.dumps({name: method.spacing for name, method in SAMPLERS.items()})
+    suited = {name: method.spacing for name, method in SAMPLERS.items()}
     # Of a person's choice only: a restored file brings its own spacing.
-    sampler.input(None, sampler, spacing, js=f"(sampler) => ({suited})[sampler]")
+    sampler.input(None, sampler, spacing, js=f"(sampler) => ({json.dumps(suited)})[sampler]")
+    links.leads(sampler, {name: {spacing: suits} for name, suits in suited.items()})
     return [middle, eta, variance, spacing, clip]

@@ -13,7 +13,7 @@ export const toPixels = (x) => Uint8ClampedArray.from(x, (v) => 127.5 * (v + 1))
 // What the server sent, with the picture as bytes and the noise as floats.
 export const unpack = (packet) => {
   const { x0, eps, ...rest } = packet;
-  if (x0) rest.x0 = fromBase64(x0);
+  if (x0) Object.assign(rest, { x0: fromBase64(x0), picture: packet.picture ?? null }); // null: of no data set
   if (eps) rest.eps = floats(eps);
   return rest;
 };

@@ -18,11 +18,13 @@ from ddpm.seeding import seeded
 from ..generation.models import Model, ModelRegistry, pictures_of
 from ..generation.request import ANY, named
 from ..server import protocol
+from . import links
 from .streaming import QUIET
 
 T = 1000
 FIRST_SCHEDULE = "cosine"
 FIRST_DIGIT = 7  # its position among the bundled digits: the page opens on it
+MOST_PICTURES = 100_000  # of a data set that an address can name one of
 
 
 @functools.cache
@@ -54,7 +56,7 @@ def picture_packet(weights: Model, index: int) -> dict[str, Any]:
     x0 = protocol.b64(data.images[index].permute(1, 2, 0).numpy())
     shape = {"size": weights.img_size, "channels": weights.channels}
     label = data.class_names[data.labels[index]] if data.labels is not None and data.num_classes else ""
-    return {"x0": x0, "label": label} | shape
+    return {"x0": x0, "label": label, "picture": index} | shape
 
 
 def noise_packet(weights: Model, seed: int) -> dict[str, Any]:
@@ -71,6 +73,29 @@ def another_picture(weights: Model, choice: Any) -> dict[str, Any]:
         return picture_packet(weights, random.randrange(len(data.images)))
     members = np.flatnonzero(data.labels.numpy() == names.index(choice))
     return picture_packet(weights, int(random.choice(members)))
+
+
+def offered(registry: ModelRegistry, weights_id: Any) -> tuple[str, ...]:
+    """How a digit can be chosen with these weights; nothing if they are not there."""
+    try:
+        return (ANY, *named(pictures_of(registry.get(weights_id)).class_names))
+    except ValueError:
+        return ()
+
+
+def asked_for(registry: ModelRegistry, model_id: Any, values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The digit, and the noise where the view has any, that an address names; by a class alone, the first of it.
+
+    values: of all the view's keys; given: those that the address names.  Raises ValueError.
+    """
+    model = registry.get(model_id)
+    data, index = pictures_of(model), values["picture"]
+    names = named(data.class_names)
+    if "picture" not in given and values.get("digit") in names and data.labels is not None:
+        index = int(np.flatnonzero(data.labels.numpy() == names.index(values["digit"]))[0])
+    if index >= len(data.images):
+        raise ValueError(f"picture={index}: this model's data set ends at {len(data.images) - 1}")
+    return picture_packet(model, index) | (noise_packet(model, values["noise"]) if "noise" in values else {})
 
 
 def opening(registry: ModelRegistry) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -125,7 +150,7 @@ def which_schedule(name: str) -> gr.Radio:
     """The schedule, which the tab's own script is told of."""
     kinds = [(label(kind), kind) for kind in SCHEDULES]
     kind = gr.Radio(kinds, value=FIRST_SCHEDULE, label="Schedule", elem_id=f"{name}-schedule")
-    kind.input(None, kind, None, js=f"(kind) => {{ DDPM.tabs.{name}.receive({{schedule: kind}}); }}")
+    kind.change(None, kind, None, js=f"(kind) => {{ DDPM.tabs.{name}.receive({{schedule: kind}}); }}")
     return kind
 
 
@@ -171,3 +196,7 @@ def follow(
     if again is not None:
         again.click(change_noise, weights, view, **QUIET)
     weights.change(change_weights, weights, [view, choice], **QUIET)
+    links.follows_model(choice, lambda weights_id: offered(registry, weights_id))
+    links.keep(view, picture=links.whole(MOST_PICTURES - 1, FIRST_DIGIT))
+    if again is not None:
+        links.keep(view, noise=links.whole(protocol.MAX_SEED, 0))

@@ -3,6 +3,9 @@
 export const tabs = {};
 window.DDPM = { tabs };
 
+// A view's script says that what it keeps of the page's state may have changed: see links.js.
+export const moved = () => tabs.links?.moved();
+
 // Show a tab, as a press of its button does; resolves to its entry above once it has been built.
 export const openTab = async (title) => {
   const name = title.toLowerCase(), all = document.querySelectorAll("#tabs > .tab-wrapper button");

@@ -2,6 +2,7 @@
 import { drawingOn, numeral, redraw, roundTicks, showLegend, showValues, titleAlong, unitOf } from "./canvas.js";
 import { button, el } from "./dom.js";
 import { asMenu } from "./menu.js";
+import { moved } from "./tabs.js";
 
 export class Timeline {
   static PAD = { left: 44, right: 14, top: 10, bottom: 22 };
@@ -189,6 +190,7 @@ export class Timeline {
     this.input.value = this.place(this.position);
     this.draw();
     this.onseek(this.position);
+    moved();
   }
 
   move(by) {

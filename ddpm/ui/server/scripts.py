@@ -35,7 +35,7 @@ def head(scripts: Mapping[str, str], first: str) -> str:
 
 def mounted(script: str, function: str, constants: Mapping[str, Any]) -> str:
     """The `js_on_load` of a gr.HTML: it hands the component, and the constants, to a function of a script."""
-    arguments = f"element, props, watch, server, {json.dumps(constants)}"
+    arguments = f"element, props, watch, server, {json.dumps(constants)}, trigger"
     address = f'new URL("./{PREFIX}/{script}", document.baseURI)'
     return f"import({address}).then((script) => script.{function}({arguments}))"
 

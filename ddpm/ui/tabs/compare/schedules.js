@@ -3,8 +3,9 @@ import { isWhole, mix, toPixels, unpack } from "../../components/mixing.js";
 import { curves, decibels, KINDS, nameOf, noiseTimeline, signal, SignalToNoise } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
+import { moved, tabs } from "../../components/tabs.js";
 
-export const schedules = (element, props, watch) => {
+export const schedules = (element, props, watch, server, { t: first }) => {
   const TIMES = [0, 125, 250, 375, 500, 625, 750, 875, 999];
   const root = element.querySelector(".view");
   const stage = new Stage(root, KINDS.map((key) => ({ key, label: nameOf(key) })), { n: TIMES.length, columns: TIMES.length });
@@ -17,6 +18,7 @@ export const schedules = (element, props, watch) => {
     if (!packet) return;
     status.say(packet.error || "", Boolean(packet.error));
     state = { ...state, ...unpack(packet) };
+    moved();
     if (!isWhole(state)) return;
     stage.shape(TIMES.length, state.size, state.channels);
     timeline.setCurves(curves(), { titles: { y: "ᾱ" } });
@@ -40,7 +42,14 @@ export const schedules = (element, props, watch) => {
   }
 
   watch("value", () => receive(props.value));
-  timeline.seek(500);
+  tabs.schedules = {
+    kept: () => ({ t: timeline.position, noise: state.seed, picture: state.picture }),
+    restore({ t }) {
+      timeline.pause();
+      timeline.seek(t);
+    },
+  };
+  timeline.seek(first);
   receive(props.value);
   new ResizeObserver(() => show(timeline.position)).observe(root);
 };

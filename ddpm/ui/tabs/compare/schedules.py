@@ -6,9 +6,10 @@ from pathlib import Path
 
 import gradio as gr
 
-from ddpm.ui.components import layout, pictures
+from ddpm.ui.components import layout, links, pictures
 
 TITLE = "Compare schedules"
+FIRST_T = 500
 EQUATION = """
 <math display="block"><mtext>SNR</mtext><mo>=</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub><mo>/</mo>
 <mo>(</mo><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub><mo>)</mo></math>
@@ -34,5 +35,7 @@ def build(shared: layout.Shared) -> None:
             EQUATION,
             "The linear schedule spends half its steps on pictures that are noise already; the cosine one spends "
             "them evenly; the straight one loses as many decibels in every step.",
+            {"t": FIRST_T},
         )
     pictures.follow(registry, weights, view, choice, another, again)
+    links.keep(view, t=links.whole(pictures.T - 1, FIRST_T))

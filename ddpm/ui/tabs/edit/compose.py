@@ -15,7 +15,7 @@ from ddpm.compose import Term, upside_down
 from ddpm.evaluation import classifiers
 from ddpm.generate import Sampler
 from ddpm.samplers import SampleStep
-from ddpm.ui.components import controls, layout
+from ddpm.ui.components import controls, layout, links
 from ddpm.ui.components.streaming import QUIET
 from ddpm.ui.generation.edited import Edit, Edited
 from ddpm.ui.generation.request import NONE
@@ -162,17 +162,28 @@ def build(shared: layout.Shared) -> None:
     fields = {"kind": kind, "a": a, "b": b, "w": w, "v": v, "seed": seed}
     editor.connect(view, go, halt, opened, make, **fields)
 
+    def known_to(weights_id: Any) -> tuple[str, ...]:
+        try:
+            return classes(registry.get(weights_id))
+        except ValueError:
+            return ()
+
     def suited(chosen: Any, weights_id: Any) -> list[Any]:
         """The classes and weights that show a sum best; of a sum with one weight that one alone."""
-        each = KINDS.get(chosen, first)
-        try:
-            names = classes(registry.get(weights_id))
-        except ValueError:
-            names = ()
+        each, names = KINDS.get(chosen, first), known_to(weights_id)
         values = [names[i] if i < len(names) else gr.skip() for i in (each.a, each.b)]
         label = "Guidance w" if each.views else "Weight of A"
         of_a, of_b = gr.update(value=each.weights[0], label=label), each.weights[1]
         return [*values, of_a, gr.update(value=of_b, visible=not each.views)]
 
     kind.input(suited, [kind, weights], [a, b, w, v], **QUIET)
+    names = known_to(registry.default)
+    links.leads(
+        kind,
+        {
+            name: {a: names[each.a], b: names[each.b], w: each.weights[0], v: each.weights[1]}
+            for name, each in KINDS.items()
+            if max(each.a, each.b) < len(names)
+        },
+    )
     editor.tell_page({name: fields[name] for name in ("kind", "a", "b", "w", "v")})

@@ -4,7 +4,7 @@ import { button, el } from "../../components/dom.js";
 import { Pad } from "../../components/pad.js";
 import { paint } from "../../components/pixels.js";
 import { strokes } from "../../components/sheet.js";
-import { tabs } from "../../components/tabs.js";
+import { moved, tabs } from "../../components/tabs.js";
 import { Result } from "./result.js";
 
 const BRUSH = 0.07; // its radius, of the picture's width
@@ -68,8 +68,9 @@ export const inpaint = (element, props, watch, server) => {
 
   function receive(packet) {
     if (!packet || packet.error || !packet.x0) return;
-    const { x0, label, size = state.size, channels = state.channels, erased, notice } = packet, other = size !== state.size;
-    Object.assign(state, { x0: fromBase64(x0), label, size, channels });
+    const { x0, label, picture: index = null, size = state.size, channels = state.channels, erased, notice } = packet, other = size !== state.size;
+    Object.assign(state, { x0: fromBase64(x0), label, size, channels, index });
+    moved();
     stage.shape(4, size, channels);
     paint(picture, state.x0, size, size, channels);
     stage.caption("own", label ? `A ${label}: erase some of it` : "Erase some of it");
@@ -81,6 +82,7 @@ export const inpaint = (element, props, watch, server) => {
 
   strokes(stage.panes.get("own").canvas, 1, { line });
   tabs.inpaint = {
+    kept: () => ({ picture: state.index }),
     asked: () => ({ x0: toBase64(state.x0 || []), erased: toBase64(state.erased), label: state.label || "" }),
     own() {
       pad = pad || new Pad((bytes) => receive({ x0: toBase64(bytes), label: "" }));

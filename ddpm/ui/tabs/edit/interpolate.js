@@ -3,7 +3,7 @@ import { fromBase64 } from "../../components/base64.js";
 import { el, live } from "../../components/dom.js";
 import { asker } from "../../components/mixing.js";
 import { Stage } from "../../components/stage.js";
-import { tabs } from "../../components/tabs.js";
+import { moved, tabs } from "../../components/tabs.js";
 import { pen, Result } from "./result.js";
 
 export const interpolate = (element, props, watch, server) => {
@@ -58,6 +58,7 @@ export const interpolate = (element, props, watch, server) => {
     if (!packet || packet.error) return;
     const { notice, ...news } = packet;
     Object.assign(state, news);
+    moved();
     stage.shape(9, state.size, state.channels);
     big.shape(1, state.size, state.channels);
     result.forget();
@@ -74,6 +75,7 @@ export const interpolate = (element, props, watch, server) => {
   }
 
   tabs.interpolate = {
+    kept: () => ({ picture: state.picture }),
     receive,
     asked: () => {
       const { x0, other, label, other_label } = state;

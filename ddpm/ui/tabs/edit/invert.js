@@ -2,7 +2,7 @@
 import { fromBase64, toBase64 } from "../../components/base64.js";
 import { Pad } from "../../components/pad.js";
 import { Plot } from "../../components/plot.js";
-import { tabs } from "../../components/tabs.js";
+import { moved, tabs } from "../../components/tabs.js";
 import { Result } from "./result.js";
 
 export const invert = (element, props, watch, server) => {
@@ -35,8 +35,9 @@ export const invert = (element, props, watch, server) => {
 
   function receive(packet) {
     if (!packet || packet.error || !packet.x0) return;
-    const { x0, label, size = state.size, channels = state.channels, notice } = packet;
-    Object.assign(state, { x0: fromBase64(x0), label, size, channels });
+    const { x0, label, picture: index = null, size = state.size, channels = state.channels, notice } = packet;
+    Object.assign(state, { x0: fromBase64(x0), label, size, channels, index });
+    moved();
     result.forget();
     stage.shape(stage.n, size, channels);
     stage.mark("x", null);
@@ -48,6 +49,7 @@ export const invert = (element, props, watch, server) => {
   }
 
   tabs.invert = {
+    kept: () => ({ picture: state.index }),
     asked: () => ({ x0: toBase64(state.x0 || []), label: state.label || "" }),
     own() {
       pad = pad || new Pad((bytes) => receive({ x0: toBase64(bytes), label: "" }));

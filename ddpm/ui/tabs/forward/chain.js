@@ -8,7 +8,7 @@ import { Plot } from "../../components/plot.js";
 import { RunView } from "../../components/run_view.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
-import { tabs } from "../../components/tabs.js";
+import { moved, tabs } from "../../components/tabs.js";
 import { Timeline } from "../../components/timeline.js";
 
 export const chain = (element, props, watch, server, { schedule, shown, limit, total }) => {
@@ -32,6 +32,7 @@ export const chain = (element, props, watch, server, { schedule, shown, limit, t
   // Another digit, noise or schedule: all draws are still the digit itself, and the run that was shown is not of it.
   function anew(news) {
     state = { ...state, ...news };
+    moved();
     if (!isWhole(state)) return;
     question++;
     const { length } = state.x0, pictures = new Uint8ClampedArray(TILES.length * length);
@@ -95,7 +96,7 @@ export const chain = (element, props, watch, server, { schedule, shown, limit, t
     ]);
   }
 
-  tabs.chain = { receive: (packet) => view.receive(packet), asked: () => ({ x0: toBase64(state.x0 || []), seed: state.seed, schedule: state.schedule, weights: state.weights, question }) };
+  tabs.chain = { kept: () => ({ noise: state.seed, picture: state.picture }), receive: (packet) => view.receive(packet), asked: () => ({ x0: toBase64(state.x0 || []), seed: state.seed, schedule: state.schedule, weights: state.weights, question }) };
   watch("value", () => view.receive(props.value));
   view.receive(props.value);
   new ResizeObserver(() => show(timeline.position)).observe(root); // the margin may come after the stage

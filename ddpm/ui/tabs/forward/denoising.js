@@ -5,7 +5,7 @@ import { asker, isWhole, unpack } from "../../components/mixing.js";
 import { RunView } from "../../components/run_view.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
-import { tabs } from "../../components/tabs.js";
+import { moved, tabs } from "../../components/tabs.js";
 import { Timeline } from "../../components/timeline.js";
 
 export const denoising = (element, props, watch, server, { shown, t: first }) => {
@@ -41,6 +41,7 @@ export const denoising = (element, props, watch, server, { shown, t: first }) =>
   // Another x_t: what was drawn from the last one is not of it.
   function anew(news) {
     state = { ...state, ...news };
+    moved();
     if (!isWhole(state)) return;
     question++;
     view.forget();
@@ -97,7 +98,7 @@ export const denoising = (element, props, watch, server, { shown, t: first }) =>
     timeline.say(frame.t < 0 ? "finished" : `t = ${frame.t}`);
   }
 
-  tabs.denoising = { receive: (packet) => view.receive(packet), asked: () => ({ ...asked(), x0: toBase64(state.x0 || []) }) };
+  tabs.denoising = { kept: () => ({ noise: state.seed, picture: state.picture }), receive: (packet) => view.receive(packet), asked: () => ({ ...asked(), x0: toBase64(state.x0 || []) }) };
   watch("value", () => view.receive(props.value));
   view.receive(props.value);
 };

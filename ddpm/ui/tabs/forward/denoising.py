@@ -219,7 +219,7 @@ def build(shared: layout.Shared) -> None:
             {"shown": SHOWN, "t": FIRST_T},
         )
     pictures.follow(registry, weights, view, choice, another, again)
-    t.input(None, t, None, js="(t) => { DDPM.tabs.denoising.receive({t}); }")
+    t.change(None, t, None, js="(t) => { DDPM.tabs.denoising.receive({t}); }")
 
     def make(question: Any) -> Futures:
         return Futures(Question.check(registry, question))

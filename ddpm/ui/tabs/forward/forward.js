@@ -8,9 +8,9 @@ import { frameButton, paint } from "../../components/pixels.js";
 import { COEFFICIENTS, curves as curvesOfAll, decibels, KINDS, levels, nameOf, noiseTimeline, signal, SignalToNoise } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
-import { tabs } from "../../components/tabs.js";
+import { moved, tabs } from "../../components/tabs.js";
 
-export const forward = (element, props, watch, server, { schedule }) => {
+export const forward = (element, props, watch, server, { schedule, t: first }) => {
   const STRIP = [0, 111, 222, 333, 444, 555, 666, 777, 888, 999];
   const root = element.querySelector(".view");
   const panes = [
@@ -38,6 +38,7 @@ export const forward = (element, props, watch, server, { schedule }) => {
     if (!packet) return;
     if (packet.error) status.say(packet.error, true);
     Object.assign(state, unpack(packet));
+    moved();
     if (!isWhole(state)) return;
     stage.shape(1, state.size, state.channels);
     arrange();
@@ -118,19 +119,24 @@ export const forward = (element, props, watch, server, { schedule }) => {
 
   tabs.forward = {
     receive,
+    kept: () => ({ t: timeline.position, noise: state.seed, picture: state.picture }),
+    restore({ t }) {
+      timeline.pause();
+      timeline.seek(t);
+    },
     own() {
       pad = pad || new Pad((x0) => receive({ x0: toBase64(x0), label: "" }));
       pad.open(state.size, state.channels);
     },
   };
   watch("value", () => receive(props.value));
-  timeline.seek(250);
+  timeline.seek(first);
   receive(props.value);
   new ResizeObserver(() => { arrange(); show(timeline.position); }).observe(root); // what came while the tab was hidden
 
-  // The first thing anyone sees moves: t sweeps once, unless the reader prefers less motion or takes over.
-  if (!window.matchMedia("(prefers-reduced-motion: reduce)").matches) {
+  // The first thing anyone sees moves: t sweeps once, unless the reader prefers less motion, takes over or came to a state.
+  if (location.hash.length < 2 && !window.matchMedia("(prefers-reduced-motion: reduce)").matches) {
     timeline.seek(0);
-    timeline.play(6, () => timeline.seek(350));
+    timeline.play(6, () => timeline.seek(first));
   }
 };

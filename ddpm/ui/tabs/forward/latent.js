@@ -7,9 +7,9 @@ import { paint } from "../../components/pixels.js";
 import { levels, noiseTimeline, signal } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
-import { tabs } from "../../components/tabs.js";
+import { moved, tabs } from "../../components/tabs.js";
 
-export const latent = (element, props, watch, server, start) => {
+export const latent = (element, props, watch, server, { t: first, ...start }) => {
   const root = element.querySelector(".view");
   const stage = new Stage(root, [
     { key: "x0", label: "x₀  the digit" }, { key: "channels", label: "z  its 8 channels" },
@@ -33,6 +33,7 @@ export const latent = (element, props, watch, server, start) => {
     if (packet.error) status.say(packet.error, true);
     const { other, ...rest } = packet;
     state = { ...state, ...unpack(rest), ...(other ? { other: fromBase64(other) } : {}) };
+    moved();
     if (!isWhole(state) || state.other?.length !== state.x0.length) return;
     stage.shape(1, state.size, state.channels);
     stage.show("x0", state.x0);
@@ -67,9 +68,16 @@ export const latent = (element, props, watch, server, start) => {
     status.say("");
   }
 
-  tabs.latent = { receive };
+  tabs.latent = {
+    receive,
+    kept: () => ({ t: timeline.position, noise: state.seed, picture: state.picture }),
+    restore({ t }) {
+      timeline.pause();
+      timeline.seek(t);
+    },
+  };
   watch("value", () => receive(props.value));
-  timeline.seek(400);
+  timeline.seek(first);
   receive(props.value);
   new ResizeObserver(() => show(timeline.position)).observe(root);
 };

@@ -15,7 +15,7 @@ from ddpm.autoencoder import PCA, Codec, kl_divergence
 from ddpm.diffusion import q_sample
 from ddpm.schedule import SCHEDULES
 from ddpm.seeding import seeded
-from ddpm.ui.components import layout, pictures
+from ddpm.ui.components import layout, links, pictures
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.models import Model, autoencoder, dataset
 from ddpm.ui.server import protocol
@@ -24,7 +24,7 @@ from ddpm.ui.server.engine import once
 TITLE = "Latent space"
 FITTED = 3000  # bundled digits that the components are fitted to
 MOST = 128  # components, as many numbers as a latent has
-FIRST_K = 32
+FIRST_K, FIRST_T = 32, 400
 WALK = 9  # pictures from one digit to the other
 
 EQUATION = """
@@ -133,8 +133,9 @@ def build(shared: layout.Shared) -> None:
             "On the way from one digit to another through latent space every picture is nearly a digit; through pixels "
             "it is two digits at once. So a network that works on z has no pixels to learn first: train one in seconds "
             "with the preset latent.",
-            {"schedule": pictures.FIRST_SCHEDULE, "k": FIRST_K},
+            {"schedule": pictures.FIRST_SCHEDULE, "k": FIRST_K, "t": FIRST_T},
         )
     pictures.follow(registry, weights, view, choice, another, again, walk_to)
+    links.keep(view, t=links.whole(pictures.T - 1, FIRST_T))
     to.click(second, weights, view, show_progress="hidden", queue=False)
-    k.input(None, k, None, js="(k) => { DDPM.tabs.latent.receive({k}); }")
+    k.change(None, k, None, js="(k) => { DDPM.tabs.latent.receive({k}); }")

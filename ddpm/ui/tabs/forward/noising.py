@@ -12,13 +12,14 @@ import torch
 from ddpm.diffusion import q_sample
 from ddpm.samplers import predict
 from ddpm.schedule import SCHEDULES
-from ddpm.ui.components import layout, pictures
+from ddpm.ui.components import layout, links, pictures
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.models import Model
 from ddpm.ui.generation.request import ANY
 from ddpm.ui.server import protocol
 
 TITLE = "Noise it"
+FIRST_T = 250
 EQUATION = """
 <math display="block"><msub><mi>x</mi><mi>t</mi></msub><mo>=</mo>
 <msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><msub><mi>x</mi><mn>0</mn></msub><mo>+</mo>
@@ -91,9 +92,10 @@ def build(shared: layout.Shared) -> None:
             EQUATION,
             "Where does the digit drown for you, and where for the network? Its x̂<sub>0</sub> keeps to a digit long "
             "after you have lost it, then melts into the average of all digits.",
-            {"schedule": pictures.FIRST_SCHEDULE},
+            {"schedule": pictures.FIRST_SCHEDULE, "t": FIRST_T},
         )
 
     pictures.follow(registry, weights, view, choice, another, again)
-    every.input(None, every, None, js="(all) => { DDPM.tabs.forward.receive({all}); }")
+    links.keep(view, t=links.whole(pictures.T - 1, FIRST_T))
+    every.change(None, every, None, js="(all) => { DDPM.tabs.forward.receive({all}); }")
     own.click(None, None, None, js="() => { DDPM.tabs.forward.own(); }")

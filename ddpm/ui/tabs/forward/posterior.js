@@ -7,9 +7,9 @@ import { Plot } from "../../components/plot.js";
 import { levels, noiseTimeline, signal } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
-import { tabs } from "../../components/tabs.js";
+import { moved, tabs } from "../../components/tabs.js";
 
-export const posterior = (element, props, watch, server, { limit, ...start }) => {
+export const posterior = (element, props, watch, server, { limit, t: first, pixel, ...start }) => {
   const CURVES = [
     { key: "prior", label: "q(xₛ | x₀)", colour: "a", dash: [8, 4] },
     { key: "seen", label: "q(xₜ | xₛ)", colour: "b", dash: [2, 3] },
@@ -33,7 +33,7 @@ export const posterior = (element, props, watch, server, { limit, ...start }) =>
   const status = new Status(root, "");
   const timeline = noiseTimeline(root, show);
   const ask = asker(server.posterior_of, status, answered);
-  let state = { ...start, draw: 0, pixel: [17, 20] };
+  let state = { ...start, draw: 0, pixel };
 
   function number(name) {
     const label = el("label", "", bar, name), input = el("input", "", label);
@@ -48,6 +48,7 @@ export const posterior = (element, props, watch, server, { limit, ...start }) =>
 
   function choose(pixel) {
     state.pixel = stage.pixel = pixel;
+    moved();
     [row, column].forEach((input, i) => {
       input.max = state.size - 1;
       if (document.activeElement !== input) input.value = pixel[i];
@@ -59,6 +60,7 @@ export const posterior = (element, props, watch, server, { limit, ...start }) =>
     if (!packet) return;
     if (packet.error) status.say(packet.error, true);
     state = { ...state, ...unpack(packet) };
+    moved();
     if (!isWhole(state)) return;
     stage.shape(1, state.size, state.channels);
     timeline.setCurves(levels(signal(state.schedule)));
@@ -97,9 +99,18 @@ export const posterior = (element, props, watch, server, { limit, ...start }) =>
     [row.value, column.value] = pixel;
     choose(pixel);
   };
-  tabs.posterior = { receive, draw: () => receive({ draw: state.draw + 1 }) };
+  tabs.posterior = {
+    receive,
+    draw: () => receive({ draw: state.draw + 1 }),
+    kept: () => ({ t: timeline.position, pixel: state.pixel, draw: state.draw, noise: state.seed, picture: state.picture }),
+    restore({ t, ...news }) {
+      timeline.pause();
+      timeline.seek(t);
+      receive(news);
+    },
+  };
   watch("value", () => receive(props.value));
-  timeline.seek(500);
+  timeline.seek(first);
   receive(props.value);
   new ResizeObserver(() => show(timeline.position)).observe(root);
 };

@@ -12,13 +12,13 @@ from torch import Tensor
 from ddpm.diffusion import posterior, q_sample
 from ddpm.schedule import SCHEDULES, Schedule
 from ddpm.seeding import seeded
-from ddpm.ui.components import layout, pictures
+from ddpm.ui.components import layout, links, pictures
 from ddpm.ui.generation import recording
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import once
 
 TITLE = "The posterior"
-FIRST_STRIDE = 200
+FIRST_T, FIRST_STRIDE, FIRST_PIXEL = 500, 200, [17, 20]
 STRIDES = (1, 10, 50, 200, 500)  # t - s
 LIMIT = 4.0  # the densities are drawn from -LIMIT to LIMIT
 PLACES = 161  # at which they are computed, there; and half as many where the posterior is
@@ -142,8 +142,20 @@ def build(shared: layout.Shared) -> None:
             "Both say something of x<sub>s</sub>, and what they say together is narrower than either. A long way back "
             "the digit decides, one step back x<sub>t</sub> does: that is why a network's rough prediction of "
             "x<sub>0</sub> is good enough for a small step.",
-            {"schedule": pictures.FIRST_SCHEDULE, "stride": FIRST_STRIDE, "limit": LIMIT},
+            {
+                "schedule": pictures.FIRST_SCHEDULE,
+                "stride": FIRST_STRIDE,
+                "limit": LIMIT,
+                "t": FIRST_T,
+                "pixel": FIRST_PIXEL,
+            },
         )
     pictures.follow(registry, weights, view, choice, another, again)
-    stride.input(None, stride, None, js="(stride) => { DDPM.tabs.posterior.receive({stride}); }")
+    links.keep(
+        view,
+        t=links.whole(pictures.T - 1, FIRST_T),
+        pixel=links.Kept(FIRST_PIXEL, *links.numbers(2, 255)),
+        draw=links.whole(protocol.MAX_SEED, 0),
+    )
+    stride.change(None, stride, None, js="(stride) => { DDPM.tabs.posterior.receive({stride}); }")
     draw.click(None, None, None, js="() => { DDPM.tabs.posterior.draw(); }")

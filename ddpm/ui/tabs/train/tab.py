@@ -10,13 +10,13 @@ import gradio as gr
 from ddpm.config import PREDICTIONS
 from ddpm.data import DATASETS
 from ddpm.device import on_zerogpu
-from ddpm.presets import PIXELS, PRESETS, labelled
+from ddpm.presets import LATENTS, PIXELS, PRESETS, in_latents, labelled
 from ddpm.schedule import SCHEDULES
-from ddpm.ui.components import layout
+from ddpm.ui.components import layout, links
 
 from . import zerogpu
 from .actions import CONTINUE_SECONDS, SPACES, Actions
-from .request import LEAST
+from .request import LEAST, more_of
 
 TITLE = "Train"
 
@@ -85,6 +85,9 @@ def build(shared: layout.Shared) -> None:
     inputs = [preset, name, kind, budget, *more, *where, mine]
     preset.input(act.chosen, preset, [space, *more], queue=False, **quiet)
     space.input(act.space, space, [preset, *more], queue=False, **quiet)
+    of_preset = {each: dict(zip(more, more_of(config), strict=True)) for each, config in PRESETS.items()}
+    links.leads(space, {SPACES[i]: {preset: each} | of_preset[each] for i, each in enumerate((PIXELS, LATENTS))})
+    links.leads(preset, {each: {space: SPACES[in_latents(each)]} | of_preset[each] for each in PRESETS})
     preset.change(act.forecast, preset, expected, queue=False, **quiet)
     shared.demo.load(act.forecast, preset, expected, queue=False, show_progress="hidden")
     go.click(act.start, inputs, [view, mine], concurrency_limit=64, **quiet)
@@ -108,7 +111,9 @@ def more_controls() -> tuple[list[Any], list[Any]]:
             schedule = gr.Dropdown(
                 list(SCHEDULES), value=fast.schedule.kind, label="Schedule", elem_id="train-schedule"
             )
-            predicts = gr.Dropdown(list(PREDICTIONS), value=fast.model.prediction, label="Predicts")
+            predicts = gr.Dropdown(
+                list(PREDICTIONS), value=fast.model.prediction, label="Predicts", elem_id="train-prediction"
+            )
         with gr.Row(elem_classes="pair"):
             decay = gr.Number(fast.train.ema_decay, label="EMA decay", elem_id="train-decay")
             dropout = gr.Number(fast.train.label_dropout, label="Label dropout", elem_id="train-dropout")

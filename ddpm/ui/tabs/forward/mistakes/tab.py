@@ -200,6 +200,6 @@ def build(shared: layout.Shared) -> None:
     inputs: list[Any] = [switches, steps, seed]
     runs.stop(halt, view)
     runs.start(go.click, make, inputs, view)
-    switches.input(None, switches, None, js="(names) => { DDPM.tabs.mistakes.choose(names); }")
+    switches.change(None, switches, None, js="(names) => { DDPM.tabs.mistakes.choose(names); }")
     changes = [shared.tab.select, *(each.change for each in inputs)]
     gr.on(changes, forecast, inputs, told, trigger_mode="always_last", **QUIET)
