@@ -61,13 +61,14 @@ class Term:
 
 
 class Composed:
-    """A model whose statement is a sum of the model's, called like the model itself.  Liu et al. 2022, Eq. 11.
+    """A model whose statement is a sum of the model's, called like the model itself.
 
+    Liu et al. 2022, arXiv:2206.01714, Eq. 11:
     eps = sum_k w_k part_k(view_k^-1(eps_theta(view_k(x_t), t, y_k)))
 
     The same line holds for x0 and v, which are affine in eps with coefficients that depend on x_t and t alone, where
     the terms make up one whole: weights that sum to 1, and parts of one view that together are the picture.
-    arXiv:2206.01714.  Classifier-free guidance is [Term(1 - w), Term(w, y)]: `guidance`.
+    Classifier-free guidance is [Term(1 - w), Term(w, y)]: `guidance`.
     All terms are evaluated in one batch.  A label given in the call is not looked at.
     Raises ValueError for no terms.
     """

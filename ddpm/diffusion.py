@@ -49,7 +49,7 @@ def posterior(x0: Tensor, x_t: Tensor, t: Tensor, s: Tensor, sched: Schedule) ->
 def to_x0_eps(out: Tensor, x_t: Tensor, t: Tensor, sched: Schedule, prediction: str) -> tuple[Tensor, Tensor]:
     """(x0_hat, eps_hat) from a network's output at x_t: the same statement in the two other ways of putting it.
 
-    All three solve x_t = sqrt(ab) x0 + sqrt(1 - ab) eps.  out, x_t: (B, C, H, W).  t: (B,) int64.
+    Ho et al. Eq. 15.  All three solve x_t = sqrt(ab) x0 + sqrt(1 - ab) eps.  out, x_t: (B, C, H, W).  t: (B,) int64.
     """
     a, b = gather(sched.sqrt_alphas_bar, t), gather(sched.sqrt_one_minus_alphas_bar, t)
     if prediction == "eps":

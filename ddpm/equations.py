@@ -29,6 +29,9 @@ TERMS = {
     "eps_hat_s": (EPS_S, ""),
 }
 
+# What x0 and x_t count for in the posterior's mean, as diffusion.posterior writes it.
+MEAN_OF = ("ab_s.sqrt() * beta_ts / (1 - ab_t)", "alpha_ts.sqrt() * (1 - ab_s) / (1 - ab_t)")
+
 DDPM = (f"{X_S}<mo>=</mo><mi>μ</mi><mo>(</mo>{X_T}<mo>,</mo>{X0}<mo>)</mo>{PLUS}<mi>σ</mi>{Z}",)
 DDIM = (
     f"{X_S}<mo>=</mo>{ROOT_AB_S}{X0}{PLUS}<msqrt><mn>1</mn>{MINUS}{AB_S}{MINUS}"

@@ -42,6 +42,7 @@ def target(x0: Tensor, noise: Tensor, t: Tensor, sched: Schedule, prediction: st
 
 def losses(model: Denoiser, x0: Tensor, t: Tensor, noise: Tensor, sched: Schedule, y: Tensor | None = None) -> Tensor:
     """The squared error of whatever the model predicts, mean over the pixels of each picture.  Returns (B,).
+    Ho et al. Eq. 14, before the mean over pictures.
 
     x0, noise: (B, C, H, W).  t: (B,) int64.  y: (B,) int64 labels, -1 for none, or None for a model without classes.
     """

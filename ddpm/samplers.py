@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -107,10 +108,11 @@ class Here:
 class Method:
     """A sampler.  One more in SAMPLERS is one more in the loop, on the page, in the chart and on the command line.
 
-    label: its name in texts.  step: from a Here to x_s.  function: the maths in it.  source: paper and equation.
-    equation: in MathML.  terms: the pictures that x_s is a sum of, see `equations.TERMS`.  order: of accuracy.
-    spacing: the one of SPACINGS that suits it.  evaluations: of the network a step, one to clean data.
-    knob: the setting that it alone has, eta or variance.  draws_noise(eta): whether its steps do.  note: for the page.
+    label: its name in texts.  step: from a Here to x_s.  function: the maths in it.  uses: what of it lies in others.
+    source: paper and equation.  equation: in MathML.  terms: the pictures that x_s is a sum of, see `equations.TERMS`.
+    factors: what each counts for, as written in these functions; "" where that is no one expression.
+    order: of accuracy.  spacing: the one of SPACINGS that suits it.  evaluations: of the network a step, one to clean
+    data.  knob: the setting that it alone has, eta or variance.  draws_noise(eta): whether its steps do.
     """
 
     label: str
@@ -119,6 +121,8 @@ class Method:
     source: str
     equation: tuple[str, ...]
     terms: tuple[str, ...]
+    factors: tuple[str, ...] = ()
+    uses: tuple[Callable[..., Any], ...] = ()
     order: int = 1
     spacing: str = "linspace"
     evaluations: int = 1
@@ -144,6 +148,8 @@ SAMPLERS = {
         source="Ho et al. 2020, Eq. 6 and 7",
         equation=equations.DDPM,
         terms=("x0_hat", "x_t", "z"),
+        factors=(*equations.MEAN_OF, "sigma_squared.sqrt()"),
+        uses=(posterior,),
         knob="variance",
         draws_noise=lambda eta: True,
     ),
@@ -154,6 +160,7 @@ SAMPLERS = {
         source="Song et al. 2021, Eq. 12 and 16",
         equation=equations.DDIM,
         terms=("x0_hat", "eps_hat", "z"),
+        factors=("ab_s.sqrt()", "(1 - ab_s - sigma**2).clamp(min=0).sqrt()", "sigma"),
         knob="eta",
         draws_noise=lambda eta: eta > 0,
     ),
@@ -164,6 +171,7 @@ SAMPLERS = {
         source="Lu et al. 2022, Algorithm 2",
         equation=equations.DPMPP,
         terms=("x_t", "x0_hat", "x0_hat_before"),
+        factors=("sigma_s / sigma_t", "", ""),
         note=equations.DPMPP_NOTE,
         order=2,
         spacing="log_snr",
@@ -212,6 +220,7 @@ def reverse_process(
     device: torch.device | str = "cpu",
 ) -> Iterator[SampleStep]:
     """From noise to n samples, as a generator of num_steps + 1 SampleSteps, the last of which is finished.
+    Ho et al. 2020, Algorithm 2, by any of the samplers.
 
     model(x, t) or, with labels y: (n,) int64, model(x, t, y); what its output means is its attribute `prediction`.
     sampler: of SAMPLERS.  eta: from 0 to 1, of ddim; variance: small or large, of ddpm.  spacing: see `timesteps`.

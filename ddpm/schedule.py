@@ -76,9 +76,9 @@ def make_schedule(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Schedule:
-    """The tables of a schedule, computed in float64 and stored as `dtype`.  kind: of SCHEDULES.
+    """The tables of a schedule, computed in float64 and stored as `dtype`.  Ho et al. 2020, section 2.
 
-    Raises ValueError for a T, a beta or a kind that makes no schedule.
+    kind: of SCHEDULES.  Raises ValueError for a T, a beta or a kind that makes no schedule.
     """
     check_schedule(T, beta_start, beta_end, kind)
     betas = SCHEDULES[kind](T, beta_start, beta_end)

@@ -38,7 +38,8 @@ def gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def frechet_distance(mean_1: Tensor, cov_1: Tensor, mean_2: Tensor, cov_2: Tensor) -> float:
-    """The squared Frechet distance of two Gaussians.  Dowson and Landau 1982; Heusel et al. 2017, Eq. 6.
+    """The squared Frechet distance of two Gaussians.  Dowson and Landau 1982; Heusel et al. 2017, arXiv:1706.08500,
+    Eq. 6.
 
     |m1 - m2|^2 + tr(C1) + tr(C2) - 2 tr((C1 C2)^(1/2)),   where the last trace is that of (R C2 R)^(1/2), R = C1^(1/2):
     symmetric, so that it needs no square root of a matrix without symmetry.

@@ -13,6 +13,7 @@ from ..generation.models import ModelRegistry
 from ..server import scripts
 from ..server.engine import Engine
 from ..server.protocol import in_words
+from . import source
 
 UI = Path(__file__).parents[1]
 
@@ -78,7 +79,8 @@ def stage_and_margin(
     """The columns beside a tab's controls.  Returns the stage with its timeline, which a function of the script fills.
 
     name: of that function, and of the elements.  server: what answers its questions, a ValueError being said in words.
-    equation: the margin's, with the present numbers in it (elements with data-live), and its function.
+    equation: the margin's, with the present numbers in it (elements with data-live), and its
+    function, whose source opens: see `source.margin`.
     constants: what that function is told beside the component's value.
     """
     with gr.Column(elem_classes="middle"):
@@ -92,12 +94,14 @@ def stage_and_margin(
             elem_id=f"{name}-view",
             elem_classes=["ddpm-view"],
         )
+    equation, sources = source.margin(equation)
     with gr.Column(elem_classes="side"):
-        gr.HTML(
+        scripted(
+            UI / "components/margin.js",
+            "margin",
+            constants={"sources": sources},
             html_template=f'<aside class="margin" aria-label="The equation">{equation}'
             f"<h2>What to notice</h2><p>{notice}</p></aside>",
-            js_on_load="",
-            apply_default_css=False,
             elem_id=f"{name}-margin",
         )
     return view

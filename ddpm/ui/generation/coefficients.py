@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import torch
 
@@ -16,16 +17,22 @@ def _block(name: str, method: Method, shown: bool) -> str:
     """One sampler's part of the margin."""
     maths = "".join(f'<math display="block">{line}</math>' for line in method.equation)
     numbers = PLUS.join(
-        f'<mn class="{TERMS[term][1]}" data-live="c{i}">·</mn>{TERMS[term][0]}' for i, term in enumerate(method.terms)
+        f'<mn class="{TERMS[term][1]}" data-live="c{i}"{_value_of(factor)}>·</mn>{TERMS[term][0]}'
+        for i, (term, factor) in enumerate(zip_longest(method.terms, method.factors, fillvalue=""))
     )
-    function = f"{method.function.__module__}.{method.function.__qualname__}"
+    functions = [f"<code>{each.__module__}.{each.__qualname__}</code>" for each in (method.function, *method.uses)]
     return (
         f'<div data-sampler="{name}"{"" if shown else " hidden"}>{maths}'
-        f'<math display="block" class="numbers"><msub><mi>x</mi><mn data-live="s">s</mn></msub><mo>=</mo>'
+        f'<math display="block" class="numbers"><msub><mi>x</mi><mn data-live="s" data-expr="s">s</mn></msub><mo>=</mo>'
         f"{numbers}</math>"
         f'<p class="source">{method.label}: {method.source}. {method.note}<span data-live="last"></span></p>'
-        f'<p class="code">computed by <code>{function}</code></p></div>'
+        f'<p class="code">computed by {", ".join(functions)}</p></div>'
     )
+
+
+def _value_of(expression: str) -> str:
+    """What says that a number is the value of an expression in the function's source."""
+    return f' data-expr="{expression}"' if expression else ""
 
 
 def equations(shown: str) -> str:

@@ -35,11 +35,15 @@ EQUATION = """
 <msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><msub><mi>t</mi><mn>0</mn></msub></msub></msqrt><mi>y</mi><mo>+</mo>
 <msqrt><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><msub><mi>t</mi><mn>0</mn></msub></msub></msqrt>
 <mi>ε</mi></math>
-<math display="block" class="numbers"><msub><mi>x</mi><mn data-live="t0">·</mn></msub><mo>=</mo>
-<mn class="signal" data-live="a0">·</mn><mi>y</mi><mo>+</mo><mn class="noise" data-live="b0">·</mn><mi>ε</mi></math>
+<math display="block" class="numbers"><msub><mi>x</mi><mn data-live="t0" data-expr="t">·</mn></msub><mo>=</mo>
+<mn class="signal"
+data-live="a0" data-expr="gather(sched.sqrt_alphas_bar, t)">·</mn>
+<mi>y</mi><mo>+</mo><mn class="noise"
+data-live="b0" data-expr="gather(sched.sqrt_one_minus_alphas_bar, t)">·</mn><mi>ε</mi></math>
 <p class="source">SDEdit: Meng et al. 2022, Algorithm 1. Your drawing y is noised to t<sub>0</sub>, and from there a
 sampler walks back as it always does. It is told nothing else of y.</p>
-<p class="code">computed by <code>ddpm.editing.draft</code> and <code>ddpm.samplers.reverse_process</code></p>
+<p class="code">computed by <code>ddpm.editing.draft</code>, <code>ddpm.diffusion.q_sample</code> and
+<code>ddpm.samplers.reverse_process</code></p>
 """
 
 

@@ -34,9 +34,10 @@ EQUATION = """
 <math display="block" class="long"><msubsup><mi>x</mi><mi>s</mi><mtext>known</mtext></msubsup><mo>=</mo><msqrt><msub>
 <mover><mi>α</mi><mo>¯</mo></mover><mi>s</mi></msub></msqrt><msub><mi>x</mi><mn>0</mn></msub><mo>+</mo><msqrt><mn>1</mn>
 <mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>s</mi></msub></msqrt><mi>ε</mi></math>
-<math display="block" class="numbers"><mi>s</mi><mo>=</mo><mn data-live="s">·</mn><mo>,</mo><mspace width="0.5em">
+<math display="block" class="numbers"><mi>s</mi><mo>=</mo><mn
+data-live="s" data-expr="s">·</mn><mo>,</mo><mspace width="0.5em">
 </mspace><msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>s</mi></msub></msqrt><mo>=</mo><mn class="signal"
-data-live="a">·</mn></math>
+data-live="a" data-expr="ab_s.sqrt()">·</mn></math>
 <p class="source">RePaint: Lugmayr et al. 2022, Algorithm 1 and Eq. 8. With r resamplings each step is taken r times:
 before each but the first, x<sub>s</sub> goes back up to t by Ho et al. Eq. 2, and what was drawn meets what is known
 once more. r = 1 is plain replacement.</p>

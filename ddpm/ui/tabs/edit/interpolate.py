@@ -48,7 +48,8 @@ EQUATION = """
 5.3 and appendix D.5. From each x<sub>T</sub>(s) deterministic DDIM draws one picture.</p>
 <math display="block" class="numbers"><mo>‖</mo><msub><mi>x</mi><mi>T</mi></msub><mo>‖</mo><mo>/</mo><msqrt><mi>d</mi>
 </msqrt><mo>=</mo><mn class="noise" data-live="length">·</mn></math>
-<p class="source">at s = <b data-live="share">·</b>. Of noise with d numbers it is 1, nearly always. The straight mix of
+<p class="source">at s = <b
+data-live="share" data-expr="share">·</b>. Of noise with d numbers it is 1, nearly always. The straight mix of
 two is shorter in the middle, √½: noise that the network has never seen, which it takes for a picture half clean.</p>
 <p class="source">Labels are mixed likewise: the vectors that they add to the time, (1 − s) e<sub>A</sub> +
 s e<sub>B</sub>.</p>

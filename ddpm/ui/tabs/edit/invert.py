@@ -32,8 +32,9 @@ EQUATION = """
 <math display="block" class="long"><msub><mi>x</mi><mi>s</mi></msub><mo>=</mo><msqrt><msub><mover><mi>α</mi><mo>¯</mo>
 </mover><mi>s</mi></msub></msqrt><msub><mover><mi>x</mi><mo>^</mo></mover><mn>0</mn></msub><mo>+</mo><msqrt><mn>1</mn>
 <mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>s</mi></msub></msqrt><mover><mi>ε</mi><mo>^</mo></mover></math>
-<math display="block" class="numbers"><mi>t</mi><mo>=</mo><mn data-live="t">·</mn><mo>→</mo><mi>s</mi><mo>=</mo>
-<mn data-live="s">·</mn></math>
+<math display="block" class="numbers"><mi>t</mi><mo>=</mo><mn
+data-live="t" data-expr="t">·</mn><mo>→</mo><mi>s</mi><mo>=</mo>
+<mn data-live="s" data-expr="s">·</mn></math>
 <p class="source">Deterministic DDIM, Song et al. 2021, Eq. 12 and section 4.3: the same step goes down, s &lt; t, or
 up, s &gt; t. Up, what the network says at t stands for what it would say at s: that is the error, and it falls with the
 steps.</p>

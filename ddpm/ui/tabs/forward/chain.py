@@ -33,7 +33,8 @@ EQUATION = """
 <mrow><mi>t</mi><mo>−</mo><mn>1</mn></mrow></msub><mo>)</mo><mo>=</mo><mi>N</mi><mo>(</mo><msqrt><mn>1</mn><mo>−</mo>
 <msub><mi>β</mi><mi>t</mi></msub></msqrt><msub><mi>x</mi><mrow><mi>t</mi><mo>−</mo><mn>1</mn></mrow></msub><mo>,</mo>
 <msub><mi>β</mi><mi>t</mi></msub><mi>I</mi><mo>)</mo></math>
-<p class="source">Ho et al. 2020, Eq. 2, now with β<sub>t</sub> = <b data-live="beta">·</b>:
+<p class="source">Ho et al. 2020, Eq. 2, now with β<sub>t</sub> = <b
+data-live="beta" data-expr="gather(sched.betas, t)">·</b>:
 <code>ddpm.diffusion.forward_step</code></p>
 <math display="block" class="long">
 <mi>q</mi><mo>(</mo><msub><mi>x</mi><mi>t</mi></msub><mo>|</mo><msub><mi>x</mi><mn>0</mn></msub>

@@ -39,8 +39,11 @@ EQUATION = """
 </math>
 <math display="block" class="numbers">
 <msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><mo>=</mo>
-<mn class="signal" data-live="a">·</mn><mo>,</mo><mspace width="0.4em"></mspace><msqrt><mn>1</mn><mo>−</mo><msub><mover>
-<mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><mo>=</mo><mn class="noise" data-live="b">·</mn></math>
+<mn class="signal"
+data-live="a" data-expr="gather(sched.sqrt_alphas_bar, t)">·</mn><mo>,</mo><mspace width="0.4em"></mspace>
+<msqrt><mn>1</mn><mo>−</mo><msub><mover>
+<mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><mo>=</mo><mn class="noise"
+data-live="b" data-expr="gather(sched.sqrt_one_minus_alphas_bar, t)">·</mn></math>
 <p class="source">The mean square error that trained the network is least at the average of every digit that
 x<sub>t</sub> could have come from.</p>
 <p class="code">one step: <code>ddpm.diffusion.to_x0_eps</code>; all steps: <code>ddpm.samplers.reverse_process</code>,

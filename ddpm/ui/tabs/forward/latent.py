@@ -40,7 +40,8 @@ KL = <b data-live="kl">·</b>; of its first <b data-live="k">·</b> components: 
 <msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><mi>z</mi><mo>+</mo>
 <msqrt><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><mi>ε</mi></math>
 <p class="source">Ho et al. 2020, Eq. 4, on z: the same schedule, the same loss, the same samplers.</p>
-<p class="code">computed by <code>ddpm.autoencoder.VAE</code></p>
+<p class="code">computed by <code>ddpm.autoencoder.VAE</code>, <code>ddpm.autoencoder.negative_elbo</code> and
+<code>ddpm.diffusion.q_sample</code></p>
 """
 
 

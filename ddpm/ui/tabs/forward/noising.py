@@ -24,9 +24,10 @@ EQUATION = """
 <math display="block"><msub><mi>x</mi><mi>t</mi></msub><mo>=</mo>
 <msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><msub><mi>x</mi><mn>0</mn></msub><mo>+</mo>
 <msqrt><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><mi>ε</mi></math>
-<math display="block" class="numbers"><msub><mi>x</mi><mn data-live="t">0</mn></msub><mo>=</mo>
-<mn class="signal" data-live="a">1.000</mn><msub><mi>x</mi><mn>0</mn></msub><mo>+</mo>
-<mn class="noise" data-live="b">0.000</mn><mi>ε</mi></math>
+<math display="block" class="numbers"><msub><mi>x</mi><mn data-live="t" data-expr="t">0</mn></msub><mo>=</mo>
+<mn class="signal"
+data-live="a" data-expr="gather(sched.sqrt_alphas_bar, t)">1.000</mn><msub><mi>x</mi><mn>0</mn></msub><mo>+</mo>
+<mn class="noise" data-live="b" data-expr="gather(sched.sqrt_one_minus_alphas_bar, t)">0.000</mn><mi>ε</mi></math>
 <p class="source">Ho et al. 2020, Eq. 4. The same ε is held while t moves. Signal to noise ᾱ/(1−ᾱ):
 <b data-live="snr">·</b> dB.</p>
 <p class="code">computed by <code>ddpm.diffusion.q_sample</code></p>

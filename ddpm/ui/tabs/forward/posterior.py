@@ -40,8 +40,10 @@ EQUATION = """
 <mi>α</mi><mo>¯</mo></mover><mi>s</mi></msub></mrow><mrow><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover>
 <mi>t</mi></msub></mrow></mfrac><msub><mi>β</mi><mi>ts</mi></msub></math>
 <math display="block" class="numbers"><mover><mi>μ</mi><mo>~</mo></mover><mo>=</mo>
-<mn class="signal" data-live="c0">·</mn><msub><mi>x</mi><mn>0</mn></msub><mo>+</mo>
-<mn class="noise" data-live="c1">·</mn><msub><mi>x</mi><mi>t</mi></msub></math>
+<mn class="signal"
+data-live="c0" data-expr="ab_s.sqrt() * beta_ts / (1 - ab_t)">·</mn><msub><mi>x</mi><mn>0</mn></msub><mo>+</mo>
+<mn class="noise"
+data-live="c1" data-expr="alpha_ts.sqrt() * (1 - ab_s) / (1 - ab_t)">·</mn><msub><mi>x</mi><mi>t</mi></msub></math>
 <math display="block" class="numbers"><msqrt><mover><mi>β</mi><mo>~</mo></mover></msqrt><mo>=</mo>
 <mn data-live="sd">·</mn></math>
 <p class="source">Ho et al. 2020, Eq. 6 and 7, where s = t − 1. Here s is any time before t:

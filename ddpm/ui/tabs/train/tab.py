@@ -24,10 +24,11 @@ EQUATION = """
 <math display="block"><mi>L</mi><mo>=</mo><mi>E</mi><msup><mrow><mo>‖</mo><mi data-live="target">v</mi><mo>−</mo>
 <msub><mi data-live="target">v</mi><mi>θ</mi></msub><mo>(</mo><msub><mi>x</mi><mi>t</mi></msub><mo>,</mo><mi>t</mi>
 <mo>)</mo><mo>‖</mo></mrow><mn>2</mn></msup></math>
-<math display="block" class="numbers"><mi>L</mi><mo>≈</mo><mn class="noise" data-live="loss">·</mn></math>
+<math display="block" class="numbers"><mi>L</mi><mo>≈</mo><mn class="noise"
+data-live="loss" data-expr="value.item()">·</mn></math>
 <p class="source" data-live="source">Ho et al. 2020, Algorithm 1: a random digit, a random t, a random ε; one step
 down the gradient. Asked for v, the network says a mix of ε and x₀ (Salimans and Ho 2022).</p>
-<p class="code">computed by <code>ddpm.objective.train_step</code></p>
+<p class="code">computed by <code>ddpm.objective.train_step</code> and <code>ddpm.objective.losses</code></p>
 <p class="figures">gradient <b data-live="norm">·</b>, clipped in <b data-live="clipped">·</b> of steps, learning rate
 <b data-live="lr">·</b></p>
 <h2>Loss by noise level</h2><div class="levels"></div><p data-live="about">Press Start. Each bar will be a part of the

@@ -1,0 +1,132 @@
+"""What the symbols of the margins' equations are called in the code: from a symbol as text to names in the source."""
+
+from __future__ import annotations
+
+RETURNED = ("return",)
+
+# A symbol is written as `source.text_of` reads MathML: an index after _, a power after ^, an accent over its letter.
+NAMES: dict[str, tuple[str, ...]] = {
+    "x_t": ("x_t",),
+    "x_s": ("x_s",),
+    "x_0": ("x0",),
+    "x̂_0": ("x0_hat",),
+    "x̂_0^−": ("x0_hat_before",),
+    "x_t−1": ("x",),
+    "ε": ("noise", "eps"),
+    "ε̂": ("eps_hat",),
+    "ε̂^′": ("eps_hat_s",),
+    "z": ("z", "latents"),
+    "ᾱ_t": ("alphas_bar", "ab_t"),
+    "ᾱ_s": ("alphas_bar_prev", "ab_s"),
+    "√ᾱ_t": ("sqrt_alphas_bar",),
+    "√(1−ᾱ_t)": ("sqrt_one_minus_alphas_bar",),
+    "√ᾱ_t_0": ("sqrt_alphas_bar",),
+    "√(1−ᾱ_t_0)": ("sqrt_one_minus_alphas_bar",),
+    "α_s": ("alpha_s",),
+    "α_ts": ("alpha_ts",),
+    "β_t": ("beta", "betas"),
+    "β_ts": ("beta_ts",),
+    "σ": ("sigma", "sigma_squared"),
+    "σ_s": ("sigma_s",),
+    "σ_t": ("sigma_t",),
+    "σ^2": ("sigma",),
+    "μ": ("mean",),
+    "μ̃": ("mean",),
+    "β̃": ("variance",),
+    "D": ("D",),
+    "r": ("r",),
+}
+# Where a function calls something otherwise.
+OF: dict[str, dict[str, tuple[str, ...]]] = {
+    "ddpm.autoencoder.VAE": {
+        "E": ("encode", "encoder"),
+        "D": ("decode", "decoder"),
+        "x̃": ("decode",),
+        "x_0": ("x",),
+        "σ": ("scale",),
+    },
+    "ddpm.autoencoder.negative_elbo": {
+        "x_0": ("x",),
+        "x̃": ("decode",),
+        "λ": ("kl_weight",),
+        "KL": ("kl_divergence",),
+        "ELBO": RETURNED,
+    },
+    "ddpm.compose.Composed": {
+        "x_t": ("x",),
+        "w_k": ("weight",),
+        "V_k": ("view",),
+        "V_k^−1": ("view",),
+        "t": ("t",),
+        "ε̂": ("sum_of",),
+        "ε_θ": ("model",),
+        "y_k": ("labels",),
+        "k": ("terms",),
+        "∑": ("sum_of",),
+        "w": ("weight",),
+        "R": ("view",),
+        "H": ("part",),
+        "L": ("part",),
+        "ε_a": ("said",),
+        "ε_b": ("said",),
+        "ε_y": ("said",),
+        "ε_∅": ("said",),
+    },
+    "ddpm.data.from_uint8": {"x_0": RETURNED, "pixel": ("images",)},
+    "ddpm.diffusion.forward_step": {"x_t": RETURNED},
+    "ddpm.diffusion.posterior": {"x_s": RETURNED, "x̂_0": ("x0",)},
+    "ddpm.diffusion.q_sample": {
+        "x_t": RETURNED,
+        "x_t_0": RETURNED,
+        "z_t": RETURNED,
+        "z": ("x0",),
+        "y": ("x0",),
+        "ᾱ_t": ("sqrt_one_minus_alphas_bar",),
+    },
+    "ddpm.diffusion.to_x0_eps": {
+        "√ᾱ_t": ("sqrt_alphas_bar", "a"),
+        "ε̂": ("out",),
+        "x̂_0": RETURNED,
+        "√(1−ᾱ_t)": ("sqrt_one_minus_alphas_bar", "b"),
+    },
+    "ddpm.editing.classes_between": {"a": ("a",), "b": ("b",)},
+    "ddpm.editing.draft": {"y": ("x0",)},
+    "ddpm.editing.Known": {"m": ("mask",), "s": ("s",), "x_s^known": ("where",), "x_s^drawn": ("x_s",)},
+    "ddpm.editing.slerp": {
+        "a": ("a", "u"),
+        "b": ("b", "v"),
+        "s": ("s", "share"),
+        "ω": ("angle",),
+        "sin": ("sin",),
+        "x_T": RETURNED,
+    },
+    "ddpm.ema.EMA": {"θ̄": ("shadow",), "θ": ("weights",), "d": ("decay",)},
+    "ddpm.evaluation.metrics.frechet_distance": {
+        "FID": RETURNED,
+        "μ_1": ("mean_1",),
+        "μ_2": ("mean_2",),
+        "Σ_1": ("cov_1",),
+        "Σ_2": ("cov_2",),
+        "√Σ_1Σ_2": ("cross",),
+        "tr": ("trace",),
+    },
+    "ddpm.inversion.invert": {"ᾱ_s": ("q_sample",), "x_s": ("q_sample",), "t": ("t",), "s": ("s",)},
+    "ddpm.objective.losses": {"v": ("expected",), "v_θ": ("out",), "t": ("t",)},
+    "ddpm.objective.train_step": {"L": ("value",), "E": ("draw_batch",)},
+    "ddpm.samplers.reverse_process": {"N": ("num_steps",), "x_T": ("noise",), "x_0": ("SampleStep",)},
+    "ddpm.samplers.ddpm_step": {"x_s": RETURNED},
+    "ddpm.schedule.make_schedule": {"SNR": ("log",)},
+    "ddpm.solvers.dpmpp_step": {"x_s": RETURNED, "e^−h": ("alpha_t",)},
+    "ddpm.solvers.heun_step": {"√ᾱ_s": ("scale_s",), "√ᾱ_t": ("scale_t",), "ε̂": ("eps_hat",)},
+    "ddpm.ui.tabs.forward.mistakes.mistakes.mean_of_step": {
+        "α_t": ("alpha_ts",),
+        "ε": ("eps",),
+        "β_t": ("alpha_ts",),
+        "ᾱ_t": ("ab_t",),
+    },
+}
+
+
+def names_of(symbol: str, function: str) -> tuple[str, ...]:
+    """What a function calls a symbol; nothing of one that is no variable."""
+    return OF.get(function, {}).get(symbol) or NAMES.get(symbol, ())
