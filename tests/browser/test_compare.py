@@ -8,6 +8,7 @@ from helpers.steps import (
     open_latent,
     pixels,
     playhead,
+    save,
     set_number,
     status,
     tab,
@@ -151,12 +152,10 @@ def test_a_race_is_saved_as_a_picture(open_page):
     page = open_compare(open_page, "Race samplers")
     for letter in "ABC":
         lane(page, letter, "steps").fill("2")
-    assert page.locator("#race-view").get_by_role("button", name="Save PNG").is_disabled()
+    assert page.locator("#race-view").get_by_role("button", name="Save", exact=True).is_disabled()
     page.click("#race-race")
     wait_for_status(page, "race", "^All finished")
-    with page.expect_download() as download:
-        page.locator("#race-view").get_by_role("button", name="Save PNG").click()
-    data = download.value.path().read_bytes()
+    data = save(page, "PNG", "race").path().read_bytes()
     assert data.startswith(b"\x89PNG") and len(data) > 5000
 
 

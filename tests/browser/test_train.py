@@ -11,6 +11,7 @@ from helpers.steps import (
     live,
     pixels,
     playhead,
+    save,
     set_number,
     start_training,
     status,
@@ -125,14 +126,11 @@ def test_both_train_side_by_side_and_come_back_after_a_reload(open_page):
     assert page.locator("#train-view .legend").inner_text().split("\n") == [
         *("loss, pixels", "as asked, pixels", "loss, latents", "as asked, latents")
     ]
-    saving = page.get_by_role("button", name="Save zip")
-    with page.expect_download() as latents:
-        saving.click()
+    latents = save(page, "Zip", "train")
     wait_for_status(page, "train", "^Saved ddpm-latent-.* Hold nothing beside")
     page.get_by_label("Held beside the averaged weights").select_option("")
-    with page.expect_download() as of_pixels:
-        saving.click()
-    assert "-latent-" in latents.value.suggested_filename and "-latent-" not in of_pixels.value.suggested_filename
+    of_pixels = save(page, "Zip", "train")
+    assert "-latent-" in latents.suggested_filename and "-latent-" not in of_pixels.suggested_filename
     page.click("#train-use")
     page.wait_for_function("document.querySelector('#reverse-view')?.checkVisibility()")
     assert "trained here: latent" in page.locator("#weights input").input_value()
@@ -148,9 +146,7 @@ def test_continue_save_and_open_again(open_page):
     wait_for_status(page, "train", "s left: step ([6-9]|\\d\\d)")
     page.click("#train-stop")
     wait_for_status(page, "train", "^Stopped after")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Save zip").click()
-    data = download.value.path().read_bytes()
+    data = save(page, "Zip", "train").path().read_bytes()
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         config = json.loads(file.read(next(name for name in file.namelist() if name.endswith("config.json"))))
     assert config["model"]["base"] == 24 and config["info"]["step"] > 5

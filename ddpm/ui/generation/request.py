@@ -121,6 +121,11 @@ def named(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(re.sub(f"^(?=(class )*({ALL}|{NONE}|{ANY})\\Z)", "class ", name) for name in classes)
 
 
+def label_of(weights: Model, choice: str) -> int:
+    """The number of a class, -1 for none."""
+    return -1 if choice == NONE else named(weights.class_names).index(choice)
+
+
 def deterministic(s: Settings) -> bool:
     """Whether no noise is drawn after the first."""
     return not SAMPLERS[s.sampling.sampler].draws_noise(s.sampling.eta)

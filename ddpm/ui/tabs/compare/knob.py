@@ -15,7 +15,7 @@ from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.request import NONE, Settings
 from ddpm.ui.server import protocol
 
-from .lanes import Race
+from .lanes import Race, python_of
 
 TITLE = "Vary one setting"
 KNOBS: dict[str, tuple[float, ...]] = {
@@ -73,7 +73,7 @@ def build(shared: layout.Shared) -> None:
             "knob",
             Path(__file__).with_name("knob.js"),
             None,
-            [runs.replay],
+            [runs.replay, python_of(runs)],
             EQUATION,
             "Too few steps leave digits half-made; more guidance makes them plainer and more alike; more eta lets "
             "them wander from what their noise began as; another seed is another digit altogether.",

@@ -1,6 +1,7 @@
 // Lanes side by side from the same noise, as Race and Vary one setting show them.
 import { fromBase64 } from "../../components/base64.js";
 import { download } from "../../components/download.js";
+import { copyPython, pythonItems } from "../../components/python.js";
 import { RunView } from "../../components/run_view.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
@@ -21,7 +22,13 @@ export class LaneView {
     this.status = new Status(root, idle);
     this.timeline = new Timeline(root, { label: "network evaluations", titles: { x: "network evaluations", y: "noise √(1−ᾱ)" }, words: (place) => this.words(place), onseek: (e) => this.show(e) });
     const file = () => `${name}-${this.view.run.id.slice(0, 6)}.png`;
-    const saving = this.timeline.addButton("Save PNG", async () => download(file(), await this.stage.png(), "image/png"));
+    const question = () => ({ run: this.view.run.id });
+    const saving = this.timeline.addMenu("Save", {
+      "PNG, the pictures": async () => download(file(), await this.stage.png(), "image/png"),
+      ...pythonItems(server, this.status, question),
+      ...Object.fromEntries(this.keys.map((key, lane) => [`Copy ${lane}`, () => copyPython(server, this.status, { ...question(), lane })])),
+    });
+    this.ofLanes = saving.items.slice(-count);
     this.view = new RunView({ root, stage: this.stage, status: this.status, timeline: this.timeline, saving, replay: server.replay }, {
       decode: (frame) => ({ ...frame, x_t: fromBase64(frame.x_t) }),
       begin: (run) => this.begin(run),
@@ -67,6 +74,10 @@ export class LaneView {
 
   begin({ packet: { about, total, unit } }) {
     this.stage.arrange(this.keys.slice(0, about.length));
+    this.ofLanes.forEach((item, i) => {
+      item.hidden = i >= about.length;
+      this.timeline.rename(item, `Copy ${about[i]?.name} as Python`);
+    });
     about.forEach((lane, i) => {
       this.stage.show(this.keys[i], null);
       this.stage.mark(this.keys[i], null);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor
 from ddpm.evaluation import classifiers
 from ddpm.generate import Sampler, num_evaluations
 from ddpm.samplers import SAMPLERS, SampleStep
+from ddpm.ui.components.streaming import Streaming
+from ddpm.ui.generation.as_python import of_settings, packet_of
 from ddpm.ui.generation.request import MAX_STEPS, Settings, deterministic
 from ddpm.ui.generation.trajectory import Costs, Trajectory
 from ddpm.ui.server import cache, protocol
@@ -49,6 +51,23 @@ class Lane(Trajectory):
         spent = {"evaluations": self.evaluations, "seconds": self.seconds}
         noise = self.settings.weights.sched.sqrt_one_minus_alphas_bar[moment.t].item() if moment.t >= 0 else 0.0
         return self.add({"step": moment.i, "t": moment.t, "noise": round(noise, 4), **spent, "x_t": shown})
+
+
+def python_of(runs: Streaming) -> Callable[[Any], dict[str, str]]:
+    """What answers who asks for Python: {run, lane: which, or none for all} -> {text, name, data} or {error}."""
+
+    def python(question: Any) -> dict[str, str]:
+        question = protocol.fields(question)
+        run = runs.get(question.get("run"))
+        if run is None or not run.frames:
+            raise ValueError("That result is no longer on the server. Make it again.")
+        lane = question.get("lane")
+        last = len(run.lanes) - 1
+        chosen = range(last + 1) if lane is None else [protocol.whole_number(lane, "Lane", 0, last)]
+        texts = [run.python(i) for i in chosen]
+        return packet_of("Lanes side by side", f"lanes-seed{run.first.seed}", texts)
+
+    return python
 
 
 class References:
@@ -165,6 +184,12 @@ class Race(Run):
 
     def end(self) -> list[dict[str, Any]]:
         return [self.of_lane(i, frame) for i, lane in enumerate(self.lanes) for frame in lane.end()]
+
+    def python(self, i: int) -> str:
+        """A lane as lines of Python, as far as it came."""
+        lane = self.lanes[i]
+        until = None if lane.is_finished or lane.moment is None else lane.moment.i
+        return of_settings(lane.settings, self.names[i], until)
 
     def about_lanes(self) -> list[dict[str, Any]]:
         """What the lanes are, and the noise level along each, sqrt(1 - alphas_bar), against network evaluations."""

@@ -15,7 +15,7 @@ from ddpm.ui.components.streaming import QUIET, Streaming
 from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.request import Settings
 
-from .lanes import Race, References
+from .lanes import Race, References, python_of
 
 TITLE = "Race samplers"
 SCRIPT = Path(__file__).with_name("race.js")
@@ -90,7 +90,7 @@ def build(shared: layout.Shared) -> None:
             "race",
             SCRIPT,
             None,
-            [runs.replay],
+            [runs.replay, python_of(runs)],
             EQUATION,
             "All lanes spend network evaluations at the same rate. Which is first at a digit, and is it the digit "
             "that the others come to? Fresh noise (DDPM, or eta above 0) leads elsewhere. Unfold a lane to give it a "

@@ -18,10 +18,10 @@ from ddpm.samplers import SampleStep
 from ddpm.ui.components import controls, layout, links
 from ddpm.ui.components.streaming import QUIET
 from ddpm.ui.generation.edited import Edit, Edited
-from ddpm.ui.generation.request import NONE
+from ddpm.ui.generation.request import NONE, label_of
 from ddpm.ui.server import protocol
 
-from .editor import Editor, classes, label_of, opener, settings
+from .editor import Editor, classes, opener, settings
 
 TITLE = "Compose"
 N, STEPS, ETA, LIMIT = 9, 25, 0.7, 5.0

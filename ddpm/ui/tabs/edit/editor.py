@@ -12,12 +12,15 @@ from ddpm.samplers import SampleStep
 from ddpm.ui.components import layout, pictures
 from ddpm.ui.components.saving import KINDS, as_file
 from ddpm.ui.components.streaming import QUIET, Streaming
+from ddpm.ui.generation.as_python import packet_of
 from ddpm.ui.generation.edited import Edited
 from ddpm.ui.generation.models import Model, ModelRegistry
 from ddpm.ui.generation.request import NONE, Settings, named
 from ddpm.ui.generation.trajectory_file import read
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Job, once
+
+from .as_python import of_edit
 
 OWN = "its own"  # chosen instead of a class: the one that the picture is known to be of
 # make(page, weights_id, **controls): a run of what the page's own script says and of the values of the controls.
@@ -35,7 +38,7 @@ class Editor:
     @property
     def answers(self) -> list[Callable]:
         """What answers the view's questions about a run."""
-        return [self.runs.replay, self.file, self.in_reverse]
+        return [self.runs.replay, self.file, self.python, self.in_reverse]
 
     def finished(self, question: Any) -> Edited:
         """The run that a page asks about, {run}.  Raises ValueError if it has not ended, or is no longer kept."""
@@ -49,7 +52,17 @@ class Editor:
         run = self.finished(question)
         kind = protocol.one_of(protocol.fields(question).get("kind"), "File", KINDS)
         recording = run.plain() if kind == "trajectory" else run
-        return await as_file(self.engine, recording, kind, f"{self.name}-seed{run.parameters['seed']}")
+        return await as_file(self.engine, recording, kind, self.stem(run))
+
+    def stem(self, run: Edited) -> str:
+        """What a run's files are called."""
+        return f"{self.name}-seed{run.parameters['seed']}"
+
+    def python(self, question: Any) -> dict[str, str]:
+        """A run as lines of Python: {run} -> {text, name, data} or {error}."""
+        run = self.finished(question)
+        stem = self.stem(run)
+        return packet_of(f"Edit, {self.name}", stem, [of_edit(run, f"{stem}.png")])
 
     def in_reverse(self, question: Any) -> dict[str, Any]:
         """What shows a run in Reverse: {run} -> a packet."""
@@ -177,11 +190,6 @@ def meant(weights: Model, choice: Any, label: Any) -> str:
         return choice
     known = dict(zip(weights.class_names, named(weights.class_names), strict=True)) if weights.num_classes else {}
     return known.get(str(label), NONE)
-
-
-def label_of(weights: Model, choice: str) -> int:
-    """The number of a class, -1 for none."""
-    return -1 if choice == NONE else named(weights.class_names).index(choice)
 
 
 def given_picture(weights: Model, page: Mapping[str, Any], nothing: str) -> Tensor:

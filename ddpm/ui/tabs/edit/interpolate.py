@@ -23,10 +23,10 @@ from ddpm.ui.components.streaming import QUIET
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.edited import Edit, Edited
 from ddpm.ui.generation.models import Model, autoencoder
-from ddpm.ui.generation.request import ANY, NONE
+from ddpm.ui.generation.request import ANY, NONE, label_of
 from ddpm.ui.server import protocol
 
-from .editor import Editor, class_or_none, given_picture, label_of, last_of, opener, settings
+from .editor import Editor, class_or_none, given_picture, last_of, opener, settings
 
 TITLE = "Interpolate"
 N, STEPS, GUIDANCE = 9, 30, 1.5

@@ -17,10 +17,10 @@ from ddpm.inversion import invert
 from ddpm.samplers import SampleStep
 from ddpm.ui.components import controls, layout, pictures
 from ddpm.ui.generation.edited import Edit, Edited
-from ddpm.ui.generation.request import NONE
+from ddpm.ui.generation.request import NONE, label_of
 from ddpm.ui.server import protocol
 
-from .editor import Editor, given_picture, label_of, last_of, meant, opener, own_or_another, settings
+from .editor import Editor, given_picture, last_of, meant, opener, own_or_another, settings
 
 TITLE = "Invert"
 FIRST_STEPS, MOST_STEPS = 50, 100

@@ -2,6 +2,7 @@
 import { fromBase64, toBase64 } from "../../components/base64.js";
 import { live } from "../../components/dom.js";
 import { saveRun } from "../../components/download.js";
+import { pythonItems } from "../../components/python.js";
 import { RunView } from "../../components/run_view.js";
 import { COEFFICIENTS, levels } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
@@ -27,6 +28,7 @@ export class Result {
     this.timeline = new Timeline(this.root, { label: "step of the reverse process", titles: COEFFICIENTS, onseek: (position) => this.show(position) });
     const saving = this.timeline.addMenu("Save", {
       "PNG, the result": () => this.save("png"), "GIF, the animation": () => this.save("gif"), "Trajectory, for Reverse": () => this.save("trajectory"),
+      ...pythonItems(server, this.status, () => ({ run: this.view.run.id })),
     });
     this.hat = this.timeline.addToggle("x̂₀", () => this.arrange(), "Show x̂₀, predicted x₀, too");
     this.sending = this.timeline.addMenu("Show in", {

@@ -5,6 +5,7 @@ import { enable, live } from "../../components/dom.js";
 import { saveRun } from "../../components/download.js";
 import { Enlarge } from "../../components/enlarge.js";
 import { T } from "../../components/constants.js";
+import { copyPython, pythonItems, saveNotebook } from "../../components/python.js";
 import { Run, RunView } from "../../components/run_view.js";
 import { COEFFICIENTS, levels } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
@@ -40,7 +41,10 @@ export const reverse = (element, props, watch, server) => {
   const channels = timeline.addToggle("z", arrange, "Show z itself, the channels that these pictures are decoded from");
   const saving = timeline.addMenu("Save", {
     "PNG, the digits": () => save("png"), "GIF, the animation": () => save("gif"), "Trajectory, to go on from": () => save("trajectory"),
+    ...pythonItems(server, status, () => ({ run: view.run.id })),
     "Trajectory of the branch": () => save("trajectory", branch),
+    "Copy the branch as Python": () => copyPython(server, status, { run: branch.id }),
+    "Notebook of the branch": () => saveNotebook(server, status, { run: branch.id }),
   });
   let branch = null;
   const view = new RunView({ root, stage, status, timeline, saving, replay: server.replay }, {
@@ -59,7 +63,7 @@ export const reverse = (element, props, watch, server) => {
     if (eps.ariaPressed === "true") seen.push(...(branch ? ["eps", "beps"] : ["eps"]));
     channels.hidden = !isOfLatents();
     stage.arrange(isOfLatents() && channels.ariaPressed === "true" ? seen.map((key) => CHANNELS[key]) : seen);
-    saving.items.at(-1).hidden = !branch?.packet.done;
+    for (const item of saving.items.slice(-3)) item.hidden = !branch?.packet.done;
   }
 
   function isOfLatents() {

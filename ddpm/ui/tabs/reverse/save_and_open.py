@@ -12,6 +12,7 @@ import gradio as gr
 from ddpm.ui.components import controls
 from ddpm.ui.components.saving import KINDS, as_file
 from ddpm.ui.components.streaming import Streaming
+from ddpm.ui.generation.as_python import of_trajectory, packet_of
 from ddpm.ui.generation.image_file import BEFORE
 from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.request import Settings, choices
@@ -26,18 +27,28 @@ NOTHING = [gr.skip()] * len(FIELDS)
 
 def files(
     engine: Engine, registry: ModelRegistry, runs: Streaming, check: Callable[[Iterable[Any]], Settings]
-) -> tuple[Callable, Callable]:
-    """(what the page asks for a file, what opens one).  check: of the values of FIELDS."""
+) -> tuple[Callable, Callable, Callable]:
+    """(what the page asks for a file, and for lines of Python, what opens a file).  check: of the values of FIELDS."""
 
-    async def file(question: Any) -> dict[str, Any]:
-        """A run as a file: {run, kind: one of KINDS} -> {name, data, note} or {error}."""
-        question = protocol.fields(question)
-        run, kind = runs.get(question.get("run")), question.get("kind")
-        if run is None or not run.frames or kind not in list(KINDS):
+    def kept(question: Any) -> tuple[Any, str]:
+        """(the run that is asked about, what its files are called)."""
+        run = runs.get(protocol.fields(question).get("run"))
+        if run is None or not run.frames:
             raise ValueError("These digits are no longer on the server. Press Generate, then save.")
         r = run.parameters
         branch = "-branch" if run.parent is not None else ""
-        return await as_file(engine, run, kind, f"digits-{r['sampler']}-{r['steps']}-seed{r['seed']}{branch}")
+        return run, f"digits-{r['sampler']}-{r['steps']}-seed{r['seed']}{branch}"
+
+    async def file(question: Any) -> dict[str, Any]:
+        """A run as a file: {run, kind: one of KINDS} -> {name, data, note} or {error}."""
+        run, stem = kept(question)
+        kind = protocol.one_of(protocol.fields(question).get("kind"), "File", KINDS)
+        return await as_file(engine, run, kind, stem)
+
+    def python(question: Any) -> dict[str, str]:
+        """A run as lines of Python: {run} -> {text, name, data} or {error}."""
+        run, stem = kept(question)
+        return packet_of("Reverse", stem, [of_trajectory(run)])
 
     def of_weights(label: Any, now: Any) -> Any:
         """The id of the weights that a file names: shipped ones, or the chosen ones; None if they are not here."""
@@ -96,4 +107,4 @@ def files(
         rest = " from that file." if weights_id else ", but its weights are not here."
         return [*values(s), {"notice": f"Settings restored{rest}"}]
 
-    return file, open_file
+    return file, python, open_file

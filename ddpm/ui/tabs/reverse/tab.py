@@ -33,7 +33,7 @@ def build(shared: layout.Shared) -> None:
     def check(question: Iterable[Any]) -> Settings:
         return Settings.check(registry, **dict(zip(FIELDS, question, strict=True)))
 
-    file, opened = files(engine, registry, runs, check)
+    file, python, opened = files(engine, registry, runs, check)
 
     def branch(at: Any, *question: Any) -> Trajectory:
         """at: where the page's playhead is, {run, index}."""
@@ -85,7 +85,7 @@ def build(shared: layout.Shared) -> None:
             "reverse",
             Path(__file__).with_name("reverse.js"),
             None,
-            [runs.replay, file, readings],
+            [runs.replay, file, python, readings],
             equations(PAGE_SAMPLING.sampler),
             "Predicted x₀ is a blurred digit from the first step on. Each step keeps a little of it and hands the "
             "rest back as noise; the digit is decided early, its edges late.",

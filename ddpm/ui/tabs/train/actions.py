@@ -15,11 +15,13 @@ from ddpm.data import DataError
 from ddpm.device import Inference
 from ddpm.presets import LATENTS, PIXELS, PRESETS, in_latents
 from ddpm.system.threads import apart
+from ddpm.ui.generation.as_python import packet_of
 from ddpm.ui.generation.models import ModelRegistry, from_checkpoint
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Engine, once
 
 from . import zerogpu, zip_file
+from .as_python import of_training
 from .forecast import Forecast
 from .loss_levels import LEVELS
 from .request import MORE, check, check_both, fetch, more_of
@@ -206,6 +208,13 @@ class Actions:
         data = await self.engine.submit(pack).result()
         space = "latent-" if run.latent else ""
         return {"name": f"ddpm-{space}{state.step}-steps.zip", "data": base64.b64encode(data).decode()}
+
+    def python(self, question: Any) -> dict[str, str]:
+        """A run, and the one beside it, as lines of Python: {run} -> {text, name, data} or {error}."""
+        run = self.runs.get(protocol.fields(question).get("run"))
+        if run is None:
+            raise ValueError("There are no weights yet: press Start and train some.")
+        return packet_of("Train", f"ddpm-{run.reached.step}-steps", [of_training(each) for each in run.together])
 
     def another(self, question: Any) -> dict[str, Any]:
         """Another run, whole, to be held beside the one that is shown: {run} -> its packet, or {error}."""

@@ -75,7 +75,7 @@ def build(shared: layout.Shared) -> None:
             "train",
             Path(__file__).with_name("train.js"),
             None,
-            [act.replay, act.download, act.another, act.level],
+            [act.replay, act.download, act.python, act.another, act.level],
             EQUATION,
             "The loss falls fast, then looks flat, while the digits still improve. Drag the playhead back: the same "
             "noise, at every moment of the training. Where two train, their losses are of different spaces: compare "

@@ -2,6 +2,7 @@
 import { fromBase64 } from "../../components/base64.js";
 import { el, live } from "../../components/dom.js";
 import { download } from "../../components/download.js";
+import { pythonItems } from "../../components/python.js";
 import { Run, RunView } from "../../components/run_view.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
@@ -31,8 +32,9 @@ export const train = (element, props, watch, server) => {
     timeline.rename(axis, log ? "Scale: log" : "Scale: linear");
     timeline.setCurves(timeline.curves, { log, shares: true });
   });
-  const zip = timeline.addButton("Save zip", save);
-  zip.textContent = "Save";
+  const zip = timeline.addMenu("Save", {
+    "Zip, the weights": save, ...pythonItems(server, status, () => ({ run: view.run.id })),
+  });
 
   const view = new RunView({ root, stage, status, timeline, saving: zip, replay: server.replay }, {
     decode,

@@ -64,6 +64,7 @@ class TrainingRun:
         self.ended_with: str | None = None  # of a run that comes from the disk, or of one of a pair
         self.state: TrainState | None = None
         self.good: Snapshot | None = None  # at the latest preview with a loss that says something
+        self.parts: list[tuple[int, int]] = []  # from which step on, how many pictures of a batch at a time
         self.points: list[tuple[int, float, float, float]] = []  # step, seconds, loss, smoothed loss
         self.stride = 1
         self.previews: list[dict[str, Any]] = []
@@ -119,7 +120,11 @@ class TrainingRun:
 
     def part_size(self) -> int:
         """How many pictures of a batch to train on at a time, so that nobody else waits longer than PART_SECONDS."""
-        return max(1, int(PART_SECONDS * self.state.images_per_second)) if self.state else FIRST_PART
+        size = max(1, int(PART_SECONDS * self.state.images_per_second)) if self.state else FIRST_PART
+        taken = min(size, self.config.train.batch_size)
+        if not self.parts or self.parts[-1][1] != taken:
+            self.parts.append((self.state.step if self.state else 0, taken))
+        return size
 
     def trained(self) -> Iterator[TrainState | Future[Any] | None]:
         """The training itself; each state yielded is on the curve.  A Future is of what is computed elsewhere; None

@@ -1,0 +1,71 @@
+"""The code behind the page in a real Chromium: the source beside its equation, and what is copied as Python, run."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers.starting import ROOT
+from helpers.steps import generate, is_inside, playhead, save, tab, wait_for_status
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_function_opens_beside_its_equation_and_lights_its_terms(open_page):
+    page = open_page()
+    opener = page.locator("#forward-margin button.opens")
+    assert opener.get_attribute("aria-expanded") == "false"
+    opener.focus()
+    page.keyboard.press("Enter")
+    assert opener.get_attribute("aria-expanded") == "true"
+    listing = page.locator("#forward-margin .listing")
+    said = listing.locator(".line").last.text_content()
+    assert said.strip().startswith("return gather(sched.sqrt_alphas_bar, t") and "* x0" in said
+    link = listing.get_by_role("link", name="Ho et al. 2020")
+    assert link.get_attribute("href") == "https://arxiv.org/abs/2006.11239"
+    assert link.get_attribute("target") == "_blank" and "noopener" in link.get_attribute("rel")
+
+    playhead(page, "forward").press("End")
+    page.wait_for_function("document.querySelector('#forward-margin .listing .now').textContent === '999'")
+
+    lit = "[...document.querySelectorAll('#forward-margin .listing .term.lit')].map((node) => node.textContent)"
+    page.locator("#forward-margin math [data-term='ε']").first.hover()
+    assert set(page.evaluate(lit)) == {"noise"}
+    page.locator("#forward-margin math [data-term='x_0']").first.focus()
+    assert set(page.evaluate(lit)) == {"x0"}
+    listing.locator(".term", has_text="sqrt_one_minus_alphas_bar").hover()
+    there = "[...document.querySelectorAll('#forward-margin math .lit')].map((node) => node.dataset.term)"
+    assert set(page.evaluate(there)) == {"√(1−ᾱ_t)"}
+    listing.locator("pre").focus()
+    for _ in range(30):
+        page.keyboard.press("ArrowDown")
+    assert "x_t" in page.evaluate(there) and listing.locator(".line.current").text_content() == said
+    page.keyboard.press("Escape")
+    assert listing.is_hidden() and opener.evaluate("node => node === document.activeElement")
+
+
+def test_a_long_function_stays_within_a_phone(open_page):
+    page = open_page(390, 844)
+    tab(page, "Reverse")
+    page.locator("#reverse-margin button.opens:visible").first.click()
+    assert is_inside(page, 390, "#reverse-margin .listing:visible")
+    assert page.locator("#reverse-margin .listing:visible pre").bounding_box()["height"] < 500
+
+
+def test_copied_python_draws_the_same_pixels(open_page, tmp_path):
+    page = open_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab(page, "Reverse")
+    generate(page, steps=4, n=3, seed=5)
+    wait_for_status(page, "reverse", "^4 steps")
+    shown = save(page, "PNG").path()
+    page.locator("#reverse-view").get_by_role("button", name="Save", exact=True).click()
+    page.locator("#reverse-view .menu").get_by_role("button", name="Copy as Python", exact=True).click()
+    wait_for_status(page, "reverse", "^Copied \\d+ lines")
+    text = page.evaluate("navigator.clipboard.readText()").replace("again.png", str(tmp_path / "again.png"))
+    done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    from PIL import Image
+
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "again.png")), np.asarray(Image.open(shown)))
+    assert save(page, "Notebook (.ipynb)").suggested_filename.endswith(".ipynb")
