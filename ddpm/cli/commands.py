@@ -24,6 +24,7 @@ from ..samplers import SAMPLERS
 from ..storage.atomic import check_writable, readable, write_atomic
 from ..storage.checkpoint import CARD, CONFIG, Checkpoint, load_checkpoint, load_training, save_info, with_autoencoder
 from ..storage.model_card import model_card
+from ..system.distributed import Group, joined
 from ..training.state import Snapshot
 from .autoencoder_run import train_autoencoder
 from .parser import parser
@@ -35,6 +36,12 @@ DEFAULTS: dict[str, Any] = {"preset": "fast", "dataset": "bundled", "data_dir": 
 
 
 def train(args: argparse.Namespace) -> None:
+    with joined(pick_device()) as group:
+        train_in(group, args)
+
+
+def train_in(group: Group, args: argparse.Namespace) -> None:
+    """What one of the processes of a run does."""
     config, run, snapshot = resumed(args) if args.resume else begun(args)
     config, codec = with_autoencoder(config, args.out, pick_device())
     name, folder = run["dataset"], Path(run["data_dir"])
@@ -42,15 +49,25 @@ def train(args: argparse.Namespace) -> None:
     size = (source and source.img_size) or (config.model.img_size if codec is None else codec.picture_shape[-1])
     if source and source.megabytes and not (folder.is_dir() or (folder.parent.is_dir() and not folder.exists())):
         raise ValueError(f"--data-dir: {folder} is not a folder, nor can it become one in {folder.parent}")
-    dataset = data.load_dataset(name, str(folder), img_size=size)
     has_test = source is not None and source.has_test
-    held_out = data.load_dataset(name, str(folder), train=False, img_size=size) if has_test else None
+    with group.one_first():
+        dataset = data.load_dataset(name, str(folder), img_size=size)
+        held_out = data.load_dataset(name, str(folder), train=False, img_size=size) if has_test else None
     if snapshot is None:
         config = for_dataset(config, dataset, config.train.seed)
     else:
         check_unchanged(name, recorded(args.out, config, run), contents(dataset))
     args.out.mkdir(parents=True, exist_ok=True)
-    Run(args.out, config, run | {"data": contents(dataset)}, dataset, held_out, codec).train(snapshot)
+    check_parts(group, args.accumulate, min(config.train.batch_size, len(dataset.images)))
+    run |= {"data": contents(dataset)}
+    Run(args.out, config, run, dataset, held_out, codec, group, args.accumulate, args.compile).train(snapshot)
+
+
+def check_parts(group: Group, accumulate: int, batch_size: int) -> None:
+    """Raise ValueError unless each part of a batch has a picture."""
+    if group.size * accumulate > batch_size:
+        processes = f"{group.size} processes by " if group.size > 1 else ""
+        raise ValueError(f"--accumulate: {processes}{accumulate} parts of a batch that has {batch_size} pictures")
 
 
 def budget_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -206,7 +223,10 @@ def bench(args: argparse.Namespace) -> None:
 
 
 def autoencoder(args: argparse.Namespace) -> None:
-    train_autoencoder(args, command_line())
+    with joined(pick_device()) as group:
+        if group.size > 1:
+            raise ValueError("train-autoencoder is for one process; torchrun is for train")
+        train_autoencoder(args, command_line())
 
 
 COMMANDS = {"train": train, "train-autoencoder": autoencoder, "sample": sample, "evaluate": evaluate, "bench": bench}

@@ -81,6 +81,14 @@ def parser() -> Parser:
     )
     p.add_argument("--precision", choices=PRECISIONS, default=NONE, help="instead of the preset's (auto: the faster)")
     p.add_argument(
+        "--accumulate",
+        type=whole(1, 4096),
+        default=1,
+        metavar="K",
+        help="take each batch in K parts: the same steps, less memory",
+    )
+    p.add_argument("--compile", action="store_true", help="by torch.compile: a slow start, then perhaps faster")
+    p.add_argument(
         "--ema-warmup",
         action="store_true",
         default=NONE,

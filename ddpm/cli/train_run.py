@@ -27,6 +27,7 @@ from ..networks import build_model
 from ..storage import model_card
 from ..storage.atomic import remove_unfinished, write_atomic
 from ..storage.checkpoint import TRAINING, save_checkpoint, save_training
+from ..system.distributed import ALONE, Group
 from ..training.loop import fit
 from ..training.state import Snapshot, TrainState
 from . import metrics_csv
@@ -51,10 +52,16 @@ class Run:
         dataset: Dataset,
         held_out: Dataset | None,
         codec: Codec | None = None,
+        group: Group = ALONE,
+        accumulate: int = 1,
+        compiled: bool = False,
     ):
-        """codec: whose latents are trained on; None for pixels."""
+        """codec: whose latents are trained on; None for pixels.  group: the processes of the run.
+
+        accumulate: in how many parts a process takes its share of a batch.  compiled: whether by torch.compile.
+        """
         self.out, self.config, self.run, self.dataset, self.held_out = out, config, run, dataset, held_out
-        self.codec = codec
+        self.codec, self.group, self.accumulate, self.compiled = codec, group, accumulate, compiled
         self.device = pick_device()
         self.sched = build_schedule(config.schedule, self.device)
         self.rows: list[dict[str, Any]] = []
@@ -71,16 +78,20 @@ class Run:
             steps = budget.get("epochs", self.config.train.epochs) * per_epoch
         if spent(snapshot, steps) >= (steps or seconds):
             raise ValueError("this run has spent its budget: give a larger --steps, --epochs or --minutes")
-        remove_unfinished(self.out, TRAINING, METRICS, CURVE, *PICTURES)  # of a run that was killed
-        if snapshot:
-            self.read_rows(snapshot.numbers["step"])
+        if self.group.leads:
+            remove_unfinished(self.out, TRAINING, METRICS, CURVE, *PICTURES)  # of a run that was killed
+            if snapshot:
+                self.read_rows(snapshot.numbers["step"])
+            print(data.describe(self.dataset), file=sys.stderr)
         self.outdated = [] if snapshot else [*PICTURES]
-        print(data.describe(self.dataset), file=sys.stderr)
 
         if self.run.get("literal_ema"):
             self.literal = EMA(model, self.config.train.ema_decay)
         if snapshot:
             snapshot = self.restore_literal(snapshot)
+        if self.compiled:
+            model.compile()
+        parts = self.group.size * self.accumulate
         run = fit(
             model,
             self.dataset.images,
@@ -90,6 +101,8 @@ class Run:
             steps=steps,
             seconds=seconds,
             resume=snapshot,
+            part_size=None if self.accumulate == 1 else lambda: -(-self.config.train.batch_size // parts),
+            group=self.group,
         )
         follow(
             self.averaged_twice(run, model),
@@ -102,6 +115,7 @@ class Run:
             log_every=LOG_EVERY,
             save=self.save,
             finish=self.finish,
+            group=self.group,
         )
 
     def averaged_twice(self, run: Iterator[TrainState | None], model: nn.Module) -> Iterator[TrainState]:
@@ -164,8 +178,10 @@ class Run:
 
     def device_name(self) -> str:
         if self.device.type == "cuda":
-            return torch.cuda.get_device_name()
-        return f"{os.cpu_count()} CPU cores" if self.device.type == "cpu" else f"Apple {self.device.type.upper()}"
+            one = torch.cuda.get_device_name()
+        else:
+            one = f"{os.cpu_count()} CPU cores" if self.device.type == "cpu" else f"Apple {self.device.type.upper()}"
+        return one if self.group.size == 1 else f"{self.group.size} processes on {one}"
 
     def save(self, state: TrainState) -> None:
         snapshot = state.snapshot()

@@ -26,6 +26,7 @@ from ..networks import build_model
 from ..objective import Loss, Optimizer, TrainingDiverged, descend, draw_batch
 from ..schedule import Schedule, make_schedule
 from ..seeding import global_numbers, seeded
+from ..system.distributed import ALONE, Group
 from .optimizer import build_optimizer, lr_factor
 from .state import Snapshot, TrainState, restore, tensors_of
 
@@ -55,16 +56,22 @@ def in_parts(
     generator: torch.Generator,
     loss: Loss,
     size: int | None,
+    group: Group,
 ) -> Generator[None, None, tuple[float, float]]:
     """`objective.train_step`, so many pictures at a time, whose gradients add up to the batch's.  None: all at once.
 
     Yields between two parts, for whoever computes other things meanwhile.  Returns the loss and the gradient's norm.
+    group: the processes, each of which takes its share of the batch.
     """
     t, noise, y = draw_batch(x0, y, sched, config, generator)
     optimizer.zero_grad(set_to_none=True)
-    total, n, size = torch.zeros((), device=x0.device), len(x0), size or len(x0)
+    n, mine = len(x0), group.share(len(x0))
+    x0, t, noise, y = x0[mine], t[mine], noise[mine], None if y is None else y[mine]
+    total, size = torch.zeros((), device=x0.device), size or len(x0)
     drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
-    for first in range(0, n, size):
+    if drops and group.rank:
+        generator.manual_seed(generator.initial_seed() + group.rank)  # or all processes would drop the same
+    for first in range(0, len(x0), size):
         part = slice(first, first + size)
         numbers = global_numbers(generator, x0.device) if drops else contextlib.nullcontext()
         with numbers, autocast(x0.device, dtype):
@@ -72,8 +79,9 @@ def in_parts(
         share = len(t[part]) / n
         (value * share).backward()
         total += value.detach() * share
-        if first + size < n:
+        if first + size < len(x0):
             yield
+    group.add_up([total, *(p.grad for p in model.parameters() if p.grad is not None)])
     return descend(model, optimizer, total, config.grad_clip)
 
 
@@ -91,6 +99,7 @@ def fit(
     clock: Callable[[], float] | None = None,
     part_size: Callable[[], int] | None = None,
     loss: Loss = objective.loss,
+    group: Group = ALONE,
 ) -> Iterator[TrainState | None]:
     """Train `model` in place, yielding after every optimiser step, until `steps`, `seconds` or config.epochs are spent.
 
@@ -102,6 +111,7 @@ def fit(
     part_size: asked before each step how many pictures to take at a time: then None is yielded between two parts of a
     batch, for whoever computes other things meanwhile, and losses agree to rounding.  None: a batch at once.
     ema: the average to update, if the caller wants to keep it.  loss: see `train_step`.
+    group: the processes that train together, each its share of every batch: to rounding, what one alone does.
     Raises TrainingDiverged if the loss is no longer finite, or far above that of an untrained network.
     """
     check_pictures(images, labels, model)
@@ -119,7 +129,7 @@ def fit(
         loader = LatentLoader(codec, *pictures, config.batch_size, config.seed)
         yield from loader.encoding()
     optimizer = build_optimizer(model, config)
-    peaks = [group["lr"] for group in optimizer.param_groups]
+    peaks = [weights["lr"] for weights in optimizer.param_groups]
     ema = ema or EMA(model, config.ema_decay, config.ema_warmup)
     dtype = resolve_precision(config.precision, device)
     if steps is None and seconds is None:
@@ -149,19 +159,20 @@ def fit(
         return spent if clock is None else clock()
 
     def progress() -> float:
-        return step / steps if steps is not None else elapsed() / limit
+        return step / steps if steps is not None else group.leaders(elapsed() / limit)
 
     def left() -> float:
         return elapsed() * (steps / step - 1) if steps is not None else max(0.0, limit - elapsed())
 
-    while progress() < 1:
+    while (done := progress()) < 1:
         start = time.perf_counter()
-        factor = lr_factor(config, step, progress())
-        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = factor * peak
+        factor = lr_factor(config, step, done)
+        for weights, peak in zip(optimizer.param_groups, peaks, strict=True):
+            weights["lr"] = factor * peak
         x0, y = loader.batch(step)
         size = part_size and part_size()
-        parts = in_parts(model, x0, y, sched, optimizer, config, dtype, seeded(config.seed, step), loss, size)
+        draws = seeded(config.seed, step)
+        parts = in_parts(model, x0, y, sched, optimizer, config, dtype, draws, loss, size, group)
         took = 0.0
         while True:
             try:

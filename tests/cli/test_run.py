@@ -249,3 +249,25 @@ def test_a_process_that_is_interrupted_saves_and_can_go_on(python, train, pictur
     assert 3 <= step < 1_000_000
     assert train("--resume", "--steps", step + 2, "--out", out).code == 0
     assert load_checkpoint(out).info["step"] == step + 2
+
+
+def test_a_batch_in_parts_makes_the_same_steps(train, tmp_path):
+    """8 pictures in 3 + 3 + 2: losses to rounding, each part weighed by its share."""
+    losses = []
+    for name, options in (("whole", ()), ("parts", ("--accumulate", 3))):
+        result = train("--steps", 8, "--out", tmp_path / name, *options)
+        assert result.code == 0, result.err
+        losses.append([float(row["loss"]) for row in rows(tmp_path / name)])
+    assert losses[1] == pytest.approx(losses[0], abs=2e-5) and len(losses[0]) == 4
+
+
+def test_more_parts_than_pictures_are_refused(train, tmp_path):
+    result = train("--steps", 8, "--accumulate", 9, "--out", tmp_path / "run")
+    assert result.code == 2 and "--accumulate: 9 parts of a batch that has 8 pictures" in result.err
+
+
+def test_the_model_is_compiled_if_asked(train, tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda model: compiled.append(type(model).__name__))
+    assert train("--steps", 2, "--out", tmp_path / "a").code == 0 and compiled == []
+    assert train("--steps", 2, "--out", tmp_path / "b", "--compile").code == 0 and compiled == ["UNet"]
