@@ -12,7 +12,7 @@ from .page import build
 @functools.cache
 def table() -> Table:
     """Of the page as it is built here."""
-    return build().links
+    return build().links  # type: ignore[attr-defined]  # which page.py gives it
 
 
 def parse(address: str) -> tuple[str, dict[str, Any], list[str]]:

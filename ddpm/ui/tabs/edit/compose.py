@@ -177,13 +177,13 @@ def build(shared: layout.Shared) -> None:
         return [*values, of_a, gr.update(value=of_b, visible=not each.views)]
 
     kind.input(suited, [kind, weights], [a, b, w, v], **QUIET)
-    names = known_to(registry.default)
+    offered = known_to(registry.default)
     links.leads(
         kind,
         {
-            name: {a: names[each.a], b: names[each.b], w: each.weights[0], v: each.weights[1]}
+            name: {a: offered[each.a], b: offered[each.b], w: each.weights[0], v: each.weights[1]}
             for name, each in KINDS.items()
-            if max(each.a, each.b) < len(names)
+            if max(each.a, each.b) < len(offered)
         },
     )
     editor.tell_page({name: fields[name] for name in ("kind", "a", "b", "w", "v")})
