@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import reversing
-from helpers.pages import Window, handler, picture
+from helpers.pages import Window, alone, handler, picture
 
 from ddpm import make_schedule
 from ddpm.config import ModelConfig
@@ -18,7 +18,6 @@ from ddpm.evaluation import classifiers
 from ddpm.evaluation.evaluate import evaluate, real_scores
 from ddpm.networks import build_model
 from ddpm.samplers import reverse_process
-from ddpm.ui import build
 from ddpm.ui.generation.models import wrap
 from ddpm.ui.server import protocol
 from ddpm.ui.tabs.compare import knob as knob_tab
@@ -212,11 +211,9 @@ def test_a_knob_that_does_nothing_says_so(registry, changes, words):
         knob_tab.knob_lanes(registry, **asked)
 
 
-def test_a_race_streams_stops_and_can_be_asked_again(registry, monkeypatch):
-    monkeypatch.setattr("ddpm.ui.page.ModelRegistry", lambda: registry)
-    demo = build()
+def test_a_race_streams_stops_and_can_be_asked_again(registry):
+    demo, named, _ = alone(race_tab, registry)
     go = handler(demo, "race-race")
-    named = {b.elem_id: b for b in demo.blocks.values() if getattr(b, "elem_id", None)}
 
     async def race(*asked):
         return [packet async for packet in go(Window("a"), *asked)]
@@ -230,7 +227,7 @@ def test_a_race_streams_stops_and_can_be_asked_again(registry, monkeypatch):
     assert asyncio.run(race([LANE], 2, "all in turn", 0, "mnist")) == [{"error": "Lanes: from 2 to 4, please."}]
 
     async def stopped():
-        stream = go(Window("b"), [LANE | {"steps": 1000}, LANE | {"steps": 900}], 2, "none", 0, "mnist")
+        stream = go(Window("b"), [LANE | {"steps": 300}, LANE | {"steps": 200}], 2, "none", 0, "mnist")
         await anext(stream)
         handler(demo, "race-stop")(Window("b"))
         return [packet async for packet in stream][-1]

@@ -84,7 +84,7 @@ def test_a_branch_shares_the_past_and_not_the_future(registry, changes):
 
 
 def test_a_branch_of_a_long_run_starts_from_what_was_and_not_from_its_picture(registry):
-    parent = finished(registry, n=2, steps=200, eta=0)
+    parent = finished(registry, n=2, steps=110, eta=0)
     branch = Trajectory.branch(parent, 50, parent.settings)
     run(branch)
     assert [f["x_t"] for f in branch.frames] == [f["x_t"] for f in parent.frames]

@@ -119,32 +119,32 @@ def shaped(name, shape):
     return lambda about, tensors: tensors.update({name: tensors[name].reshape(shape)})
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (named(folder="small", sha256="0" * 64), "its latents are of another small than the one here"),
-        (named(folder="small"), "does not say which autoencoder"),
-        (named(folder="../small", sha256="0" * 64), "does not say which autoencoder"),
-        (named(path="small"), "does not say which autoencoder"),
-        (lambda about, _: about.update(autoencoder="[]"), "does not say which autoencoder"),
-        (lambda about, _: about.update(autoencoder="{"), "neither a picture nor a trajectory"),
-        (lambda about, _: about.pop("autoencoder"), "does not say which autoencoder"),
-        (lambda about, _: about.update(version="1"), "does not hold what it should"),
-        (lambda _, tensors: tensors.pop("x_t_shown"), "does not hold what it should"),
-        (shaped("x_t", (7, 3, 8, 2, 8)), "its latents are not square"),
-        (shaped("x_t", (7, 3, 128, 1, 1)), "its latents are 128 x 1 x 1, and at most 64"),
-        (shaped("x_t", (7, 1, 24, 4, 4)), "has not the shape"),
-        (shaped("x_t_shown", (7, 3, 4, 16, 16)), "4 channels"),
-        (shaped("x0_hat_latent", (7, 3, 2, 8, 8)), "x0_hat_latent has not the shape"),
-        (lambda _, tensors: tensors["x_t"].fill_(float("nan")), "x_t has numbers that are not finite"),
-    ],
-)
-def test_a_strangers_file_of_latents_is_refused_in_one_sentence(drawn, opened, change, words):
-    data = changed(trajectory_file.write(drawn)[0], change)
-    *values, packet = opened(data, "latent")
-    assert values == [gr.skip()] * len(reverse.FIELDS) and set(packet) == {"error"}
-    assert re.search(words, packet["error"]), packet
-    assert len(packet["error"]) < 130 and "\n" not in packet["error"] and "/" not in packet["error"]
+HOSTILE = [
+    (named(folder="small", sha256="0" * 64), "its latents are of another small than the one here"),
+    (named(folder="small"), "does not say which autoencoder"),
+    (named(folder="../small", sha256="0" * 64), "does not say which autoencoder"),
+    (named(path="small"), "does not say which autoencoder"),
+    (lambda about, _: about.update(autoencoder="[]"), "does not say which autoencoder"),
+    (lambda about, _: about.update(autoencoder="{"), "neither a picture nor a trajectory"),
+    (lambda about, _: about.pop("autoencoder"), "does not say which autoencoder"),
+    (lambda about, _: about.update(version="1"), "does not hold what it should"),
+    (lambda _, tensors: tensors.pop("x_t_shown"), "does not hold what it should"),
+    (shaped("x_t", (7, 3, 8, 2, 8)), "its latents are not square"),
+    (shaped("x_t", (7, 3, 128, 1, 1)), "its latents are 128 x 1 x 1, and at most 64"),
+    (shaped("x_t", (7, 1, 24, 4, 4)), "has not the shape"),
+    (shaped("x_t_shown", (7, 3, 4, 16, 16)), "4 channels"),
+    (shaped("x0_hat_latent", (7, 3, 2, 8, 8)), "x0_hat_latent has not the shape"),
+    (lambda _, tensors: tensors["x_t"].fill_(float("nan")), "x_t has numbers that are not finite"),
+]
+
+
+def test_a_strangers_file_of_latents_is_refused_in_one_sentence(drawn, opened):
+    good = trajectory_file.write(drawn)[0]
+    for change, words in HOSTILE:
+        *values, packet = opened(changed(good, change), "latent")
+        assert values == [gr.skip()] * len(reverse.FIELDS) and set(packet) == {"error"}
+        assert re.search(words, packet["error"]), packet
+        assert len(packet["error"]) < 130 and "\n" not in packet["error"] and "/" not in packet["error"]
 
 
 def test_frames_of_another_autoencoder_are_not_branched_from(registry, drawn):
