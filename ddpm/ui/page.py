@@ -19,7 +19,8 @@ from ..device import pick_device
 from ..presets import PRESETS
 from ..storage.checkpoint import CheckpointError
 from ..training.loop import warm_up
-from .components import layout, links, pictures, restoring
+from .components import layout, lessons, links, pictures, restoring
+from .components.reader import reader
 from .generation.models import ModelRegistry, autoencoder, dataset
 from .server import hosting, limits, scripts
 from .server.engine import Engine, once
@@ -56,6 +57,7 @@ def build() -> gr.Blocks:
         own = gr.State([])
         with gr.Row(elem_id="top") as top:
             gr.HTML(HEADER, elem_id="header", apply_default_css=False)
+            reader(lessons.load())
             weights = gr.Dropdown(registry.shipped, value=registry.default, label="Model", elem_id="weights")
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             shared = layout.Shared(engine, registry, demo, mine, own, weights, tabs)

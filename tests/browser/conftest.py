@@ -35,10 +35,12 @@ def open_page(chromium, server):
     """Opens windows.  In none of them may there have been a console error or a request to another host at the end."""
     contexts, problems = [], []
 
-    def open_(width=1280, height=800, same_profile=False, **options):
+    def open_(width=1280, height=800, same_profile=False, first_visit=False, **options):
         options = {"reduced_motion": "reduce"} | options
         if not (same_profile and contexts):
             contexts.append(chromium.new_context(viewport={"width": width, "height": height}, **options))
+            if not first_visit:
+                contexts[-1].add_init_script("localStorage['ddpm-lessons'] ||= '{\"offered\": true}'")
         page = contexts[-1].new_page()
         page.set_default_timeout(60_000)
         page.on("console", lambda m: problems.append(f"console: {m.text} {m.location}") if is_problem(m) else None)

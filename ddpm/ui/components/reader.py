@@ -1,0 +1,22 @@
+"""The reader of lessons beside the tabs: its button, the texts as data, and the offer of a first visit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import gradio as gr
+
+from .layout import scripted
+from .lessons import Lesson
+
+
+def reader(lessons: Sequence[Lesson]) -> gr.HTML:
+    return scripted(
+        Path(__file__).with_name("reader.js"),
+        "reader",
+        value=[dataclasses.asdict(lesson) for lesson in lessons],
+        html_template='<div class="lessons"></div>',
+        elem_id="lessons",
+    )

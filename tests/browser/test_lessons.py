@@ -1,0 +1,97 @@
+"""The lessons' reader in a real Chromium."""
+
+import pytest
+from helpers.steps import is_inside
+
+from ddpm.ui.components.lessons import load
+
+pytestmark = pytest.mark.browser
+
+LESSONS = load()
+
+
+def reader(page):
+    return page.locator(".reader")
+
+
+def title(page):
+    return page.locator(".reader h2").inner_text()
+
+
+def open_lesson(page, number):
+    page.get_by_role("button", name="Lessons", exact=True).click()
+    page.locator(".reader .list button").nth(number - 1).click()
+
+
+def answer(page, question):
+    """Rightly."""
+    if question.range is None:
+        page.locator(".reader .choice").nth([right for _, right in question.choices].index(True)).click()
+    else:
+        slider = page.locator(".reader .scale input")
+        slider.evaluate("(i, v) => { i.value = v; i.dispatchEvent(new Event('input')); }", question.range["value"])
+        page.get_by_role("button", name="This is my guess").click()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_lesson_is_walked_from_its_first_step_to_its_last(open_page, width):
+    page, lesson = open_page(width, 844), LESSONS[0]
+    open_lesson(page, 1)
+    for i, step in enumerate(lesson.steps):
+        assert title(page) == step.title
+        assert page.evaluate("document.activeElement === document.querySelector('.reader h2')")
+        assert is_inside(page, width, ".reader p, .reader math, .reader button:visible")
+        if step.question:
+            assert page.locator(".reader .told p").count() == 0, "what is revealed is not said before"
+            answer(page, step.question)
+            assert page.locator(".reader .told .verdict.right").count() == 1
+        page.get_by_role("button", name="Finish" if i == len(lesson.steps) - 1 else "Next").click()
+    assert title(page) == "Lessons"
+    assert page.locator(".reader .lesson.done").count() == 1
+    page.reload()
+    page.get_by_role("button", name="Lessons", exact=True).click()
+    assert page.locator(".reader .lesson.done .title").inner_text() == lesson.title
+
+
+def test_a_wrong_answer_is_told_from_the_right_one(open_page):
+    page = open_page()
+    open_lesson(page, 1)
+    page.get_by_role("button", name="Next").click()
+    page.locator(".reader .scale input").press("Home")
+    page.get_by_role("button", name="This is my guess").click()
+    assert page.locator(".reader .verdict").inner_text() == "You said 0, it is 495."
+    page.get_by_role("button", name="Next").click()
+    page.locator(".reader .choice").first.click()
+    assert page.locator(".reader .mark").all_inner_texts() == ["✗ your guess", "✓ so it is"]
+    assert page.locator(".reader .choice:enabled").count() == 0
+
+
+def test_the_reader_is_left_by_escape_and_the_tabs_stay_alive_beside_it(open_page):
+    page = open_page()
+    open_lesson(page, 1)
+    page.get_by_role("tab", name="Reverse", exact=True).click()
+    page.wait_for_function("document.querySelector('#reverse-view')?.checkVisibility()")
+    assert reader(page).is_visible()
+    stage, beside = page.locator("#reverse-view").bounding_box(), reader(page).bounding_box()
+    assert stage["x"] + stage["width"] <= beside["x"] and stage["width"] > 480
+    page.locator(".reader h2").focus()
+    page.keyboard.press("Escape")
+    assert not reader(page).is_visible()
+    opener = page.get_by_role("button", name="Lessons", exact=True)
+    assert opener.evaluate("b => b === document.activeElement && b.ariaExpanded === 'false'")
+
+
+def test_the_first_lesson_is_offered_until_somebody_has_said_no(open_page):
+    page = open_page(first_visit=True)
+    assert page.locator(".offer").is_visible()
+    page.get_by_role("button", name="Do not offer this again").click()
+    assert page.locator(".offer").count() == 0
+    page.reload()
+    page.wait_for_function("document.querySelector('.lessons .opener')")
+    assert page.locator(".offer").count() == 0
+
+
+def test_an_address_opens_a_step(open_page):
+    page = open_page()
+    page.evaluate("location.hash = '#forward/noising?lesson=1.2'")
+    page.wait_for_function("document.querySelector('.reader h2')?.textContent === 'Half and half'")
