@@ -91,6 +91,7 @@ export const reader = (element, props) => {
 
   function list() {
     lesson = null;
+    body.classList.remove("task");
     clear("Lessons").prepend(el("p", "kicker", null, "predict, then see"));
     const { progress } = kept(), all = el("ol", "list", body);
     const next = lessons.find(({ number }) => !progress[number]?.done);
