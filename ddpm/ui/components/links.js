@@ -178,6 +178,7 @@ export const links = (element, props, watch, server, { views, order, model, own,
       clearTimeout(timer);
       timer = setTimeout(gather, REST);
     },
+    isRestoring: () => restoring,
     asked: () => ({ address: location.hash, number: count }),
     settled: () => onsettled?.(),
     gathered: write,

@@ -156,6 +156,13 @@ def some_of(choices: Sequence[str]) -> tuple[Check, str]:
     return check, words
 
 
+def step_of_lesson(text: str) -> str:
+    """What reader.js opens: 1.2, or 1 for the first step."""
+    if not re.fullmatch(r"\d{1,2}(\.\d{1,2})?", text, re.ASCII):
+        raise ValueError("a lesson and its step, such as 1.2")
+    return text
+
+
 def switch() -> tuple[Check, str]:
     """(check, words) of 1 or 0."""
     check, words = one_of((0, 1))
@@ -222,6 +229,7 @@ class Table:
             "view": Key("view", "", *one_of(self.alone)),
             "theme": Key("theme", "", *one_of(THEMES)),
             "size": Key("size", "", *one_of(SIZES)),
+            "lesson": Key("lesson", "", step_of_lesson, "a lesson and its step, such as 1.2"),
         }
 
     @property

@@ -1,6 +1,7 @@
 // Lessons beside the tabs, which stay alive: a list of them, one step at a time, and how far one has come.
 import { button, el } from "./dom.js";
 import { showStep } from "./step.js";
+import { tabs } from "./tabs.js";
 
 const KEPT = "ddpm-lessons"; // in localStorage: {progress: {number of a lesson: {at, done}}, offered}
 const NARROW = "(max-width: 699px)"; // a sheet from below, as reader.css has it
@@ -149,8 +150,9 @@ export const reader = (element, props) => {
   async function show(hash, id) {
     if (hash) {
       const target = `${hash}${hash.includes("?") ? "&" : "?"}lesson=${lesson.number}.${at + 1}`;
-      if (location.hash === target) window.dispatchEvent(new HashChangeEvent("hashchange"));
-      else location.hash = target;
+      location.hash = target;
+      await new Promise((resolve) => setTimeout(resolve, 50)); // the event comes as a task of its own
+      while (tabs.links?.isRestoring()) await new Promise((resolve) => setTimeout(resolve, 50));
     }
     if (id) await press(id);
     if (!window.matchMedia(NARROW).matches) return;
