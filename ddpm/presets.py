@@ -34,9 +34,9 @@ STAGES = (
     (60_000, SamplingConfig("ddpm", 12, guidance=1.5, guide_from=0.15, guide_to=0.85)),
     (120_000, SamplingConfig("ddim", 14, eta=0.9, guidance=1.75, guide_from=0.27, guide_to=0.7)),
 )
-# Of latents, which are neither clipped nor drawn with fresh noise.
+# Of latents, which are not clipped.
 LATENT_STAGES = (
-    (200_000, SamplingConfig("ddim", 10, guidance=2.2)),
+    (200_000, SamplingConfig("ddim", 10, eta=0.8, guidance=2.2, guide_to=0.9)),
     (400_000, SamplingConfig("ddim", 10, guidance=1.5)),
     (1_000_000, SamplingConfig("dpmpp", 18, guidance=3.0, guide_from=0.25, guide_to=0.75, spacing="log_snr")),
 )
