@@ -297,7 +297,7 @@ BAD_TRAIN = [
     ((), "--out"),
     (("--out", "file"), "file"),
     (("--out", "x", "--preset", "slow"), "--preset"),
-    (("--out", "x", "--dataset", "mnist2"), "bundled, mnist"),
+    (("--out", "x", "--dataset", "mnist2"), "bundled, bundled-fashion"),
     (("--out", "x", "--dataset", "folder:nowhere"), "not a folder"),
     (("--out", "x", "--dataset", "folder:"), "names no folder of images"),
     (("--out", "x", "--dataset", "folder:broken"), "broken.png cannot be read"),

@@ -199,7 +199,10 @@ def test_divergence_is_one_line(train, pictures, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("kind", "words"), [("cpu", "CPU cores"), ("mps", "MPS"), ("cuda", "Some GPU")])
 def test_the_device_has_a_name_everywhere(monkeypatch, kind, words):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
-    assert words in train_run.Run.device_name(SimpleNamespace(device=torch.device(kind)))
+    run = SimpleNamespace(device=torch.device(kind), group=SimpleNamespace(size=1))
+    assert train_run.Run.device_name(run).endswith(words)
+    run.group.size = 2
+    assert train_run.Run.device_name(run).startswith("2 processes on ")
 
 
 def test_a_second_signal_ends_at_once_and_handlers_are_given_back():

@@ -174,7 +174,7 @@ def check_of(control: Any) -> tuple[Check, str]:
     if isinstance(control, gr.Slider):
         return number(control.minimum, control.maximum, control.step)
     if isinstance(control, gr.Number):
-        return number(0, MAX_SEED, 1 if control.precision == 0 else None)
+        return number(0, MAX_SEED, 1 if isinstance(control.value, int) else None)
     if isinstance(control, gr.Checkbox):
         return switch()
     choices = [value for _, value in control.choices]
