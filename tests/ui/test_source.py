@@ -30,7 +30,7 @@ NOWHERE = {
     "forward.denoising": {"E"},
     "compare.race": {"mean", "x_0^∞", "d", "p"},
     "edit.interpolate": {"d"},
-    "reverse.tab": {"h", "u", "x_t", "x̂_0"},
+    "reverse.tab": {"u", "x_t", "x̂_0"},
     "forward.mistakes.tab": {"stdofalllatents"},
 }
 

@@ -90,7 +90,8 @@ class Listing {
     code.setAttribute("aria-label", `${name}: arrow keys go from line to line`);
     this.lines = text.split("\n").map((line, i) => {
       const row = el("span", quiet.some(([from, to]) => from <= i && i <= to) ? "line quiet" : "line", code);
-      row.style.setProperty("--indent", line.length - line.trimStart().length);
+      const within = line.length - line.trimStart().length + 4; // characters that what goes on below is indented by
+      Object.assign(row.style, { paddingLeft: `calc(8px + ${within}ch)`, textIndent: `${-within}ch` });
       row.dataset.line = first + i;
       this.fill(row, line, marks.filter((mark) => mark[0] === i), values.filter((value) => value[0] === i));
       return row;

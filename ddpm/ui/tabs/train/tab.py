@@ -25,7 +25,7 @@ EQUATION = """
 <msub><mi data-live="target">v</mi><mi>θ</mi></msub><mo>(</mo><msub><mi>x</mi><mi>t</mi></msub><mo>,</mo><mi>t</mi>
 <mo>)</mo><mo>‖</mo></mrow><mn>2</mn></msup></math>
 <math display="block" class="numbers"><mi>L</mi><mo>≈</mo><mn class="noise"
-data-live="loss" data-expr="value.item()">·</mn></math>
+data-live="loss" data-expr="value">·</mn></math>
 <p class="source" data-live="source">Ho et al. 2020, Algorithm 1: a random digit, a random t, a random ε; one step
 down the gradient. Asked for v, the network says a mix of ε and x₀ (Salimans and Ho 2022).</p>
 <p class="code">computed by <code>ddpm.objective.train_step</code> and <code>ddpm.objective.losses</code></p>
