@@ -123,7 +123,7 @@ def test_so_much_of_a_batch_is_trained_on_at_a_time_as_fits_into_a_tenth_of_a_se
     run = new_run(batch_size=64)
     assert run.part_size() == training_run.FIRST_PART
     for speed, size in ((64, 5), (5, 1), (700, 56)):
-        run.state = SimpleNamespace(images_per_second=speed)
+        run.state = SimpleNamespace(step=1, images_per_second=speed)
         assert run.part_size() == size
     run.state = None
     steps = run.steps()
