@@ -114,7 +114,9 @@ PRESETS: dict[str, Config] = {
     "cifar10": Config(
         HoConfig(base=48, t_dim=32, zero_init=True, num_classes=10, prediction="v", **_OF_HO_ET_AL),
         ScheduleConfig(kind="cosine"),
-        TrainConfig(batch_size=256, lr=1e-3, lr_warmup=500, ema_decay=0.9995, label_dropout=0.1, **_DECAYED),
+        TrainConfig(
+            batch_size=256, lr=1e-3, muon_lr=5e-3, lr_warmup=200, ema_decay=0.9995, label_dropout=0.1, **_DECAYED
+        ),
     ),
     # Ho et al. 2020, CIFAR-10 as published: 35,746,307 parameters, 800,000 steps.
     "cifar10-full": Config(

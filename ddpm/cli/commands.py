@@ -122,7 +122,7 @@ def load_sampler(args: argparse.Namespace, precision: str = "float32") -> tuple[
     if (low, high) != (0, 1) and args.guidance == 1:
         raise ValueError(f"--guide-between {low} {high}: says where --guidance counts; give one that is not 1")
     loaded = load_checkpoint(args.checkpoint, pick_device())
-    if not loaded.class_names and args.guidance not in (0, 1):
+    if not loaded.config.model.conditional and args.guidance not in (0, 1):
         raise ValueError(f"--guidance {args.guidance}: {args.checkpoint} has no classes to guide to; leave it out")
     rest = {"variance": args.variance, "spacing": vars(args).get("spacing", SAMPLERS[args.sampler].spacing)}
     sampling = SamplingConfig(args.sampler, args.steps, args.eta, args.guidance, low, high, **rest)

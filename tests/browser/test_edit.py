@@ -35,7 +35,9 @@ def open_edit(open_page, name, *size, **options):
 
 def sheet(page, name):
     """The box of what is drawn or brushed on."""
-    return page.locator(f"#{name}-view .pane-own canvas").bounding_box()
+    canvas = page.locator(f"#{name}-view .pane-own canvas")
+    canvas.evaluate("c => c.scrollIntoView({ block: 'center' })")  # on a phone a bar stands above the lower edge
+    return canvas.bounding_box()
 
 
 def stroke(page, name, begin, end):

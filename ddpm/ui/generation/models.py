@@ -77,7 +77,7 @@ class ModelRegistry:
     def __init__(self, folder: Path = CHECKPOINTS):
         self.folder = folder
         folders = (path.parent for path in folder.glob(f"*/{CONFIG}"))
-        self.shipped = sorted(path.name for path in folders if not is_autoencoder(path))
+        self.shipped = sorted(path.name for path in folders if not is_autoencoder(path) and on_page(path))
         self.autoencoders: dict[str, str] = {}
         for path in (*SHIPPED.glob(f"*/{CONFIG}"), *folder.glob(f"*/{CONFIG}")):
             if is_autoencoder(path.parent):
@@ -109,6 +109,19 @@ class ModelRegistry:
     def put(self, run_id: str, weights: Model) -> None:
         parameters = sum(p.numel() for p in weights.model.model.parameters())
         self._trained.put(run_id, weights, 4 * parameters)
+
+
+def on_page(folder: Path) -> bool:
+    """Whether a checkpoint is one that the page can ask for.
+
+    Not yet those of several attributes a picture, nor the network of Ho et al., whose pictures take ten times as long.
+    Of one that is broken nobody knows.
+    """
+    try:
+        model = read_config(folder / CONFIG).get("model")
+    except CheckpointError:
+        return True
+    return not isinstance(model, dict) or not (model.get("attributes") or model.get("kind") == "ho-unet")
 
 
 def wrap(

@@ -68,7 +68,7 @@ export class LaneView {
     const running = packet.lanes.filter((lane) => !lane.finished).length;
     const spent = packet.unit ? this.words(this.reached(packet)) : `${this.reached(packet)} network evaluations`;
     if (running) return `${spent} a lane; ${running} still running`;
-    if (packet.reference) return `All finished. Computing the reference of d: DDIM, step ${packet.reference[0]} of ${packet.reference[1]}`;
+    if (packet.reference) return `The lanes are through. Computing the reference of d: DDIM, step ${packet.reference[0]} of ${packet.reference[1]}`;
     return "Classifying the digits…";
   }
 
