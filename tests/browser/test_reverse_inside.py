@@ -214,7 +214,7 @@ def test_a_branch_is_saved_whole_with_the_past_that_it_shares(open_page):
     menu = page.locator("#reverse-view .menu")
     button = page.locator("#reverse-view").get_by_role("button", name="Save", exact=True)
     button.click()
-    assert menu.get_by_role("button").count() == 3, "there is no branch yet"
+    assert menu.get_by_role("button").count() == 5, "there is no branch yet"
     page.keyboard.press("Escape")
     playhead(page, "reverse").press("Home")
     past = pixels(page, "reverse", "h")

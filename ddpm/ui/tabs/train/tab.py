@@ -68,9 +68,8 @@ def build(shared: layout.Shared) -> None:
                 opener = gr.UploadButton("Open a zip", file_types=[".zip"], elem_id="train-open", size="lg")
             gr.HTML(
                 '<p class="hint">Train both: one in pixels and one in latent space, side by side, with equal seconds '
-                "of this machine each; their losses are of different spaces, so compare what is classified as asked. "
-                "Runs are on the server: they go on if you reload this page, and Reverse stays usable. Seconds are "
-                "the clock's.</p>"
+                "of this machine each. Runs are on the server: they go on if you reload this page, and Reverse stays "
+                "usable. Seconds are the clock's.</p>"
             )
         view = layout.stage_and_margin(
             "train",
@@ -79,7 +78,7 @@ def build(shared: layout.Shared) -> None:
             [act.replay, act.download, act.python, act.another, act.level],
             EQUATION,
             "The loss falls fast, then looks flat, while the digits still improve. Drag the playhead back: the same "
-            "noise, at every moment of the training.",
+            "noise, at every moment of the training. Where two train, compare what is classified, not the losses.",
         )
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "multiple"}
