@@ -250,7 +250,8 @@ def test_quality_trains_within_the_budget_loading_included_and_is_evaluated(smal
 @pytest.mark.slow
 def test_in_latent_space_the_digits_are_encoded_before_the_clock_runs():
     row = bench.quality("latent", 1.0, 0, 20)
-    assert 0.7 < row["took"] < 3 and row["encoding_seconds"] > 0.1 and row["evaluations"] == 19  # the first is not guided
+    assert 0.7 < row["took"] < 3 and row["encoding_seconds"] > 0.1
+    assert row["evaluations"] == 19  # the first step, above 0.9 T, is not guided
     assert bench.speed_of_ours("latent", "float32", 0.1)["evaluations"] == 20
 
 
