@@ -83,9 +83,9 @@ class ModelConfig:
         return bool(self.num_classes or self.attributes)
 
     @property
-    def label_shape(self) -> tuple[int, ...]:
-        """Of one picture's label: () of a class, (A,) of attributes."""
-        return (len(self.attributes),) if self.attributes else ()
+    def picture_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the pictures."""
+        return self.in_ch, self.img_size, self.img_size
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,6 @@ class MLPConfig:
     prediction: str = "v"
 
     attributes: ClassVar[tuple[int, ...]] = ()  # latents have classes at most
-    label_shape: ClassVar[tuple[int, ...]] = ()
 
     @property
     def conditional(self) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .autoencoder import Codec
 from .config import MLPConfig
-from .layers import label_embedding
+from .layers import label_embedding, with_labels
 from .unet import TimeEmbedding
 
 
@@ -69,10 +69,7 @@ class LatentMLP(nn.Module):
         return latents if self.codec is None else self.codec.picture_shape
 
     def forward(self, z: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
-        condition = self.t_embed(t)  # (B, 4*t_dim)
-        if self.y_embed is not None:
-            condition = condition + self.y_embed(self.y_embed.null(len(t)) if y is None else y)
-        condition = F.silu(condition)
+        condition = F.silu(with_labels(self.t_embed(t), self.y_embed, y))  # (B, 4*t_dim)
         h = self.in_proj(z.flatten(1))  # (B, base)
         for block in self.blocks:
             h = block(h, condition)

@@ -70,6 +70,16 @@ def label_embedding(
     return LabelEmbedding(num_classes, hidden) if num_classes else None
 
 
+def with_labels(t_emb: Tensor, embed: LabelEmbedding | AttributeEmbedding | None, y: Tensor | None) -> Tensor:
+    """What a network is told: the time, and the labels where it knows any; y None is no label anywhere.
+
+    t_emb: (B, hidden).  Returns the same shape.
+    """
+    if embed is None:
+        return t_emb
+    return t_emb + embed(embed.null(len(t_emb)) if y is None else y)
+
+
 class GroupNorm(nn.GroupNorm):
     """In float32 where groups are narrow: PyTorch's bfloat16 kernel is four times slower on a CPU there."""
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .config import ModelConfig
-from .layers import Attention, GroupNorm, label_embedding
+from .layers import Attention, GroupNorm, label_embedding, with_labels
 
 
 class TimeEmbedding(nn.Module):
@@ -124,12 +124,10 @@ class UNet(nn.Module):
     @property
     def picture_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the pictures that it draws."""
-        return self.config.in_ch, self.config.img_size, self.config.img_size
+        return self.config.picture_shape
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
-        t_emb = self.t_embed(t)  # (B, 4*t_dim)
-        if self.y_embed is not None:
-            t_emb = t_emb + self.y_embed(self.y_embed.null(len(t)) if y is None else y)
+        t_emb = with_labels(self.t_embed(t), self.y_embed, y)  # (B, 4*t_dim)
 
         h = self.in_conv(F.pixel_unshuffle(x, self.patch_size))  # (B, base, 32, 32) for the tutorial's sizes
         skips = []
