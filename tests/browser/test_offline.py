@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.serving import free_port
 from helpers.starting import FLAGS, ROOT, development, end, is_problem, serve, unavailable
-from helpers.steps import generate, playhead, set_number, start_training, tab, wait_for_status
+from helpers.steps import generate, leave_out_evaluation, playhead, set_number, start_training, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
 
@@ -79,12 +79,11 @@ def walk(page) -> None:
     set_number(page, "race-n", 2)
     page.click("#race-race")
     wait_for_status(page, "race", "^All finished")
-    page.click("#race-stop")
     tab(page, "Reverse")
     generate(page, steps=5)
     wait_for_status(page, "reverse", "^5 steps")
     start_training(page, 5)
-    wait_for_status(page, "train", "^Done after .* step 5,")
+    leave_out_evaluation(page)
     print("all tabs")
 
 

@@ -110,6 +110,7 @@ def test_the_distance_to_real_digits_once_at_the_end(open_page):
     page = open_page()
     start_training(page, 5)
     wait_for_status(page, "train", "^Trained. Evaluation")
+    page.set_default_timeout(240_000)  # a thousand digits take a minute and more where other work goes on
     wait_for_status(page, "train", "^Done after .* FID .* times that of real digits")
 
 

@@ -112,7 +112,7 @@ def open_latent(open_page, size=(1280, 800)):
     choose(page, "train-kind", "steps")
     set_number(page, "train-budget", 20)
     page.click("#train-start")
-    wait_for_status(page, "train", "^Done after")
+    leave_out_evaluation(page)
     page.click("#train-use")
     page.wait_for_function("document.querySelector('#reverse-view')?.checkVisibility()")
     return page
