@@ -39,6 +39,7 @@ export const showStep = (parent, step, page, answer, onanswer) => {
     if (reveal.show) button(told, "Show it again", () => page.show(reveal.show)).classList.add("again");
     if (!now) return;
     onanswer(given);
+    told.scrollIntoView({ block: "nearest" }); // on a phone it stands below what is seen of the sheet
     if (reveal.show || reveal.press) page.show(reveal.show, reveal.press);
   };
   (question.range ? askNumber : askChoice)(asked, question, answer, tell);
