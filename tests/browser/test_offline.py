@@ -84,6 +84,7 @@ def walk(page) -> None:
     wait_for_status(page, "reverse", "^5 steps")
     start_training(page, 5)
     leave_out_evaluation(page)
+    wait_for_status(page, "train", "^Done after .* step 5,")
     print("all tabs")
 
 

@@ -144,6 +144,7 @@ def test_continue_save_and_open_again(open_page):
     page = open_page()
     start_training(page, 5)
     leave_out_evaluation(page)
+    wait_for_status(page, "train", "^Done after .* step 5,")
     page.click("#train-continue")
     wait_for_status(page, "train", "s left: step ([6-9]|\\d\\d)")
     page.click("#train-stop")
