@@ -1,4 +1,4 @@
-"""axe-core over every tab, light and dark."""
+"""axe-core over every tab and the lessons, light and dark."""
 
 from pathlib import Path
 
@@ -60,11 +60,21 @@ def test_no_serious_finding(open_page, axe, theme):
         tab(page, name)
         look(name)
     tab(page, "Edit")
+    wait_for_status(page, "draw", r"^\d+ steps: ")  # it denoises at once, and Stop fades while it changes
     look("Draw")
     for name, go in (("Inpaint", "fill"), ("Interpolate", "walk"), ("Invert", "invert"), ("Compose", "compose")):
         tab(page, name)
         page.click(f"#{name.lower()}-{go}")
         wait_for_status(page, name.lower(), r"^\d+ steps: ")
         look(name)
+    page.get_by_role("button", name="Lessons", exact=True).click()
+    look("Lessons")
+    page.locator(".reader .list button").first.click()
+    page.get_by_role("button", name="Next").click()
+    look("Lessons, a question")
+    page.locator(".reader .scale input").fill("495")
+    page.get_by_role("button", name="This is my guess").click()
+    page.locator(".reader .verdict.right").wait_for()
+    look("Lessons, answered")
     ours = [each for each in found if not any(each[1] == rule and piece in each[2] for rule, piece in GRADIO)]
     assert ours == []
