@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .denoiser import Denoiser, prediction_of
+from .layers import Label
 
 View = Callable[[Tensor], Tensor]
 
@@ -50,12 +51,13 @@ def high(x: Tensor, sigma: float = 2.0) -> Tensor:
 class Term:
     """One statement of a sum: weight part(view^-1(model(view(x), t, y))).
 
-    y: the class, -1 for none.  view: how the picture is looked at; its own inverse.  part: what of the statement
-    counts, linear.  Geng et al. 2024, arXiv:2311.17919, section 3.2 (views); 2404.11615, section 3 (parts).
+    y: the class, -1 for none; of attributes a value of each, or -1 alone for none of any.  view: how the picture is
+    looked at; its own inverse.  part: what of the statement counts, linear.  Geng et al. 2024, arXiv:2311.17919,
+    section 3.2 (views); 2404.11615, section 3 (parts).
     """
 
     weight: float
-    y: int = -1
+    y: Label = -1
     view: View = upright
     part: View = upright
 
@@ -83,10 +85,14 @@ class Composed:
         """What a call costs, in evaluations of the model."""
         return len(self.terms)
 
+    def labels(self, device: torch.device) -> Sequence[Tensor]:
+        """The label of each term, (), or (A,) of attributes."""
+        return torch.broadcast_tensors(*(torch.tensor(term.y, device=device) for term in self.terms))
+
     def __call__(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         k = len(self.terms)
         seen = torch.cat([term.view(x) for term in self.terms])
-        labels = torch.cat([torch.full_like(t, term.y) for term in self.terms])
+        labels = torch.cat([y.expand(len(t), *y.shape) for y in self.labels(t.device)])
         said = self.model(seen, t.repeat(k), labels).chunk(k)
         return sum_of(term.weight * term.part(term.view(out)) for term, out in zip(self.terms, said, strict=True))
 
@@ -96,20 +102,21 @@ def sum_of(parts: Iterable[Tensor]) -> Tensor:
     return functools.reduce(torch.add, parts)
 
 
-def guidance(scale: float, y: int) -> list[Term]:
+def guidance(scale: float, y: Label) -> list[Term]:
     """Classifier-free guidance towards a class, see `Guided`: eps_uncond + w (eps_cond - eps_uncond)."""
     return [Term(1 - scale), Term(scale, y)]
 
 
-def classes(weights: dict[int, float]) -> list[Term]:
+def classes(weights: dict[Label, float]) -> list[Term]:
     """Several classes at once, or away from those of negative weight.  Liu et al. 2022, Eq. 11 and 13.
 
-    eps = eps_uncond + sum_k w_k (eps_k - eps_uncond).  weights: {class: w}.
+    eps = eps_uncond + sum_k w_k (eps_k - eps_uncond).  weights: {class: w}; so is each attribute guided by its own
+    scale, where every class is one value of one attribute and -1 of the others.
     """
     return [Term(1 - sum(weights.values())), *(Term(w, y) for y, w in weights.items())]
 
 
-def illusion(y: int, other: int, scale: float) -> list[Term]:
+def illusion(y: Label, other: Label, scale: float) -> list[Term]:
     """One class upright and another upside down, each guided by `scale`.  Geng et al. 2024, arXiv:2311.17919, Eq. 3."""
     return [
         Term(term.weight / 2, term.y, view)
@@ -118,7 +125,7 @@ def illusion(y: int, other: int, scale: float) -> list[Term]:
     ]
 
 
-def hybrid(near: int, far: int, scale: float) -> list[Term]:
+def hybrid(near: Label, far: Label, scale: float) -> list[Term]:
     """The high frequencies of one class and the low ones of another.  Geng et al. 2024, arXiv:2404.11615, Eq. 6."""
     return [
         Term(term.weight, term.y, part=part)

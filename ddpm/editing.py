@@ -11,7 +11,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from .diffusion import q_sample
-from .layers import LabelEmbedding
+from .layers import AttributeEmbedding, Label, LabelEmbedding
 from .schedule import Schedule, gather
 from .seeding import seeded
 
@@ -89,15 +89,16 @@ def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     return (unit * ((1 - s) * lengths[0] + s * lengths[1])).reshape(-1, *a.shape).to(a.dtype)
 
 
-def classes_between(model: nn.Module, a: int, b: int, shares: Tensor) -> nn.Module:
+def classes_between(model: nn.Module, a: Label, b: Label, shares: Tensor) -> nn.Module:
     """The model with more classes, num_classes + k being between a and b: the mix of what their labels add to the time.
 
-    a, b: classes, or -1 for none.  shares: (n,), 0 is a and 1 is b.  All else is the model's own, not a copy.
+    a, b: classes, or -1 for none; of attributes a value of each, and all have more values then.
+    shares: (n,), 0 is a and 1 is b.  All else is the model's own, not a copy.
     Raises ValueError for a model without classes.
     """
     labels = getattr(model, "y_embed", None)
-    if not isinstance(labels, LabelEmbedding):
+    if not isinstance(labels, (LabelEmbedding, AttributeEmbedding)):
         raise ValueError("model: one with classes")
     more = copy.copy(model)
-    more._modules = model._modules | {"y_embed": labels.between(a, b, shares)}
+    more._modules = model._modules | {"y_embed": labels.between(a, b, shares)}  # type: ignore[arg-type]
     return more

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
+
+Label = int | tuple[int, ...]  # a class, or a value of each attribute; -1 for none
 
 
 class LabelEmbedding(nn.Embedding):
@@ -59,6 +63,13 @@ class AttributeEmbedding(nn.ModuleList):
     def null(self, n: int) -> Tensor:
         """The labels of n pictures that have none, (n, A)."""
         return torch.full((n, len(self)), -1, device=self[0].weight.device)  # type: ignore[arg-type]
+
+    def between(self, a: tuple[int, ...], b: tuple[int, ...], shares: Tensor) -> AttributeEmbedding:
+        """One with more values: of every attribute a, values_a + k is between those of a and b: `LabelEmbedding`."""
+        more = copy.copy(self)
+        mixed = (embed.between(*ends, shares) for embed, *ends in zip(self, a, b, strict=True))  # type: ignore[operator]
+        more._modules = {str(i): embed for i, embed in enumerate(mixed)}
+        return more
 
 
 def label_embedding(

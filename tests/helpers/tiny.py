@@ -6,6 +6,7 @@ from ddpm.config import Config, ModelConfig, ScheduleConfig, TrainConfig
 
 TINY = ModelConfig(base=8, t_dim=8, mults=(1, 2), img_size=8)
 TINY_CLASSES = ModelConfig(base=8, t_dim=8, mults=(1, 2), num_classes=10, img_size=8, prediction="v")
+TINY_ATTRIBUTES = ModelConfig(base=8, t_dim=8, mults=(1, 2), attributes=(2, 3), img_size=8, prediction="v")
 TINY_PRESET = Config(
     TINY_CLASSES,
     ScheduleConfig(T=20, kind="cosine"),

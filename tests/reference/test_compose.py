@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.tiny import TINY_CLASSES
+from helpers.tiny import TINY_ATTRIBUTES, TINY_CLASSES
 
 from ddpm import Guided, make_schedule, reverse_process
 from ddpm.compose import Composed, Term, classes, guidance, high, hybrid, illusion, low, upside_down
@@ -89,3 +89,16 @@ def test_no_terms_are_an_error_and_a_call_costs_as_many_evaluations_as_there_are
     with pytest.raises(ValueError, match="at least one"):
         Composed(model, [])
     assert Composed(model, illusion(6, 9, 2.0)).evaluations_at(3) == 4
+
+
+@torch.no_grad()
+def test_each_attribute_is_guided_by_its_own_scale():
+    """Liu et al. 2022, Eq. 11, by hand; and a term that says -1 alone asks for nothing of any attribute."""
+    made = build_model(TINY_ATTRIBUTES, 0).eval()
+    for p in made.parameters():
+        p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1)))
+    x, t = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([4, 4])
+    null, first, second = (made(x, t, torch.tensor([y, y])) for y in ([-1, -1], [1, -1], [-1, 2]))
+    by_hand = null + 2.0 * (first - null) + 0.5 * (second - null)
+    assert torch.allclose(Composed(made, classes({(1, -1): 2.0, (-1, 2): 0.5}))(x, t), by_hand, atol=1e-5)
+    assert not torch.allclose(null, first, atol=1e-3) and not torch.allclose(null, second, atol=1e-3)

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from helpers.tiny import TINY_CLASSES, Model
+from helpers.tiny import TINY_ATTRIBUTES, TINY_CLASSES, Model
 
 from ddpm import make_schedule, q_sample, reverse_process, timesteps
 from ddpm.compose import Term
@@ -145,6 +145,17 @@ def test_between_two_classes_the_network_is_told_the_mix_of_their_vectors():
         said(model, 10)  # itself it has no more than before
     with pytest.raises(ValueError, match="one with classes"):
         classes_between(torch.nn.Identity(), 0, 1, torch.tensor([0.5]))
+
+
+@torch.no_grad()
+def test_between_two_labels_of_attributes_each_vector_is_mixed():
+    model = build_model(TINY_ATTRIBUTES, 0).eval()
+    more = classes_between(model, (0, -1), (1, 2), torch.tensor([0.0, 0.25, 1.0])).y_embed
+    for new, old in (([2, 3], [0, -1]), ([4, 5], [1, 2]), ([0, 1], [0, 1]), ([-1, -1], [-1, -1])):
+        assert torch.equal(more(torch.tensor([new])), model.y_embed(torch.tensor([old])))
+    ends = model.y_embed(torch.tensor([[0, -1], [1, 2]]))
+    assert torch.allclose(more(torch.tensor([[3, 4]]))[0], 0.75 * ends[0] + 0.25 * ends[1], atol=1e-6)
+    assert len(model.y_embed[0].weight) == 3  # the model's own are as they were
 
 
 def test_a_sum_takes_the_place_of_guidance():
