@@ -21,6 +21,7 @@ from ..storage.checkpoint import CheckpointError
 from ..training.loop import warm_up
 from .components import layout, lessons, links, pictures, restoring
 from .components.reader import reader
+from .components.streaming import QUIET
 from .generation.models import ModelRegistry, autoencoder, dataset
 from .server import hosting, limits, scripts
 from .server.engine import Engine, once
@@ -64,12 +65,28 @@ def build() -> gr.Blocks:
             for each in TABS:
                 with gr.Tab(each.TITLE, id=each.TITLE.lower()) as shared.tab:
                     each.build(shared)
+        nouns(shared)
         demo.links = links.Table(demo, weights)
         with top:
             restoring.connect(demo, demo.links, weights, functools.partial(pictures.asked_for, registry))
     demo.health = hosting.Health(engine, shared.counts)
     atexit.register(shut_down, engine, shared.at_end)
     return demo.queue(max_size=64, api_open=False)
+
+
+def nouns(shared: layout.Shared) -> None:
+    """What the page calls what is drawn: digits, or pictures where the model draws something else."""
+    registry, weights = shared.registry, shared.weights
+    script = HERE / "components/nouns.js"
+    said = layout.scripted(script, "nouns", value=True, html_template="<i hidden></i>", elem_id="nouns")
+
+    def of_digits(weights_id: Any) -> bool:
+        try:
+            return registry.get(weights_id).of_digits
+        except ValueError:
+            return True
+
+    weights.change(of_digits, weights, said, **QUIET)
 
 
 def encode_bundled() -> Iterator[None]:

@@ -16,4 +16,4 @@ def test_the_page_offers_what_it_can_show_and_what_is_broken_with_its_reason(tmp
         save_checkpoint(tmp_path / name, build_model(config), Config(config))
     save_checkpoint(tmp_path / "broken", build_model(kinds["plain"]), Config(kinds["plain"]))
     (tmp_path / "broken/config.json").write_text("{")
-    assert ModelRegistry(tmp_path).shipped == ["broken", "plain"]
+    assert ModelRegistry(tmp_path).shipped == ["broken", "faces", "plain"]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from ddpm.data import Attribute
 from ddpm.presets import PAGE_SAMPLING
 from ddpm.samplers import SAMPLERS, VARIANCES
 from ddpm.spacing import LABELS
 
+from ..generation.labels import NONE, choices, read_attributes, text_of
 from ..generation.models import Model, ModelRegistry
-from ..generation.request import NONE, choices
 from ..server import limits, protocol
-from . import links
+from . import layout, links
 from .streaming import QUIET
 
 GUIDED = "0: no class, 1: the class, above: more so"
@@ -31,7 +33,9 @@ def digits_and_class(name: str, registry: ModelRegistry, weights: gr.Dropdown, n
     """How many, and which."""
     with gr.Row(elem_classes="pair"):
         digits = gr.Number(n, label="Digits", elem_id=f"{name}-n")
-        return digits, class_of(name, registry, weights)
+        choice, panel = class_and_attributes(name, registry, weights)
+    panel.render()
+    return digits, choice
 
 
 def class_of(
@@ -44,6 +48,24 @@ def class_of(
     ending: str = "class",
 ) -> gr.Dropdown:
     """A class, of those that the chosen weights know.  offer: what can be chosen; first: which of it is at first."""
+    choice, panel = class_and_attributes(name, registry, weights, offer, first, label, ending)
+    panel.render()
+    return choice
+
+
+def class_and_attributes(
+    name: str,
+    registry: ModelRegistry,
+    weights: gr.Dropdown,
+    offer: Callable[[Model], Sequence[str]] = choices,
+    first: int = 0,
+    label: str = "Class",
+    ending: str = "class",
+) -> tuple[gr.Dropdown, gr.HTML]:
+    """`class_of`, and what takes its place where the weights know attributes, not rendered yet: a choice of each.
+
+    The value is the dropdown's in both cases; of attributes a text, see labels.py.
+    """
 
     def known(weights_id: Any) -> tuple[str, ...]:
         try:
@@ -51,17 +73,47 @@ def class_of(
         except ValueError:
             return ()
 
+    def asks(weights_id: Any) -> tuple[Attribute, ...]:
+        try:
+            return registry.get(weights_id).attributes
+        except ValueError:
+            return ()
+
     def follow(weights_id: Any, chosen: Any) -> Any:
-        offered = known(weights_id)
-        at = min(first, len(offered) - 1)
-        return gr.update(choices=offered, value=chosen if chosen in offered else offered[at]) if offered else gr.skip()
+        offered, attributes = known(weights_id), asks(weights_id)
+        if not offered:
+            return gr.skip(), gr.skip()
+        value = chosen if chosen in offered else offered[min(first, len(offered) - 1)]
+        shown: dict[str, Any] = {"visible": "hidden" if attributes else True, "allow_custom_value": bool(attributes)}
+        named = [[each.name, *each.values] for each in attributes]
+        panel = {"attributes": named, "special": [each for each in offered if each != NONE], "chosen": value}
+        shown |= {"choices": offered, "value": value}
+        return gr.update(**shown), gr.update(visible=bool(attributes), value=panel)
+
+    def check(weights_id: Any) -> Callable[[str], str] | None:
+        attributes = asks(weights_id)
+
+        def read(text: str) -> str:
+            return text if text in known(weights_id) else text_of(attributes, read_attributes(attributes, text))
+
+        return read if attributes else None
 
     offered = known(registry.default) or (NONE,)
     value = offered[min(first, len(offered) - 1)]
     choice = gr.Dropdown(offered, value=value, label=label, elem_id=f"{name}-{ending}")
-    weights.change(follow, [weights, choice], choice, **QUIET)
-    links.follows_model(choice, known)
-    return choice
+    panel = layout.scripted(
+        Path(__file__).with_name("attributes.js"),
+        "attributes",
+        constants={"label": label.replace("Class", "Attributes"), "none": NONE},
+        html_template='<div class="attributes"></div>',
+        visible=False,
+        render=False,
+    )
+    weights.change(follow, [weights, choice], [choice, panel], **QUIET)
+    panel.input(None, panel, choice, js="(value) => value.chosen")
+    choice.change(None, [choice, panel], panel, js="(chosen, value) => value && { ...value, chosen }")
+    links.follows_model(choice, known, check)
+    return choice, panel
 
 
 def seed_and_dice(name: str) -> gr.Number:
@@ -102,7 +154,7 @@ def sampling(name: str, registry: ModelRegistry, weights: gr.Dropdown) -> list[A
 
     def follow(weights_id: Any) -> Any:
         try:
-            guided = bool(registry.get(weights_id).num_classes)
+            guided = registry.get(weights_id).conditional
         except ValueError:
             return gr.skip()
         return gr.update(interactive=guided, info=GUIDED if guided else "without effect: these weights know no classes")

@@ -39,7 +39,10 @@ class Kept:
 
 @dataclass(frozen=True)
 class Key:
-    """A setting.  offered: the choices with a model, where they follow it.  control: None of what a script keeps."""
+    """A setting.  offered: the choices with a model, where they follow it.  control: None of what a script keeps.
+
+    of_model: the check with a model that has more to choose from than can be listed; None of any other model.
+    """
 
     name: str
     default: Any
@@ -48,6 +51,13 @@ class Key:
     label: str = ""
     control: Any = None
     offered: Callable[[Any], Sequence[str]] | None = None
+    of_model: Callable[[Any], Check | None] | None = None
+
+    def check_with(self, model_id: Any) -> Check:
+        """What holds with a model, or whatever model that is."""
+        check = self.of_model(model_id) if self.of_model else None
+        offered = self.offered(model_id) if self.offered and check is None else ()
+        return check or (one_of(offered)[0] if offered else self.check)
 
 
 @dataclass
@@ -73,14 +83,21 @@ class View:
 
 
 # What is known of components beyond what Gradio knows of them.
-_offered: WeakKeyDictionary[Any, Callable[[Any], Sequence[str]]] = WeakKeyDictionary()
+_offered: WeakKeyDictionary[Any, tuple[Callable[[Any], Sequence[str]], Any]] = WeakKeyDictionary()
 _kept: WeakKeyDictionary[Any, dict[str, Kept]] = WeakKeyDictionary()
 _leads: WeakKeyDictionary[Any, Mapping[Any, Mapping[Any, Any]]] = WeakKeyDictionary()
 
 
-def follows_model(choice: gr.Dropdown, offered: Callable[[Any], Sequence[str]]) -> None:
-    """This choice depends on the model.  offered: its choices, by the model's id; none if there is no such model."""
-    _offered[choice] = offered
+def follows_model(
+    choice: gr.Dropdown,
+    offered: Callable[[Any], Sequence[str]],
+    of_model: Callable[[Any], Check | None] | None = None,
+) -> None:
+    """This choice depends on the model.  offered: its choices, by the model's id; none if there is no such model.
+
+    of_model: see `Key`.
+    """
+    _offered[choice] = offered, of_model
 
 
 def keep(view: gr.HTML, **kept: Kept) -> None:
@@ -214,7 +231,7 @@ class Table:
             else:
                 name = key_of(block)
                 view.keys[name] = Key(
-                    name, block.value, *check_of(block), str(block.label or ""), block, _offered.get(block)
+                    name, block.value, *check_of(block), str(block.label or ""), block, *_offered.get(block, ())
                 )
             if block in _leads:
                 view.leads[key_of(block)] = {
@@ -283,12 +300,8 @@ class Table:
         """Those of the keys that are given, and well.  What is wrong with the others joins `problems`."""
         found = {}
         for name in [name for name in given if name in keys]:
-            key = keys[name]
-            check = key.check
-            if key.offered is not None and (offered := key.offered(model_id)):
-                check, _ = one_of(offered)
             try:
-                found[name] = check(given[name])
+                found[name] = keys[name].check_with(model_id)(given[name])
             except ValueError as error:
                 problems.append(f"{name}={shortened(given[name])}: {error}, please")
         return found

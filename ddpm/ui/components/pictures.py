@@ -8,15 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import gradio as gr
-import numpy as np
 import torch
 
 from ddpm.data import from_uint8
 from ddpm.schedule import SCHEDULES, Schedule, make_schedule
 from ddpm.seeding import seeded
 
+from ..generation.labels import ANY, kinds, name_of, of_kind
 from ..generation.models import Model, ModelRegistry, pictures_of
-from ..generation.request import ANY, named
 from ..server import protocol
 from . import links
 from .streaming import QUIET
@@ -55,8 +54,7 @@ def picture_packet(weights: Model, index: int) -> dict[str, Any]:
     data = pictures_of(weights)
     x0 = protocol.b64(data.images[index].permute(1, 2, 0).numpy())
     shape = {"size": weights.img_size, "channels": weights.channels}
-    label = data.class_names[data.labels[index]] if data.labels is not None and data.num_classes else ""
-    return {"x0": x0, "label": label, "picture": index} | shape
+    return {"x0": x0, "label": name_of(data, index), "picture": index} | shape
 
 
 def noise_packet(weights: Model, seed: int) -> dict[str, Any]:
@@ -67,18 +65,16 @@ def noise_packet(weights: Model, seed: int) -> dict[str, Any]:
 def another_picture(weights: Model, choice: Any) -> dict[str, Any]:
     """A random picture of the chosen class: ANY, or how one is chosen."""
     data = pictures_of(weights)
-    names = named(data.class_names)
-    choice = protocol.one_of(choice, "Digit", (ANY, *names))
-    if choice == ANY or data.labels is None:  # without labels there is no class to choose
+    choice = protocol.one_of(choice, "Picture", (ANY, *kinds(data)))
+    if choice == ANY:
         return picture_packet(weights, random.randrange(len(data.images)))
-    members = np.flatnonzero(data.labels.numpy() == names.index(choice))
-    return picture_packet(weights, int(random.choice(members)))
+    return picture_packet(weights, random.choice(of_kind(data, choice).tolist()))
 
 
 def offered(registry: ModelRegistry, weights_id: Any) -> tuple[str, ...]:
     """How a digit can be chosen with these weights; nothing if they are not there."""
     try:
-        return (ANY, *named(pictures_of(registry.get(weights_id)).class_names))
+        return (ANY, *kinds(pictures_of(registry.get(weights_id))))
     except ValueError:
         return ()
 
@@ -90,9 +86,8 @@ def asked_for(registry: ModelRegistry, model_id: Any, values: dict[str, Any], gi
     """
     model = registry.get(model_id)
     data, index = pictures_of(model), values["picture"]
-    names = named(data.class_names)
-    if "picture" not in given and values.get("digit") in names and data.labels is not None:
-        index = int(np.flatnonzero(data.labels.numpy() == names.index(values["digit"]))[0])
+    if "picture" not in given and values.get("digit") in kinds(data):
+        index = int(of_kind(data, values["digit"])[0])
     if index >= len(data.images):
         raise ValueError(f"picture={index}: this model's data set ends at {len(data.images) - 1}")
     return picture_packet(model, index) | (noise_packet(model, values["noise"]) if "noise" in values else {})
@@ -104,7 +99,7 @@ def opening(registry: ModelRegistry) -> tuple[dict[str, Any], tuple[str, ...]]:
     try:
         first = registry.get(registry.default)
         start |= picture_packet(first, FIRST_DIGIT) | noise_packet(first, 0)
-        return start, named(pictures_of(first).class_names)
+        return start, kinds(pictures_of(first))
     except ValueError as error:  # the page opens all the same, and says what is wrong
         return start | {"error": str(error)}, ()
 
@@ -182,7 +177,7 @@ def follow(
             return shown | noise_packet(model, 0) | another_picture(model, ANY) | more(model)
 
         packet = told(make)
-        names = () if "error" in packet else named(pictures_of(registry.get(weights_id)).class_names)
+        names = () if "error" in packet else kinds(pictures_of(registry.get(weights_id)))
         return packet, gr.update(choices=[ANY, *names], value=ANY)
 
     def change_picture(chosen: Any, weights_id: Any) -> dict[str, Any]:

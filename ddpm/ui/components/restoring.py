@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,5 +109,9 @@ def update(view: View, values: dict[str, Any], of: View, key: Any, model: Any) -
     value = values[key.name]
     if key.offered is None:
         return value
+    if key.of_model is not None and (check := key.of_model(model)) is not None:
+        with contextlib.suppress(ValueError):
+            return gr.update(value=check(value))
+        return gr.skip()
     offered = key.offered(model)
     return gr.update(choices=list(offered), value=value) if value in offered else gr.skip()

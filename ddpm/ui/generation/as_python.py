@@ -44,7 +44,11 @@ def labels(y: Tensor | None) -> str:
     """The labels of a batch, as an expression; "" for none."""
     if y is None:
         return ""
-    n, first = len(y), int(y[0])
+    n = len(y)
+    if y.ndim == 2:  # of attributes: a row each
+        alike = bool((y == y[0]).all())
+        return f"torch.tensor([{y[0].tolist()}] * {n})" if alike else f"torch.tensor({y.tolist()})"
+    first = int(y[0])
     if bool((y == first).all()):
         return f"torch.full(({n},), {first})"
     k = int(y.max()) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from ddpm.autoencoder import Codec
 from ddpm.config import config_of
-from ddpm.data import DataError, Dataset, load_dataset, names
+from ddpm.data import Attribute, DataError, Dataset, load_dataset, names
 from ddpm.denoiser import picture_shape_of
 from ddpm.device import Inference, pick_device
 from ddpm.presets import LATENTS, PRESETS
@@ -50,6 +51,17 @@ class Model:
     num_classes: int
     img_size: int  # of its pictures; of latents, of those that they decode to
     channels: int
+    attributes: tuple[Attribute, ...] = ()  # in place of classes
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it takes labels."""
+        return bool(self.num_classes or self.attributes)
+
+    @property
+    def of_digits(self) -> bool:
+        """Whether it draws digits."""
+        return self.dataset in ("mnist", "bundled")
 
     @property
     def classifiable(self) -> bool:
@@ -63,8 +75,9 @@ class Model:
         return self
 
     def unlabelled(self, n: int) -> Tensor | None:
-        """No class for each of n pictures; None of weights that know none."""
-        return torch.full((n,), -1, device=self.model.device) if self.num_classes else None
+        """No label for each of n pictures; None of weights that know none."""
+        shape = (n, len(self.attributes)) if self.attributes else (n,)
+        return torch.full(shape, -1, device=self.model.device) if self.conditional else None
 
 
 class ModelRegistry:
@@ -112,25 +125,30 @@ class ModelRegistry:
 
 
 def on_page(folder: Path) -> bool:
-    """Whether a checkpoint is one that the page can ask for.
+    """Whether the page can ask for a checkpoint: not the network of Ho et al., which takes ten times as long.
 
-    Not yet those of several attributes a picture, nor the network of Ho et al., whose pictures take ten times as long.
     Of one that is broken nobody knows.
     """
     try:
         model = read_config(folder / CONFIG).get("model")
     except CheckpointError:
         return True
-    return not isinstance(model, dict) or not (model.get("attributes") or model.get("kind") == "ho-unet")
+    return not isinstance(model, dict) or model.get("kind") != "ho-unet"
 
 
 def wrap(
-    model: nn.Module, sched: Schedule, kind: str, label: str, dataset: str, class_names: tuple[str, ...] = ()
+    model: nn.Module,
+    sched: Schedule,
+    kind: str,
+    label: str,
+    dataset: str,
+    class_names: tuple[str, ...] = (),
+    attributes: tuple[Attribute, ...] = (),
 ) -> Model:
     m = config_of(model)
     inference = Inference(model, "auto")
     channels, size, _ = picture_shape_of(model)
-    return Model(label, dataset, class_names, inference, sched, kind, m.num_classes, size, channels)
+    return Model(label, dataset, class_names, inference, sched, kind, m.num_classes, size, channels, attributes)
 
 
 def from_checkpoint(loaded: Checkpoint, label: str) -> Model:
@@ -140,7 +158,26 @@ def from_checkpoint(loaded: Checkpoint, label: str) -> Model:
     if not (isinstance(classes, list) and len(classes) == loaded.config.model.num_classes):
         classes = range(loaded.config.model.num_classes)
     classes = tuple(str(name)[:40] for name in classes)
-    return wrap(loaded.model, loaded.sched, loaded.config.schedule.kind, label, dataset, classes)
+    attributes = attributes_called(loaded.info.get("attributes"), loaded.config.model.attributes)
+    return wrap(loaded.model, loaded.sched, loaded.config.schedule.kind, label, dataset, classes, attributes)
+
+
+def attributes_called(named: Any, values: tuple[int, ...]) -> tuple[Attribute, ...]:
+    """What the attributes of a checkpoint are called; by their numbers where it says nothing that makes sense.
+
+    values: how many each has.
+    """
+    try:
+        found = [Attribute(each["name"], tuple(each["values"])) for each in named]
+        lists = [[each.name for each in found], *(each.values for each in found)]
+        apart = all(len({*texts}) == len(texts) for texts in lists)
+        words = [text for texts in lists for text in texts]
+        plain = all(isinstance(text, str) and re.fullmatch(r"[\w '/-]{1,24}", text) for text in words)
+        if plain and apart and tuple(len(each.values) for each in found) == values:
+            return tuple(found)
+    except (TypeError, KeyError):
+        pass
+    return tuple(Attribute(f"attribute {i + 1}", tuple(map(str, range(count)))) for i, count in enumerate(values))
 
 
 @functools.lru_cache(maxsize=4)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ddpm.config import SamplingConfig
@@ -19,11 +16,11 @@ from ddpm.spacing import SPACINGS
 from ddpm.system.version import __version__
 
 from ..server import limits, protocol
+from .labels import Label, in_turn, is_null, labels_of
 from .models import Model, ModelRegistry
 
 MAX_STEPS = 1000  # that any server may allow
 MAX_GUIDANCE = 10.0
-ALL, NONE, ANY = "all in turn", "none", "random"  # what is chosen instead of a class
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Settings:
 
     n: int
     choice: str
-    labels: tuple[int, ...]
+    labels: tuple[Label, ...]
     sampling: SamplingConfig
     middle: bool  # whether guidance was asked for at medium noise only
     seed: int
@@ -45,21 +42,24 @@ class Settings:
     ) -> Settings:
         """how: see `check_how`.  Raises ValueError with one clear sentence about the first value that will not do."""
         weights = registry.get(weights_id)
-        choice = protocol.one_of(choice, "Class", choices(weights))
-        known = tuple(range(weights.num_classes)) or (-1,)
-        labels = {ALL: known, NONE: (-1,)}.get(choice) or (named(weights.class_names).index(choice),)
+        labels = labels_of(weights, choice)
         n = protocol.whole_number(n, "Digits", 1, limits.current().digits)
         checked = check_how(weights.sched.T, **sampling)
         seed = protocol.whole_number(seed, "Seed", 0, protocol.MAX_SEED)
         return cls(n, choice, labels, checked, sampling["middle"], seed, weights_id, weights)
 
     def y(self) -> Tensor | None:
-        """(n,) int64: the class of each digit; None of weights without classes."""
-        return digit_labels(list(self.labels), self.n) if self.weights.num_classes else None
+        """The label of each picture, (n,) int64, or (n, A) of attributes; None of weights without any."""
+        return in_turn(self.labels, self.n) if self.weights.conditional else None
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether nothing is asked for."""
+        return all(map(is_null, self.labels))
 
     def sampler(self) -> Sampler:
-        """Whom to ask for these digits.  Without a label there is nothing to be guided by."""
-        sampling = self.sampling if -1 not in self.labels else dataclasses.replace(self.sampling, guidance=1.0)
+        """Whom to ask for these pictures.  Without a label there is nothing to be guided by."""
+        sampling = dataclasses.replace(self.sampling, guidance=1.0) if self.unlabelled else self.sampling
         return Sampler(self.weights.model, self.weights.sched, sampling)
 
     def parameters(self) -> dict[str, Any]:
@@ -108,29 +108,6 @@ def check_how(
     return SamplingConfig(sampler, steps, eta, guidance, *between, variance, spacing, clip)
 
 
-def choices(weights: Model) -> tuple[str, ...]:
-    """What can be asked of these weights: every class in turn, no class, or one of them."""
-    return (ALL, NONE, *named(weights.class_names)) if weights.num_classes else (NONE,)
-
-
-def named(classes: Sequence[str]) -> tuple[str, ...]:
-    """How each class is chosen: by its name, or as "class none" where the name alone means something else here.
-
-    So that no two are chosen alike, a class that is really called "class none" is "class class none".
-    """
-    return tuple(re.sub(f"^(?=(class )*({ALL}|{NONE}|{ANY})\\Z)", "class ", name) for name in classes)
-
-
-def label_of(weights: Model, choice: str) -> int:
-    """The number of a class, -1 for none."""
-    return -1 if choice == NONE else named(weights.class_names).index(choice)
-
-
 def deterministic(s: Settings) -> bool:
     """Whether no noise is drawn after the first."""
     return not SAMPLERS[s.sampling.sampler].draws_noise(s.sampling.eta)
-
-
-def digit_labels(labels: list[int], n: int) -> Tensor:
-    """n labels, the given ones in turn."""
-    return torch.tensor([labels[i % len(labels)] for i in range(n)])

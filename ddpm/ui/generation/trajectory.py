@@ -204,7 +204,7 @@ class Costs:
         of = config_of(weights.model.model)
         x = torch.zeros(rows, of.in_ch, of.img_size, of.img_size, device=device)
         t = torch.zeros(rows, dtype=torch.int64, device=device)
-        label = [torch.zeros_like(t)] if weights.num_classes else []
+        label = [] if (y := weights.unlabelled(rows)) is None else [y]
         for _ in range(3):
             start = time.perf_counter()
             weights.model(x, t, *label)

@@ -12,7 +12,8 @@ from helpers.pages import alone, picture
 
 from ddpm.data import from_uint8, load_dataset
 from ddpm.ui.components import pictures
-from ddpm.ui.generation.request import ALL, ANY, NONE, Settings, choices
+from ddpm.ui.generation.labels import ALL, ANY, NONE, choices
+from ddpm.ui.generation.request import Settings
 from ddpm.ui.server import protocol
 from ddpm.ui.tabs.forward import noising
 
@@ -33,7 +34,7 @@ def test_another_digit_is_of_the_class_asked_for(registry):
         assert packet["label"] == choice
         assert (images.reshape(len(images), -1) == torch.tensor(picture(packet["x0"]))).all(1).any()
     assert len({pictures.another_picture(weights, "random")["label"] for _ in range(60)}) > 3
-    with pytest.raises(ValueError, match="Digit"):
+    with pytest.raises(ValueError, match="Picture"):
         pictures.another_picture(weights, "seven")
 
 

@@ -15,8 +15,8 @@ from ddpm.data import to_uint8
 from ddpm.networks import build_model
 from ddpm.samplers import reverse_process
 from ddpm.ui.generation.coefficients import coefficients
+from ddpm.ui.generation.labels import in_turn
 from ddpm.ui.generation.models import wrap
-from ddpm.ui.generation.request import digit_labels
 from ddpm.ui.generation.trajectory import Costs, Trajectory
 from ddpm.ui.server import cache
 from ddpm.ui.server.engine import Engine
@@ -118,8 +118,8 @@ def test_none_asks_for_no_class_and_a_digit_for_that_digit(registry):
     assert settings(registry, choice="none").labels == (-1,)
     assert settings(registry, choice="7").labels == (7,)
     assert settings(registry, choice="all in turn").labels == tuple(range(10))
-    assert digit_labels([7], 3).tolist() == [7, 7, 7]
-    assert digit_labels(list(range(10)), 12).tolist() == [*range(10), 0, 1]
+    assert in_turn([7], 3).tolist() == [7, 7, 7]
+    assert in_turn(list(range(10)), 12).tolist() == [*range(10), 0, 1]
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpmpp", "heun"])

@@ -12,7 +12,7 @@ from ddpm.samplers import SAMPLERS
 from ddpm.ui.components import controls, layout
 from ddpm.ui.components.streaming import Streaming
 from ddpm.ui.generation.models import ModelRegistry
-from ddpm.ui.generation.request import NONE, Settings
+from ddpm.ui.generation.request import Settings
 from ddpm.ui.server import protocol
 
 from .lanes import Race, python_of
@@ -42,7 +42,7 @@ def knob_lanes(
     values = KNOBS[knob]
     if knob == "eta" and SAMPLERS[base.sampling.sampler].knob != "eta":
         raise ValueError("Eta is DDIM's knob, and no other sampler's. Choose DDIM under All else.")
-    if knob == "guidance" and (base.choice == NONE or not base.weights.num_classes):
+    if knob == "guidance" and base.unlabelled:
         raise ValueError("Without a class there is nothing to be guided by. Choose a class, or other weights.")
     if knob == "steps":
         values = tuple(v for v in values if v <= base.weights.sched.T)

@@ -10,8 +10,9 @@ import gradio as gr
 
 from ddpm.ui.components import controls, layout
 from ddpm.ui.components.streaming import QUIET, Streaming
+from ddpm.ui.generation.labels import ALL, NONE
 from ddpm.ui.generation.models import ModelRegistry
-from ddpm.ui.generation.request import ALL, NONE, Settings
+from ddpm.ui.generation.request import Settings
 from ddpm.ui.server import protocol
 
 from .measurement import SIZES, Measurement, load_curve

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from ddpm.ui.generation.as_python import (
     drawing_lines,
     labels,
@@ -15,7 +18,7 @@ from ddpm.ui.generation.as_python import (
     sampler_lines,
 )
 from ddpm.ui.generation.edited import Edited
-from ddpm.ui.generation.request import label_of
+from ddpm.ui.generation.labels import label_of
 
 LERP = "torch.lerp({a}[None], {b}[None], shares.reshape(-1, 1, 1, 1))"
 
@@ -77,7 +80,7 @@ def invert(run: Any) -> list[str]:
         f"for step in ddpm.invert(sampler.model, sched, sampler.seen(x0){y}, num_steps={s.sampling.num_steps}):",
         "    pass",
         f"start = 0, step.x_t.expand({s.n}, -1, -1, -1)",
-        *drawing_lines(s.n, f"torch.arange({s.n})" if y else "", 0, "start=start"),
+        *drawing_lines(s.n, labels(run.others), 0, "start=start"),
         *picture_lines(s.n),
     ]
 
@@ -100,12 +103,24 @@ def compose(run: Edited) -> list[str]:
     ]
 
 
+def between_labels(y: Tensor | None) -> str:
+    """The labels of what is between two, which count up from the model's own."""
+    if y is None:
+        return ""
+    first = y[0].tolist()
+    return (
+        f"{first} + torch.arange({len(y)})"
+        if y.ndim == 1
+        else f"torch.tensor({first}) + torch.arange({len(y)})[:, None]"
+    )
+
+
 def interpolate(run: Any) -> list[str]:
     s, of = run.settings, run.of
-    classes, told = s.weights.num_classes, f"torch.tensor({list(of.labels)})"
+    told, y = f"torch.tensor({list(of.labels)})", of.y(s.weights, torch.zeros(s.n))
     lines = [f"shares = torch.linspace(0, 1, {s.n})"]
     model = "model"
-    if classes:
+    if y is not None:
         a, b = of.labels
         between = f"ddpm.editing.classes_between(model.model, {a}, {b}, shares)"
         lines.append(f'model = ddpm.device.Inference({between}, "{precision(s.weights)}")')
@@ -116,16 +131,15 @@ def interpolate(run: Any) -> list[str]:
         noise = f"torch.randn({shape}, generator=ddpm.seeding.seeded(seed, 0))"
         lines.append(f"ends = torch.stack([{noise} for seed in {list(of.seeds)}])")
     else:
-        y = f", y={told}" if classes else ""
+        also = f", y={told}" if y is not None else ""
         ends, steps = "sampler.seen(torch.cat([x0, other]))", s.sampling.num_steps
-        lines += [f"for step in ddpm.invert(sampler.model, sched, {ends}{y}, num_steps={steps}):", "    pass"]
+        lines += [f"for step in ddpm.invert(sampler.model, sched, {ends}{also}, num_steps={steps}):", "    pass"]
         lines.append("ends = step.x_t")
     if of.mixes_noise:
         straight = LERP.format(a="ends[0]", b="ends[1]")
         lines.append(f"start = 0, {'ddpm.editing.slerp(*ends, shares)' if of.way == 'slerp' else straight}")
-        y = f"{classes} + torch.arange({s.n})" if classes else ""
-        return [*lines, *drawing_lines(s.n, y, 0, "start=start"), *picture_lines(s.n)]
-    lines += drawing_lines(2, told if classes else "", 0, "start=(0, ends)")
+        return [*lines, *drawing_lines(s.n, between_labels(y), 0, "start=start"), *picture_lines(s.n)]
+    lines += drawing_lines(2, told if y is not None else "", 0, "start=(0, ends)")
     if of.way == "latents" and run.sampler.codec is None:
         name = 'ddpm.config.AutoencoderName("mnist-autoencoder")'
         lines.append(f"codec = ddpm.storage.checkpoint.find_codec({name})")

@@ -8,7 +8,7 @@ export const compose = (element, props, watch, server, now) => {
     name: "compose", after: [{ key: "t", label: "upside down" }, { key: "f", label: "from far" }], stage: { n: 9 },
     seen: () => ({ illusion: ["x", "t"], hybrid: ["x", "f"] })[state.kind] || ["x"],
     idle: "Press Compose: nine pictures of this sum.",
-    begin: () => arrange(),
+    begin: ({ packet }) => { Object.assign(state, packet.told); arrange(); },
     shown: (frame, { packet }) => {
       const { size, channels } = packet, { kind, a, b } = state, names = (digits, right) => digits?.map((digit) => ({ text: String(digit), wrong: right !== null && String(digit) !== right }));
       if (kind === "illusion") result.stage.show("t", turned(frame.x_t, packet.n, size, channels));

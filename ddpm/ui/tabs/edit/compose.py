@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import torch
 
 from ddpm import compose
 from ddpm.compose import Term, upside_down
 from ddpm.evaluation import classifiers
 from ddpm.generate import Sampler
+from ddpm.layers import Label
 from ddpm.samplers import SampleStep
 from ddpm.ui.components import controls, layout, links
 from ddpm.ui.components.streaming import QUIET
 from ddpm.ui.generation.edited import Edit, Edited
-from ddpm.ui.generation.request import NONE, label_of
+from ddpm.ui.generation.labels import NONE, label_of
 from ddpm.ui.server import protocol
 
 from .editor import Editor, classes, opener, settings
@@ -34,7 +34,7 @@ class Kind:
     formula: markup, whose elements with data-of are filled with the present classes and weights."""
 
     label: str
-    terms: Callable[[int, int, float, float], list[Term]]
+    terms: Callable[[Label, Label, float, float], list[Term]]
     a: int
     b: int
     weights: tuple[float, float]
@@ -109,6 +109,10 @@ class Composition(Edited):
     """turned: whether it is looked at upside down, too, and then read."""
 
     turned: bool = field(kw_only=True)
+    told: dict[str, Any] = field(kw_only=True)  # what the sum is of, for its formula
+
+    def about(self) -> dict[str, Any]:
+        return super().about() | {"told": self.told}
 
     def also(self, moment: SampleStep, last: bool) -> dict[str, Any]:
         found = super().also(moment, last)
@@ -122,19 +126,23 @@ def build(shared: layout.Shared) -> None:
 
     def make(page: Any, weights_id: Any, kind: Any, a: Any, b: Any, w: Any, v: Any, seed: Any) -> Edited:
         model, kind = registry.get(weights_id), protocol.one_of(kind, "Sum", KINDS)
-        if not model.num_classes:
+        if not model.conditional:
             raise ValueError("These weights know no classes to compose. Choose another model above.")
         if KINDS[kind].views:
             model.on_pixels()
-        a, b = (protocol.one_of(each, f"Class {name}", classes(model)) for name, each in (("A", a), ("B", b)))
+        if not model.attributes:
+            for each, name in ((a, "A"), (b, "B")):
+                protocol.one_of(each, f"Class {name}", classes(model))
         w, v = protocol.number(w, "Weight of A", 0, LIMIT), protocol.number(v, "Weight of B", 0, LIMIT)
         s = settings(registry, weights_id, N, NONE, seed, min(STEPS, model.sched.T), 1.0, ETA)
         terms = KINDS[kind].terms(label_of(model, a), label_of(model, b), w, v)
 
-        def process(sampler: Sampler) -> Iterator[Any]:
-            return sampler.steps(N, torch.full((N,), -1), s.seed)
+        told = {"kind": kind, "a": a, "b": b, "w": w, "v": v}
 
-        return Composition(s, edit=Edit({}, process, terms=tuple(terms)), turned=kind == "illusion")
+        def process(sampler: Sampler) -> Iterator[Any]:
+            return sampler.steps(N, s.y(), s.seed)
+
+        return Composition(s, edit=Edit({}, process, terms=tuple(terms)), turned=kind == "illusion", told=told)
 
     first = KINDS[FIRST]
     with gr.Row(elem_classes="tab-row"):

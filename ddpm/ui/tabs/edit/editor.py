@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
@@ -14,14 +15,16 @@ from ddpm.ui.components.saving import KINDS, as_file
 from ddpm.ui.components.streaming import QUIET, Streaming
 from ddpm.ui.generation.as_python import packet_of
 from ddpm.ui.generation.edited import Edited
+from ddpm.ui.generation.labels import NONE, label_of, named, read_attributes, text_of
 from ddpm.ui.generation.models import Model, ModelRegistry
-from ddpm.ui.generation.request import NONE, Settings, named
+from ddpm.ui.generation.request import Settings
 from ddpm.ui.generation.trajectory_file import read
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Job, once
 
 from .as_python import of_edit
 
+MAX_LABEL = 200  # characters of what a page says a picture is
 OWN = "its own"  # chosen instead of a class: the one that the picture is known to be of
 # make(page, weights_id, **controls): a run of what the page's own script says and of the values of the controls.
 Make = Callable[..., Edited]
@@ -179,15 +182,19 @@ def class_or_none(weights: Model) -> tuple[str, ...]:
 
 
 def own_or_another(weights: Model) -> tuple[str, ...]:
-    """The class that the picture is known to be of, no class, or one of them."""
+    """What the picture is known to be, no class, or one of them."""
     return (OWN, *class_or_none(weights))
 
 
 def meant(weights: Model, choice: Any, label: Any) -> str:
-    """The class that a choice of `own_or_another` means for a picture of that label.  Raises ValueError."""
-    choice = protocol.one_of(choice, "Class", own_or_another(weights))
+    """What a choice of `own_or_another` means for a picture of that label.  Raises ValueError."""
     if choice != OWN:
+        label_of(weights, choice)
         return choice
+    if weights.attributes:
+        with contextlib.suppress(ValueError):
+            return text_of(weights.attributes, read_attributes(weights.attributes, str(label)))
+        return NONE
     known = dict(zip(weights.class_names, named(weights.class_names), strict=True)) if weights.num_classes else {}
     return known.get(str(label), NONE)
 

@@ -57,6 +57,7 @@ export const inpaint = (element, props, watch, server) => {
     stage.mark("x", null);
     stage.give("own", (c, width, height, colour) => {
       const tile = width / state.size;
+      c.imageSmoothingEnabled = false;
       c.drawImage(picture, 0, 0, width, height);
       c.fillStyle = colour("erased");
       state.erased.forEach((on, i) => {

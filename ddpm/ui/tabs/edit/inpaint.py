@@ -16,11 +16,12 @@ from ddpm.ui.components import controls, layout, pictures
 from ddpm.ui.components.streaming import QUIET
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.edited import Edit, Edited, resampled
+from ddpm.ui.generation.labels import ALL, NONE, choices
 from ddpm.ui.generation.models import Model
-from ddpm.ui.generation.request import ALL, Settings, choices
+from ddpm.ui.generation.request import Settings
 from ddpm.ui.server import protocol
 
-from .editor import Editor, given_picture, last_of, meant, opener, own_or_another, settings
+from .editor import MAX_LABEL, Editor, given_picture, last_of, meant, opener, own_or_another, settings
 
 TITLE = "Inpaint"
 FILLINGS = 4
@@ -62,7 +63,8 @@ def drawn(s: Settings) -> Iterator[dict[str, Any] | None]:
     """The engine's job: one digit of the settings, as the page has pictures."""
     sampler = s.sampler()
     last = yield from last_of(sampler.steps(1, s.y(), s.seed))
-    label = "" if -1 in s.labels else s.weights.class_names[s.labels[0]]
+    told = s.labels[0]
+    label = (*s.weights.class_names, "")[told] if isinstance(told, int) else s.choice
     yield {"x0": protocol.b64(recording.frame(sampler.pictures(last.x_t))), "label": label}
 
 
@@ -71,7 +73,7 @@ def build(shared: layout.Shared) -> None:
 
     def make(page: Any, weights_id: Any, choice: Any, resamplings: Any, seed: Any, guidance: Any, steps: Any) -> Edited:
         model = registry.get(weights_id).on_pixels()
-        label = str(page.get("label", ""))[:40]
+        label = str(page.get("label", ""))[:MAX_LABEL]
         s = settings(registry, weights_id, FILLINGS, meant(model, choice, label), seed, steps, guidance, ETA)
         x0, mask = given_picture(model, page, NOTHING), read_mask(page.get("erased"), model)
         r = protocol.whole_number(resamplings, "Resamplings", 1, MOST_RESAMPLINGS)
@@ -87,7 +89,7 @@ def build(shared: layout.Shared) -> None:
     async def generated(chosen: Any, weights_id: Any, seed: Any) -> dict[str, Any]:
         """A digit that the model draws, in place of a bundled one."""
         model = registry.get(weights_id).on_pixels()
-        choice = chosen if chosen in choices(model) else ALL if model.num_classes else choices(model)[0]
+        choice = chosen if chosen in choices(model) else ALL if model.num_classes else NONE
         if choice == ALL:
             seed_now = protocol.whole_number(seed, "Seed", 0, protocol.MAX_SEED)
             choice = choices(model)[2 + seed_now % model.num_classes]

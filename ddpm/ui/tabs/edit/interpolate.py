@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
@@ -16,17 +17,18 @@ from ddpm.device import Inference
 from ddpm.editing import classes_between, slerp
 from ddpm.generate import Sampler
 from ddpm.inversion import invert
+from ddpm.layers import Label
 from ddpm.samplers import SampleStep
 from ddpm.seeding import seeded
 from ddpm.ui.components import controls, layout, pictures
 from ddpm.ui.components.streaming import QUIET
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.edited import Edit, Edited
+from ddpm.ui.generation.labels import ANY, NONE, is_null, label_of
 from ddpm.ui.generation.models import Model, autoencoder
-from ddpm.ui.generation.request import ANY, NONE, label_of
 from ddpm.ui.server import protocol
 
-from .editor import Editor, class_or_none, given_picture, last_of, opener, settings
+from .editor import OWN, Editor, class_or_none, given_picture, last_of, meant, opener, settings
 
 TITLE = "Interpolate"
 N, STEPS, GUIDANCE = 9, 30, 1.5
@@ -79,7 +81,7 @@ class Between:
     """What is walked between, checked.  x0: two real digits, (2, C, S, S), or None for two seeds."""
 
     way: str
-    labels: tuple[int, int]
+    labels: tuple[Label, Label]
     seeds: tuple[int, int]
     x0: Tensor | None
 
@@ -89,13 +91,17 @@ class Between:
 
     def model(self, weights: Model, shares: Tensor) -> Callable[[], Inference] | None:
         """With the classes between; None of weights without any."""
-        if not weights.num_classes:
+        if not weights.conditional:
             return None
         return lambda: Inference(classes_between(weights.model.model, *self.labels, shares), "auto")
 
     def y(self, weights: Model, shares: Tensor) -> Tensor | None:
         """The label of each share, as `model` knows them."""
-        return weights.num_classes + torch.arange(len(shares)) if weights.num_classes else None
+        if not weights.conditional:
+            return None
+        many = torch.tensor([len(each.values) for each in weights.attributes] or [weights.num_classes])
+        y = many + torch.arange(len(shares))[:, None]
+        return y if weights.attributes else y[:, 0]
 
     def ends(self, sampler: Sampler, weights: Model) -> Generator[None, None, Tensor]:
         """The two noises, (2, C, S, S), after as many steps of work as they take."""
@@ -104,7 +110,7 @@ class Between:
             shape = m.in_ch, m.img_size, m.img_size
             noises = [torch.randn(shape, generator=seeded(seed, 0)) for seed in self.seeds]
             return torch.stack(noises).to(sampler.device)
-        y = torch.tensor(self.labels, device=sampler.device) if weights.num_classes else None
+        y = torch.tensor(self.labels, device=sampler.device) if weights.conditional else None
         steps = invert(sampler.model, sampler.sched, sampler.seen(self.x0), y=y, num_steps=sampler.sampling.num_steps)
         return (yield from last_of(steps)).x_t
 
@@ -117,7 +123,7 @@ class Between:
             if self.mixes_noise:
                 yield from sampler.steps(len(shares), self.y(weights, shares), start=(0, mix(ends[0], ends[1], shares)))
                 return
-            y = torch.tensor(self.labels) if weights.num_classes else None
+            y = torch.tensor(self.labels) if weights.conditional else None
             for two in sampler.steps(2, y, start=(0, ends)):
                 x0_hat = mix(two.x0_hat[0], two.x0_hat[1], shares)
                 x_t = x0_hat if two.t < 0 else straight(two.x_t[0], two.x_t[1], shares)
@@ -169,14 +175,14 @@ def build(shared: layout.Shared) -> None:
         if ends == "digits":
             named = [(page.get("x0"), page.get("label")), (page.get("other"), page.get("other_label"))]
             x0 = torch.cat([given_picture(model, {"x0": text}, NOTHING) for text, _ in named])
-            known = [model.class_names.index(label) if label in model.class_names else -1 for _, label in named]
+            known = [label_of(model, meant(model, OWN, label)) for _, label in named]
             ends_of = Between(way, (known[0], known[1]), (0, 0), x0)
             of_page = {name: page.get(name) for name in ("x0", "other", "label", "other_label")}
         else:
-            labels = [label_of(model, protocol.one_of(c, "Class", class_or_none(model))) for c in (a, b)]
+            labels = [label_of(model, c) for c in (a, b)]
             seeds = [protocol.whole_number(each, "Seed", 0, protocol.MAX_SEED) for each in (seed, other_seed)]
             ends_of = Between(way, (labels[0], labels[1]), (seeds[0], seeds[1]), None)
-        guidance = GUIDANCE if ends == "seeds" and -1 not in ends_of.labels else 1.0
+        guidance = GUIDANCE if ends == "seeds" and not any(map(is_null, ends_of.labels)) else 1.0
         steps = min(STEPS, model.sched.T)
         s = settings(registry, weights_id, N, NONE, 0, steps, guidance, clip=ends == "seeds")
         edit = Edit(of_page, ends_of.process(model, shares), model=ends_of.model(model, shares))
@@ -189,6 +195,7 @@ def build(shared: layout.Shared) -> None:
         return await editor.answer(question, run.between(share))
 
     start, names = pictures.opening(registry)
+    end_of = functools.partial(controls.class_and_attributes, "interpolate", registry, weights, class_or_none)
 
     def second_of(model: Model, chosen: Any = ANY) -> dict[str, Any]:
         found = pictures.another_picture(model, chosen)
@@ -207,10 +214,12 @@ def build(shared: layout.Shared) -> None:
             with gr.Group(visible=True) as of_seeds:
                 with gr.Row(elem_classes="pair"):
                     seed = gr.Number(3, label="Seed A", elem_id="interpolate-seed")
-                    a = controls.class_of("interpolate", registry, weights, class_or_none, 4, "Class A", "a")
+                    a, of_a = end_of(4, "Class A", "a")
+                of_a.render()
                 with gr.Row(elem_classes="pair"):
                     other_seed = gr.Number(8, label="Seed B", elem_id="interpolate-other-seed")
-                    b = controls.class_of("interpolate", registry, weights, class_or_none, 9, "Class B", "b")
+                    b, of_b = end_of(9, "Class B", "b")
+                of_b.render()
                 dice = gr.Button("⚄ New seeds", elem_id="interpolate-dice")
             with gr.Group(visible=False) as of_digits:
                 picked = gr.Dropdown([ANY, *names], value=ANY, label="Digit", elem_id="interpolate-digit")

@@ -17,10 +17,11 @@ from ddpm.inversion import invert
 from ddpm.samplers import SampleStep
 from ddpm.ui.components import controls, layout, pictures
 from ddpm.ui.generation.edited import Edit, Edited
-from ddpm.ui.generation.request import NONE, label_of
+from ddpm.ui.generation.labels import NONE, label_of
+from ddpm.ui.generation.models import Model
 from ddpm.ui.server import protocol
 
-from .editor import Editor, given_picture, last_of, meant, opener, own_or_another, settings
+from .editor import MAX_LABEL, Editor, given_picture, last_of, meant, opener, own_or_another, settings
 
 TITLE = "Invert"
 FIRST_STEPS, MOST_STEPS = 50, 100
@@ -58,13 +59,21 @@ def there_and_back(sampler: Sampler, x0: Tensor, y: Tensor | None, others: Tenso
     yield from sampler.steps(n, others, start=(0, x_t))
 
 
+def changed(y: Tensor, model: Model) -> Tensor:
+    """A label of attributes, and after it the same with another value of each in turn: (1 + A, A)."""
+    many = torch.tensor([len(each.values) for each in model.attributes])
+    return torch.cat([y[None], torch.where(torch.eye(len(y), dtype=torch.bool), (y + 1) % many, y)])
+
+
 @dataclass
 class Inverted(Edited):
     """There and back, and afterwards the error of it over the number of steps."""
 
     x0: Tensor = field(kw_only=True)
     y: Tensor | None = field(kw_only=True)
+    others: Tensor | None = field(kw_only=True)  # what each picture is told on the way back
     own: int | None = field(kw_only=True)  # which of the pictures is of the class that was told on the way there
+    names: list[str] | None = field(kw_only=True)  # of what each picture is told, where that is no class
     errors: list[float] = field(default_factory=list)  # of MEASURED, so far
 
     def steps(self) -> Iterator[dict[str, Any] | None]:
@@ -78,30 +87,34 @@ class Inverted(Edited):
             yield {}
 
     def about(self) -> dict[str, Any]:
-        return super().about() | {"errors": self.errors, "measured": MEASURED, "own": self.own}
+        return super().about() | {"errors": self.errors, "measured": MEASURED, "own": self.own, "names": self.names}
 
 
 def build(shared: layout.Shared) -> None:
     registry, weights, editor = shared.registry, shared.weights, Editor(shared, "invert")
 
     def make(page: Any, weights_id: Any, choice: Any, steps: Any) -> Edited:
-        model, label = registry.get(weights_id), str(page.get("label", ""))[:40]
+        model, label = registry.get(weights_id), str(page.get("label", ""))[:MAX_LABEL]
         x0, told = given_picture(model, page, NOTHING), meant(model, choice, label)
         steps = protocol.whole_number(steps, "Steps", 1, min(MOST_STEPS, model.sched.T))
-        n = min(model.num_classes, MOST_CLASSES) or 1
-        s = settings(registry, weights_id, n, NONE, 0, steps, 1.0, clip=False)
         y = others = None
-        if model.num_classes:
-            y, others = torch.tensor([label_of(model, told)]), torch.arange(n)
+        if model.conditional:
+            y = torch.tensor([label_of(model, told)])
+            others = changed(y[0], model) if model.attributes else torch.arange(min(model.num_classes, MOST_CLASSES))
+        n = 1 if others is None else len(others)
+        s = settings(registry, weights_id, n, NONE, 0, steps, 1.0, clip=False)
 
         def process(sampler: Sampler) -> Iterator[SampleStep]:
             return there_and_back(sampler, x0, y, others)
 
-        own = int(y) if y is not None and 0 <= int(y) < n else None
+        own = 0 if model.attributes else int(y) if y is not None and 0 <= int(y) < n else None
         way = [*range(steps, 0, -1), *range(steps + 1)]
-        return Inverted(
-            s, edit=Edit({"x0": page["x0"], "label": label}, process, way, folded=False), x0=x0, y=y, own=own
-        )
+        edit, names = Edit({"x0": page["x0"], "label": label}, process, way, folded=False), None
+        if model.attributes and others is not None:
+            names = ["as told"]
+            for a, value in zip(model.attributes, others[1:].diagonal().tolist(), strict=True):
+                names.append({"yes": a.name, "no": f"no {a.name}"}.get(a.values[value], a.values[value]))
+        return Inverted(s, edit=edit, x0=x0, y=y, others=others, own=own, names=names)
 
     start, names = pictures.opening(registry)
     with gr.Row(elem_classes="tab-row"):

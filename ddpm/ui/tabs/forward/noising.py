@@ -14,8 +14,8 @@ from ddpm.samplers import predict
 from ddpm.schedule import SCHEDULES
 from ddpm.ui.components import layout, links, pictures
 from ddpm.ui.generation import recording
+from ddpm.ui.generation.labels import ANY
 from ddpm.ui.generation.models import Model
-from ddpm.ui.generation.request import ANY
 from ddpm.ui.server import protocol
 
 TITLE = "Noise it"

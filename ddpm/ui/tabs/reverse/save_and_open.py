@@ -14,8 +14,9 @@ from ddpm.ui.components.saving import KINDS, as_file
 from ddpm.ui.components.streaming import Streaming
 from ddpm.ui.generation.as_python import of_trajectory, packet_of
 from ddpm.ui.generation.image_file import BEFORE
+from ddpm.ui.generation.labels import choices
 from ddpm.ui.generation.models import ModelRegistry
-from ddpm.ui.generation.request import Settings, choices
+from ddpm.ui.generation.request import Settings
 from ddpm.ui.generation.trajectory_file import Opened, read
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Engine, once

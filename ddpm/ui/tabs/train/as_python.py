@@ -28,7 +28,7 @@ def of_training(run: TrainingRun) -> str:
     lines.append(f"sched = ddpm.config.build_schedule({call('ddpm.ScheduleConfig', config.schedule)})")
     seed = f"{train.seed}{codec}"
     lines.append(f"model = ddpm.networks.build_model({call(network, config.model)}, {seed})")
-    given = "model, data.images, data.labels" if config.model.num_classes else "model, data.images"
+    given = "model, data.images, data.labels" if config.model.conditional else "model, data.images"
     given += f", sched=sched, config=config, steps={state.step}"
     if run.parts and len(run.parts) <= MOST_CHANGES:
         counts = zip(run.parts, [*(step for step, _ in run.parts[1:]), state.step], strict=True)

@@ -87,7 +87,7 @@ class TrainingRun:
     @functools.cached_property
     def levels(self) -> Levels:
         """Made where it is first asked for, on the engine's thread: it asks torch for all cores, see engine.py."""
-        return Levels(self.data, self.sched, PREVIEWS, self.config.model.num_classes > 0, self.codec)
+        return Levels(self.data, self.sched, PREVIEWS, self.config.model.conditional, self.codec)
 
     @property
     def reached(self) -> TrainState:
@@ -129,7 +129,7 @@ class TrainingRun:
     def trained(self) -> Iterator[TrainState | Future[Any] | None]:
         """The training itself; each state yielded is on the curve.  A Future is of what is computed elsewhere; None
         comes between two parts of a step."""
-        images, labels = self.data.images, self.data.labels if self.config.model.num_classes else None
+        images, labels = self.data.images, self.data.labels if self.config.model.conditional else None
         budget: dict[str, Any] = {"steps": int(self.budget)} if self.kind == "steps" else {"seconds": self.budget}
         if self.remote:
             for answer in zerogpu.train(self.config, images, labels, budget, self.resume):
@@ -282,6 +282,7 @@ class TrainingRun:
             "dataset": self.data.name,
             "images_in_dataset": len(self.data.images),
             "class_names": list(self.data.class_names),
+            "attributes": [dataclasses.asdict(each) for each in self.data.attributes],
             "command": f"the Train tab: {self.label}",
             "device": self.computed_on(),
             "precision": self.config.train.precision,
@@ -301,7 +302,8 @@ class TrainingRun:
     def weights(self, label: str) -> Model:
         """The averaged weights as they are now, ready to be asked."""
         kind, data = self.config.schedule.kind, self.data
-        return wrap(self.reached.ema_model(), self.sched, kind, label, data.name, data.class_names)
+        attributes = data.attributes if self.config.model.attributes else ()
+        return wrap(self.reached.ema_model(), self.sched, kind, label, data.name, data.class_names, attributes)
 
     def packet(self, first_preview: int = 0) -> dict[str, Any]:
         """All of the curve, which is bounded, and the previews from the given one on."""
