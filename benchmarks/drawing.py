@@ -87,7 +87,8 @@ class Drawing:
     async def stop(self) -> None:
         page, self.stopped = self.student.page, True
         target = [page.component("draw-stop"), "click"]
-        function = next(d["id"] for d in page.config["dependencies"] if target in map(list, d["targets"]))
+        functions = (d for d in page.config["dependencies"] if d["backend_fn"])
+        function = next(d["id"] for d in functions if target in map(list, d["targets"]))
         body = {"data": [], "fn_index": function, "session_hash": self.student.session}
         (await self.student.client.post("/gradio_api/run/predict", json=body)).raise_for_status()
 

@@ -68,7 +68,8 @@ class Page:
     def press(self, elem_id: str) -> tuple[int, list[Any]]:
         """The function behind a button, and the present values of its inputs."""
         target = [self.component(elem_id), "click"]
-        function = next(d for d in self.config["dependencies"] if target in map(list, d["targets"]) and d["inputs"])
+        functions = (d for d in self.config["dependencies"] if d["backend_fn"] and d["inputs"])
+        function = next(d for d in functions if target in map(list, d["targets"]))
         return function["id"], [self.components[i].get("value") for i in function["inputs"]]
 
 

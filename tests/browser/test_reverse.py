@@ -109,6 +109,29 @@ def test_a_number_out_of_range_is_said_in_words_and_loses_nothing(open_page):
     page.click("#reverse-generate")
     wait_for_status(page, "reverse", "Digits: a whole number from 1 to 64, please")
     assert pixels(page, "reverse", "x") == before
+    assert page.locator("#reverse-view .changed").inner_text() == "Changed since this result: Digits"
+
+
+def test_the_equation_follows_the_sampler_and_the_stage_says_what_has_changed(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    changed, equation = page.locator("#reverse-view .changed"), page.locator("#reverse-margin [data-sampler]:visible")
+    generate(page, steps=2)
+    wait_for_status(page, "reverse", "^2 steps")
+    numbers = equation.locator("[data-live^=c]").all_text_contents()
+    assert changed.is_hidden() and "·" not in numbers
+    choose(page, "reverse-sampler", "DDPM")
+    page.wait_for_function("document.querySelector('#reverse-margin [data-sampler=ddpm]').checkVisibility()")
+    assert changed.inner_text() == "Changed since this result: Sampler"
+    assert equation.count() == 1 and set(equation.locator("[data-live^=c]").all_text_contents()) == {"·"}
+    choose(page, "reverse-sampler", "DDIM")
+    changed.wait_for(state="hidden")
+    assert equation.locator("[data-live^=c]").all_text_contents() == numbers
+    tab(page, "Compare")
+    page.click("#race-race")
+    wait_for_status(page, "race", "finished")
+    page.get_by_label("Lane A: steps").fill("20")
+    assert page.locator("#race-view .changed").inner_text() == "Changed since this result: Lanes"
 
 
 def test_generate_by_keyboard_alone(open_page):

@@ -19,7 +19,7 @@ def picture(text):
 def handler(demo, elem_id):
     """The function behind a button's click."""
     button = next(b for b in demo.blocks.values() if getattr(b, "elem_id", None) == elem_id)
-    return next(f.fn for f in demo.fns.values() if (button._id, "click") in f.targets)
+    return next(f.fn for f in demo.fns.values() if f.fn and (button._id, "click") in f.targets)
 
 
 def alone(tab, registry, engine=None):

@@ -65,7 +65,8 @@ def config_of(url: str) -> dict[str, Any]:
 def function_of(config: dict[str, Any], what: str) -> int:
     """The function behind a button, or of a name."""
     button = next((c["id"] for c in config["components"] if c["props"].get("elem_id") == what), None)
-    found = (d for d in config["dependencies"] if d["api_name"] == what or [button, "click"] in map(list, d["targets"]))
+    asked = (d for d in config["dependencies"] if d["backend_fn"])  # not of the page's scripts alone
+    found = (d for d in asked if d["api_name"] == what or [button, "click"] in map(list, d["targets"]))
     return next(found)["id"]
 
 

@@ -26,7 +26,7 @@ export const enable = (id, on, why = "") => {
   node.title = on ? "" : why;
 };
 
-// Present numbers of the margin: every element of #<name>-margin with data-live=<key>.
-export const live = (name, key, text) => {
-  for (const node of document.querySelectorAll(`#${name}-margin [data-live="${key}"]`)) node.textContent = text;
+// Present numbers of the margin: every element of #<name>-margin with data-live=<key>, or of a part of it.
+export const live = (name, key, text, part = "") => {
+  for (const node of document.querySelectorAll(`#${name}-margin ${part} [data-live="${key}"]`)) node.textContent = text;
 };

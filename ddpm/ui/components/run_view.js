@@ -1,6 +1,7 @@
 // The life of a run on the page, the same for every kind: it begins with its first packet, its frames are kept, those
 // that were missed are asked for, and its end is told once the animation has arrived there.
 import { enable } from "./dom.js";
+import { Settings } from "./settings.js";
 import { waiting } from "./status.js";
 
 export class Run {
@@ -43,6 +44,8 @@ export class RunView {
   //   grow(run): the timeline's positions.                    finished(run): its end has been told.
   constructor({ root, stage = null, status, timeline = null, saving = null, replay = null }, kind) {
     Object.assign(this, { root, stage, status, timeline, saving, replay, kind });
+    this.name = root.closest("[id$=-view]").id.replace(/-view$/, "");
+    this.settings = new Settings(this.name, stage);
     this.past = new Set([null]); // runs that were shown before: what still comes of them is late
     this.forget();
     this.goes(false);
@@ -67,14 +70,16 @@ export class RunView {
 
   // Whether there is something to stop.
   goes(running) {
-    const { id } = this.root.closest("[id$=-view]");
-    enable(id.replace(/-view$/, "-stop"), running, "Nothing is running.");
+    enable(`${this.name}-stop`, running, "Nothing is running.");
   }
 
   said(packet) {
-    if (packet.error) this.goes(false);
-    if (packet.error) this.status.say(packet.error, true);
-    else if (packet.notice) this.status.say(packet.notice);
+    if (packet.error) {
+      this.goes(false);
+      this.settings.pressed = null;
+      this.status.say(packet.error, true);
+    }
+    if (packet.notice && !packet.error) this.status.say(packet.notice);
     this.kind.other?.(packet);
   }
 
@@ -84,10 +89,12 @@ export class RunView {
     this.run = new Run(undefined, undefined, frames);
     if (this.saving) this.saving.disabled = true;
     this.timeline?.pause();
+    this.settings.forget();
   }
 
   begin(packet) {
     this.forget();
+    this.settings.begin();
     this.run = new Run(packet, this.kind.decode);
     this.root.dataset.run = packet.run;
     if (packet.size) this.stage.shape(packet.n, packet.size, packet.channels);

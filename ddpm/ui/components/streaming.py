@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -12,6 +13,7 @@ from ..server import protocol
 from ..server.cache import LRUCache
 from ..server.engine import Engine
 from ..server.sessions import Run, Sessions
+from .links import CONTROLS
 
 KEPT_BYTES = 128_000_000
 QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False}
@@ -23,7 +25,7 @@ class Streaming:
 
     def __init__(self, engine: Engine, name: str, kept_bytes: int = KEPT_BYTES):
         """name: of the tab, in the log."""
-        self.sessions, self.kept = Sessions(engine, f"{name}-view"), LRUCache(kept_bytes)
+        self.name, self.sessions, self.kept = name, Sessions(engine, f"{name}-view"), LRUCache(kept_bytes)
 
     def get(self, run_id: Any) -> Any:
         """A run that has ended; None if it is not, or no longer, kept."""
@@ -56,6 +58,7 @@ class Streaming:
             except ValueError as error:
                 yield {"error": str(error)}
 
+        tell_settings(self.name, inputs, event)
         event(begin, inputs, view, **STREAM, **options)
 
     def stop(self, button: gr.Button, view: gr.HTML) -> None:
@@ -65,6 +68,23 @@ class Streaming:
             return None if self.sessions.stop(window(request)) else {"notice": "Nothing is running."}
 
         button.click(halt, None, view, **QUIET)
+
+
+def tell_settings(name: str, inputs: Sequence[Any], *events: Callable[..., Any]) -> None:
+    """The view of that name hears of its settings as they change, and that a result is asked for at these events.
+
+    To be called before what answers them: Gradio calls the listeners of an event in turn, each once the one before it
+    is done.
+    """
+    settings = [each for each in inputs if isinstance(each, CONTROLS)]
+    if not settings:
+        return
+    labels = json.dumps([each.label for each in settings])
+    script = "(...values) => {{ window.DDPM?.tabs.settings?.tell({!r}, {}, values, {}); }}"
+    for event in events:
+        event(None, settings, None, js=script.format(name, labels, "true"))
+    changes = [each.change for each in settings]
+    gr.on(changes, None, settings, None, js=script.format(name, labels, "false"), trigger_mode="multiple")
 
 
 def window(request: gr.Request) -> str:

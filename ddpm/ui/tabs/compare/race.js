@@ -71,8 +71,16 @@ export const lanes = (element, props, watch) => {
     cards.forEach(({ card }, i) => { card.hidden = i >= count; });
     fewer.disabled = count <= fewest;
     another.disabled = count >= cards.length;
+    lanes();
   }
+  // As they are now, of which the race's view hears too.
+  function lanes() {
+    const read = cards.slice(0, count).map((lane) => lane.read());
+    tabs.settings.tell("race", ["Lanes"], [read], false);
+    return read;
+  }
+  for (const type of ["input", "change"]) root.addEventListener(type, lanes);
   arrange();
   watch("value", () => cards.forEach((card) => card.offer(props.value.models)));
-  tabs.race = { lanes: () => cards.slice(0, count).map((lane) => lane.read()) };
+  tabs.race = { lanes };
 };

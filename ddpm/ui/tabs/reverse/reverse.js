@@ -98,6 +98,7 @@ export const reverse = (element, props, watch, server) => {
     if (packet.parent !== run.id) return;
     if (branch?.id !== packet.run) {
       branch = new Run(packet, decode, run.frames.slice(0, packet.from));
+      view.settings.begin();
       timeline.pause();
       for (const key of ["b", "bh", "beps"]) showAlso(key, null);
       axis(packet);
@@ -130,7 +131,17 @@ export const reverse = (element, props, watch, server) => {
     arrange();
     axis(packet);
     timeline.frameMs = Math.max(40, Math.min(200, 3000 / packet.total));
-    for (const node of document.querySelectorAll("#reverse-margin [data-sampler]")) node.hidden = node.dataset.sampler !== packet.sampler;
+    chosen(packet.sampler);
+  }
+
+  // The margin has the equation of the chosen sampler: in numbers, if a step of that one is shown.
+  function chosen(sampler) {
+    for (const block of document.querySelectorAll("#reverse-margin [data-sampler]")) {
+      block.hidden = block.dataset.sampler !== sampler;
+      if (!block.hidden) continue;
+      for (const node of block.querySelectorAll("[data-live]")) node.textContent = node.dataset.live === "last" ? "" : "·";
+    }
+    show(timeline.position);
   }
 
   // t under the curves, and over them how much of x_t is noise.
@@ -166,9 +177,10 @@ export const reverse = (element, props, watch, server) => {
     life.mark(position);
     const step = now.t < 0 ? (over ? branch : run).frames[position - 1] : now; // a finished sample shows the step that finished it
     if (!step) return;
-    live("reverse", "s", step.s < 0 ? "clean" : step.s);
-    live("reverse", "last", step.s < 0 ? " The last step: clean data has no noise, so all of it is x̂₀." : "");
-    for (const i of [0, 1, 2]) live("reverse", `c${i}`, step.coefficients[i].toFixed(3).replace("-", "−"));
+    const say = (key, text) => live("reverse", key, text, `[data-sampler="${now === other ? branch.packet.sampler : run.packet.sampler}"]`);
+    say("s", step.s < 0 ? "clean" : step.s);
+    say("last", step.s < 0 ? " The last step: clean data has no noise, so all of it is x̂₀." : "");
+    step.coefficients.forEach((value, i) => say(`c${i}`, value.toFixed(3).replace("-", "−")));
   }
 
   // A frame's x_t, x̂₀ and ε̂ in these panes, or nothing.
@@ -215,7 +227,7 @@ export const reverse = (element, props, watch, server) => {
     input.dispatchEvent(new Event("change", { bubbles: true }));
   });
 
-  tabs.reverse = { receive, at: () => ({ run: view.run.id, index: Math.min(timeline.position, view.run.frames.length - 1) }) };
+  tabs.reverse = { receive, chosen, at: () => ({ run: view.run.id, index: Math.min(timeline.position, view.run.frames.length - 1) }) };
   watch("value", () => receive(props.value));
   receive(props.value);
 };

@@ -103,6 +103,8 @@ def build(shared: layout.Shared) -> None:
     here = "(at, ...others) => [DDPM.tabs.reverse.at(), ...others]"
     runs.start(fork.click, branch, [at, *inputs], view, js=here)
     runs.stop(halt, view)
+    follow = "(sampler) => { window.DDPM?.tabs.reverse?.chosen(sampler); }"
+    sampling[0].change(None, sampling[0], None, js=follow)
     opener.upload(open_file, [opener, weights], [*inputs, view], **QUIET)
     changes = [shared.demo.load, *(each.change for each in inputs)]
     gr.on(changes, cost, inputs, forecast, trigger_mode="always_last", **QUIET)

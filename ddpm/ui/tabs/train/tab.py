@@ -13,6 +13,7 @@ from ddpm.device import on_zerogpu
 from ddpm.presets import LATENTS, PIXELS, PRESETS, in_latents, labelled
 from ddpm.schedule import SCHEDULES
 from ddpm.ui.components import layout, links
+from ddpm.ui.components.streaming import tell_settings
 
 from . import zerogpu
 from .actions import CONTINUE_SECONDS, SPACES, Actions
@@ -90,6 +91,7 @@ def build(shared: layout.Shared) -> None:
     links.leads(preset, {each: {space: SPACES[in_latents(each)]} | of_preset[each] for each in PRESETS})
     preset.change(act.forecast, preset, expected, queue=False, **quiet)
     shared.demo.load(act.forecast, preset, expected, queue=False, show_progress="hidden")
+    tell_settings("train", inputs, go.click, both.click)
     go.click(act.start, inputs, [view, mine], concurrency_limit=64, **quiet)
     both.click(act.start_both, inputs, [view, mine], concurrency_limit=64, **quiet)
     again.click(act.go_on, mine, view, concurrency_limit=64, **quiet)
