@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from helpers.steps import live, pixels, playhead, set_number, status, tab, wait_for_status
+from helpers.steps import live, pixels, playhead, save, set_number, status, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
 SIZES = [(1280, 800), (390, 844)]
@@ -134,17 +134,16 @@ def test_several_at_once_none_and_another_without_training_again(open_page):
 
 def test_stop_and_save(open_page):
     page = open_breaking(open_page, steps=1000)
-    saving = page.locator("#mistakes-view").get_by_role("button", name="Save PNG")
+    saving = page.locator("#mistakes-view").get_by_role("button", name="Save", exact=True)
     assert saving.is_disabled()
     page.click("#mistakes-train")
     wait_for_status(page, "mistakes", "^Step [1-9]")
     page.wait_for_function("document.querySelector('#mistakes-view .readout').textContent === 'step 0'")  # drawn
     page.click("#mistakes-stop")
     wait_for_status(page, "mistakes", r"^Stopped at step \d")
-    with page.expect_download() as download:
-        saving.click()
-    assert download.value.suggested_filename == "broken-pixels.png"
-    assert download.value.path().read_bytes().startswith(b"\x89PNG")
+    download = save(page, "PNG, what is shown", "mistakes")
+    assert download.suggested_filename == "broken-pixels.png"
+    assert download.path().read_bytes().startswith(b"\x89PNG")
     assert page.locator("#mistakes-stop").is_disabled()
 
 

@@ -5,10 +5,21 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from helpers.starting import ROOT
 from helpers.steps import generate, is_inside, playhead, save, tab, wait_for_status
 
+from ddpm import from_uint8, load_dataset, make_schedule, q_sample, to_uint8
+from ddpm.schedule import SCHEDULES
+from ddpm.ui.components.pictures import noise_of, noise_packet, picture_packet
+from ddpm.ui.generation.models import ModelRegistry
+
 pytestmark = pytest.mark.browser
+
+MIXED = """async ([packet, asked]) => {
+    const { mix, toPixels, unpack } = await import(new URL("./scripts/components/mixing.js", document.baseURI));
+    return asked.map(([t, kind]) => [...toPixels(mix(unpack(packet), t, kind))]);
+}"""
 
 
 def test_a_function_opens_beside_its_equation_and_lights_its_terms(open_page):
@@ -52,17 +63,34 @@ def test_a_long_function_stays_within_a_phone(open_page):
     assert page.locator("#reverse-margin .listing:visible pre").bounding_box()["height"] < 500
 
 
+def test_the_page_noises_a_digit_to_the_pixel_as_python_does(open_page):
+    """At every 37th t of every schedule: x_t is not sent by the server."""
+    model = ModelRegistry().get("mnist")
+    asked = [[t, kind] for kind in SCHEDULES for t in range(0, 1000, 37)]
+    found = open_page().evaluate(MIXED, [picture_packet(model, 7) | noise_packet(model, 3), asked])
+    x0, eps = from_uint8(load_dataset("bundled").images[7:8]), noise_of(model, 3)
+    for (t, kind), pixels in zip(asked, found, strict=True):
+        x_t = q_sample(x0, torch.tensor([t]), eps, make_schedule(kind=kind))
+        assert pixels == to_uint8(x_t).flatten().tolist(), (t, kind)
+
+
+def copied(page, name):
+    """What the menu of a tab's view puts on the clipboard."""
+    page.locator(f"#{name}-view").get_by_role("button", name="Save", exact=True).click()
+    page.locator(f"#{name}-view .menu").get_by_role("button", name="Copy as Python", exact=True).click()
+    wait_for_status(page, name, "^Copied \\d+ lines")
+    return page.evaluate("navigator.clipboard.readText()")
+
+
 def test_copied_python_draws_the_same_pixels(open_page, tmp_path):
     page = open_page()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    assert copied(page, "forward").startswith("# Forward, noised, t = 250, noise 0.\n")
     tab(page, "Reverse")
     generate(page, steps=4, n=3, seed=5)
     wait_for_status(page, "reverse", "^4 steps")
     shown = save(page, "PNG").path()
-    page.locator("#reverse-view").get_by_role("button", name="Save", exact=True).click()
-    page.locator("#reverse-view .menu").get_by_role("button", name="Copy as Python", exact=True).click()
-    wait_for_status(page, "reverse", "^Copied \\d+ lines")
-    text = page.evaluate("navigator.clipboard.readText()").replace("again.png", str(tmp_path / "again.png"))
+    text = copied(page, "reverse").replace("again.png", str(tmp_path / "again.png"))
     done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     from PIL import Image

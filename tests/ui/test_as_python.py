@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 
@@ -9,14 +10,21 @@ import numpy as np
 import pytest
 from helpers.edits import ASKED, TWO, Tab
 from helpers.latents import with_latents
-from helpers.pages import picture
+from helpers.pages import TINY, alone, picture
 from helpers.reversing import finished, run, settings
 from helpers.training_runs import few_digits, finish, new_run, quick  # noqa: F401
 
+from ddpm import load_dataset
+from ddpm.config import ScheduleConfig
+from ddpm.evaluation import evaluate
 from ddpm.ui.generation import as_python
 from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.trajectory import Trajectory
 from ddpm.ui.generation.trajectory_file import read_recording, write
+from ddpm.ui.server import cache
+from ddpm.ui.tabs.compare import measurement, quality
+from ddpm.ui.tabs.forward import denoising, noising, posterior
+from ddpm.ui.tabs.forward.mistakes import experiment
 from ddpm.ui.tabs.train.as_python import of_training
 
 
@@ -45,6 +53,10 @@ def same(text, shown):
     pixels = drawn(text)
     assert np.array_equal(pixels.ravel(), picture(shown)) and len(np.unique(pixels)) > 2
     assert len(text.splitlines()) <= 32, text
+
+
+def lines_of(text):
+    return [line for line in text.splitlines() if line]
 
 
 @pytest.mark.parametrize(
@@ -112,9 +124,10 @@ def test_weights_that_do_not_ship_are_said_to_be_loaded_from_the_zip(clone):
 
 
 EDITS = [(name, {}, {}) for name in ASKED]
-EDITS += [("interpolate", {}, {"way": way}) for way in ("straight", "pixels", "latents")]
+EDITS += [("interpolate", {}, {"way": way}) for way in ("straight", "pixels")]
 EDITS += [("interpolate", TWO, {"ends": "digits"}), ("interpolate", TWO, {"ends": "digits", "way": "pixels"})]
-EDITS += [("compose", {}, {"kind": kind, "v": 1}) for kind in ("both", "without", "hybrid")]
+EDITS += [("compose", {}, {"kind": kind, "v": 1}) for kind in ("without", "hybrid")]
+EDITS += [pytest.param("interpolate", {}, {"way": "latents"}, marks=pytest.mark.slow)]
 EDITS += [("draw", {}, {"choice": "none"})]
 
 
@@ -129,7 +142,7 @@ def test_an_edit(clone, name, page, changes, tmp_path):
     assert copied["name"] == saved["name"].replace(".png", ".ipynb")
 
 
-@pytest.mark.parametrize("options", [{}, {"lr_decay": True, "ema_warmup": True}])
+@pytest.mark.parametrize("options", [pytest.param({}, marks=pytest.mark.slow), {"lr_decay": True, "ema_warmup": True}])
 def test_a_training_of_so_many_steps(options):
     made = finish(new_run(budget=3, batch_size=12, **options))
     text = of_training(made)
@@ -138,10 +151,74 @@ def test_a_training_of_so_many_steps(options):
 
 
 def test_a_training_by_the_clock_says_that_it_is_repeated_nearly():
-    made = new_run(kind="seconds", budget=1, lr_decay=True)
+    made = new_run(kind="seconds", budget=0.2, lr_decay=True)
     finish(made)
     text = of_training(made)
     assert "repeat it nearly" in text and "followed the clock" in text and f"steps={made.state.step}" in text
+
+
+ASKED_OF_FORWARD = {"weights": "mnist", "picture": 7, "seed": 5, "question": 1, "t": 74, "schedule": "linear"}
+ASKED_OF_FORWARD |= {"stride": 50, "draw": 2, "pixel": [0, 0]}
+
+
+@pytest.mark.parametrize(("tab", "name"), [(noising, "forward"), (posterior, "posterior"), (denoising, "denoising")])
+def test_forward(clone, tab, name):
+    _, named, _ = alone(tab, clone)
+    view, x0 = named[f"{name}-view"], load_dataset("bundled").images[7:8].permute(0, 2, 3, 1).numpy()
+    asked = ASKED_OF_FORWARD | {"x0": base64.b64encode(x0).decode()}
+    copied = view.python(asked)
+    if tab is noising:
+        (hat,) = asyncio.run(view.x0_hat(asked | {"schedules": ["linear"]}))["x0_hat"]
+        shown = [(3, hat)]
+    elif tab is posterior:
+        found = asyncio.run(view.posterior_of(asked))
+        shown = [(2, found["mean"]), (3, found["draw"])]
+    else:
+        found, futures = asyncio.run(view.look(asked)), denoising.Futures(denoising.Question.check(clone, asked))
+        *_, last = (frame for frame in futures.steps() if frame)
+        shown = [(0, found["x_t"]), (1, found["pictures"]["x0_hat"]), (slice(2, None), last["pictures"])]
+    pixels = drawn(copied["text"])
+    for place, each in shown:
+        assert np.array_equal(pixels[place].ravel(), picture(each)), place
+    assert tab is denoising or np.array_equal(pixels[:1], x0)
+    assert len(lines_of(copied["text"])) <= 20 and copied["name"].endswith("-7-t74.ipynb")
+    assert view.python(asked | {"picture": None})["error"].startswith("These lines can only name a picture")
+
+
+@pytest.mark.parametrize("broken", [{"pixels", "live"}, pytest.param({"scale"}, marks=pytest.mark.slow)], ids=str)
+def test_mistakes(broken, monkeypatch):
+    monkeypatch.setattr(experiment, "MODEL", TINY)
+    monkeypatch.setattr(experiment, "SCHEDULE", ScheduleConfig(kind="cosine"))
+    monkeypatch.setattr(experiment, "DRAW_STEPS", 3)
+    monkeypatch.setattr(experiment, "MOMENTS", 2)
+    run = experiment.Experiment(frozenset(broken), 4, 3, cache.LRUCache(0), experiment.Pace())
+    assert run.left_behind().python == ""
+    frames = [frame for frame in run.steps() if frame]
+    text = run.left_behind().python
+    same(text, frames[-1]["pictures"])
+    assert len(lines_of(text)) <= 20
+
+
+def test_a_measured_point(clone, monkeypatch, capsys):
+    evaluation, asked = {"n": 200, "fid": 9.0, "fid_real": 5.0, "fid_error": 0.5, "accuracy": 0.75}, []
+
+    def evaluating(sampler, n, seed):
+        asked.append((sampler.sampling, n, seed))
+        yield from (0.5, evaluation)
+
+    for module in (measurement, evaluate):
+        monkeypatch.setattr(module, "evaluating", evaluating)
+        monkeypatch.setattr(module, "real_scores", lambda n: {"fid": n / 1000})
+    monkeypatch.setattr(measurement, "evaluating_real", lambda n: iter(()))
+    how = {"sampler": "ddim", "steps": 4, "guidance": 2, "eta": 0.5, "middle": False}
+    made = quality.measurement(clone, 200, 5, "mnist", **how)
+    assert made.left_behind().python == ""
+    list(made.steps())
+    text = made.left_behind().python
+    exec(compile(text, "copied", "exec"), {})
+    said = [float(each) for each in capsys.readouterr().out.split()]
+    assert said == [made.point[name] for name in ("fid_over_real", "fid_error", "accuracy")] and said[0] == 3
+    assert asked[0] == asked[1] and len(lines_of(text)) <= 20
 
 
 def test_a_notebook_holds_the_lines(clone):

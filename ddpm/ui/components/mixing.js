@@ -1,14 +1,16 @@
 // The forward process in the page, Ho et al. 2020, Eq. 4: x_t = sqrt(alphas_bar) x0 + sqrt(1 - alphas_bar) eps.
 import { floats, fromBase64, toBase64 } from "./base64.js";
-import { signal } from "./schedules.js";
+import { noise, signal } from "./schedules.js";
+
+const { fround } = Math; // each operation as torch does it, in float32: the same pixels as in Python
 
 // x_t as floats, not clamped.
 export const mix = ({ x0, eps }, t, kind) => {
-  const a = signal(kind)[t], b = Math.sqrt(1 - a * a);
-  return Float32Array.from(x0, (v, i) => a * (v / 127.5 - 1) + b * eps[i]);
+  const a = fround(signal(kind)[t]), b = fround(noise(kind)[t]);
+  return Float32Array.from(x0, (v, i) => fround(a * fround(fround(v / 127.5) - 1)) + fround(b * eps[i]));
 };
 
-export const toPixels = (x) => Uint8ClampedArray.from(x, (v) => 127.5 * (v + 1)); // rounds and clamps
+export const toPixels = (x) => Uint8ClampedArray.from(x, (v) => fround(127.5 * fround(v + 1))); // rounds and clamps
 
 // What the server sent, with the picture as bytes and the noise as floats.
 export const unpack = (packet) => {
@@ -20,6 +22,9 @@ export const unpack = (packet) => {
 
 // Whether a state of a tab has a digit and noise that belong together: not so half-way through a change of weights.
 export const isWhole = ({ x0, eps }) => Boolean(x0) && x0.length === eps?.length;
+
+// Whether a packet that restores a state brings the digit, noise and weights that are there: then what came of them stays.
+export const isThere = (state, { restored, ...news }) => restored !== undefined && ["picture", "seed", "weights"].every((key) => news[key] === state[key]);
 
 // Ask the server one question at a time, {x0: bytes, ...}, numbered; of those that come up meanwhile, only the last.
 // answered(answer, question): for an answer that is no error, and that comes before that of a later question.

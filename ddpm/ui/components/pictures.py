@@ -32,12 +32,15 @@ def schedule(kind: str) -> Schedule:
 
 
 def constants() -> dict[str, Any]:
-    """What the page's scripts know of the schedules: T, and of each its name and sqrt(alphas_bar) by t."""
+    """What the page's scripts know of the schedules: T, and of each its name and what digit and noise weigh by t."""
 
-    def signal(kind: str) -> list[float]:
-        return [round(v, 6) for v in schedule(kind).sqrt_alphas_bar.tolist()]
+    def told(table: torch.Tensor) -> list[float]:
+        return [float(f"{v:.9g}") for v in table.tolist()]  # as many digits as tell a float32 from all others
 
-    return {"T": T, "SCHEDULES": {kind: {"label": label(kind), "signal": signal(kind)} for kind in SCHEDULES}}
+    def tables(sched: Schedule) -> dict[str, list[float]]:
+        return {"signal": told(sched.sqrt_alphas_bar), "noise": told(sched.sqrt_one_minus_alphas_bar)}
+
+    return {"T": T, "SCHEDULES": {kind: {"label": label(kind), **tables(schedule(kind))} for kind in SCHEDULES}}
 
 
 def label(kind: str) -> str:

@@ -21,7 +21,7 @@ export const saveNotebook = async (server, status, question) => {
   const { error, name, data } = await server.python(question);
   if (error) return status.say(error, true);
   download(name, fromBase64(data), "application/x-ipynb+json");
-  status.say(`Saved ${name}. Each of its cells draws again what is shown here.`);
+  status.say(`Saved ${name}. Each of its cells makes again what is shown here.`);
 };
 
 // A page that came over plain http from elsewhere has no clipboard of its own: there a field is copied from.

@@ -10,6 +10,7 @@ const look = (kind) => LOOKS[KINDS.indexOf(kind) % LOOKS.length];
 const dB = (a) => 10 * Math.log10((a * a) / (1 - a * a)); // of sqrt(alphas_bar)
 
 export const signal = (kind) => SCHEDULES[kind].signal; // sqrt(alphas_bar) by t
+export const noise = (kind) => SCHEDULES[kind].noise; // sqrt(1 - alphas_bar)
 export const nameOf = (kind) => SCHEDULES[kind].label;
 export const decibels = (a) => dB(a).toFixed(1).replace("-", "−");
 

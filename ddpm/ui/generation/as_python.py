@@ -81,22 +81,23 @@ def drawing_lines(n: int, y: str, seed: int, *more: str, until: int | None = Non
     return [f"for step in sampler.steps({given}):", *stop.split("\n")]
 
 
-def picture_lines(n: int, x: str = "step.x_t") -> list[str]:
-    """`pixels`, uint8 as the page shows them, and a picture of them as the page saves it."""
+def picture_lines(n: int, x: str = "sampler.pictures(step.x_t)") -> list[str]:
+    """`pixels`, uint8 as the page shows them, and a picture of them as the page saves it.  x: n of them, in [-1, 1]."""
     columns, zoom = math.ceil(math.sqrt(n)), 4 if n <= 16 else 2
     return [
-        f"pixels = ddpm.to_uint8(sampler.pictures({x}))  # (n, channels, height, width)",
+        f"pixels = ddpm.to_uint8({x})  # (n, channels, height, width)",
         f"picture = ddpm.data.grid(pixels, {columns}, zoom={zoom})",
         'picture.save("again.png")',
     ]
 
 
 def program(about: str, lines: Sequence[str], imports: Sequence[str] = (), where: str = IN_A_CLONE) -> str:
-    """Lines as they are copied.  about: what they draw, in a sentence."""
+    """Lines as they are copied.  about: what they draw, in a sentence.  where: to run them, if not anywhere."""
     modules = [f"import {name}" for name in sorted({"torch", *imports})]
     body = "\n".join(lines)
     modules = [line for line in modules if line != "import torch" or "torch." in body]
-    return "\n".join([f"# {about}", f"# {where}", *modules, *([""] * bool(modules)), "import ddpm", "", body]) + "\n"
+    notes = [f"# {each}" for each in (about, where) if each]
+    return "\n".join([*notes, *modules, *([""] * bool(modules)), "import ddpm", "", body]) + "\n"
 
 
 def about(s: Settings) -> str:
@@ -147,21 +148,21 @@ def of_settings(s: Settings, name: str = "", until: int | None = None) -> str:
     return program(f"{name}: {about(s)}", lines + picture_lines(s.n))
 
 
-def packet_of(title: str, stem: str, programs: Sequence[str]) -> dict[str, str]:
+def packet_of(title: str, stem: str, programs: Sequence[str], shown: str = "picture") -> dict[str, str]:
     """What a page gets that asks for them: the text to copy, and the notebook, a file of that stem."""
-    book = base64.b64encode(notebook(title, programs)).decode()
+    book = base64.b64encode(notebook(title, programs, shown)).decode()
     return {"text": "\n".join(programs), "name": f"{stem}.ipynb", "data": book}
 
 
-def notebook(title: str, programs: Sequence[str]) -> bytes:
-    """Each program as a cell that shows its picture: a notebook of format 4.5."""
+def notebook(title: str, programs: Sequence[str], shown: str = "picture") -> bytes:
+    """Each program as a cell that shows its picture, or what else `shown` names: a notebook of format 4.5."""
 
     def cell(kind: str, text: str, i: int) -> dict[str, Any]:
         made = {"cell_type": kind, "id": f"cell-{i}", "metadata": {}, "source": text.splitlines(keepends=True)}
         return made | ({"execution_count": None, "outputs": []} if kind == "code" else {})
 
-    cells = [cell("markdown", f"# {title}\n\nEach cell draws again what the page has shown.", 0)]
-    cells += [cell("code", f"{text}picture", i + 1) for i, text in enumerate(programs)]
+    cells = [cell("markdown", f"# {title}\n\nEach cell makes again what the page has shown.", 0)]
+    cells += [cell("code", f"{text}{shown}", i + 1) for i, text in enumerate(programs)]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     whole = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(whole, indent=1, ensure_ascii=False).encode()

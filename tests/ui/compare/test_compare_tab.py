@@ -256,7 +256,7 @@ def test_the_curve_is_the_file_that_the_benchmark_wrote(registry):
 
 
 @pytest.mark.slow
-def test_a_live_point_is_what_evaluate_says_on_the_curves_scale(registry, monkeypatch):
+def test_a_live_point_is_what_evaluate_says_on_the_curves_scale(registry, tmp_path, monkeypatch, capsys):
     measured = quality.measurement(registry, 200, 5, "mnist", **HOW)
     drawn = [measured.drawn for _ in measured.steps()]
     assert drawn == sorted(drawn) and drawn[-1] == 200
@@ -266,6 +266,12 @@ def test_a_live_point_is_what_evaluate_says_on_the_curves_scale(registry, monkey
     by_hand = 1 + (evaluation["fid"] - evaluation["fid_real"]) / real_scores(measurement.CURVE_N)["fid"]
     assert point["fid_over_real"] == pytest.approx(by_hand)
     assert point["fid_error"] == pytest.approx(2 * evaluation["fid_error"] / real_scores(measurement.CURVE_N)["fid"])
+    registry.folder.rename(tmp_path / "checkpoints")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(measured.python(), "copied", "exec"), {})
+    assert [float(each) for each in capsys.readouterr().out.split()] == pytest.approx(
+        [point["fid_over_real"], point["fid_error"], point["accuracy"]]
+    )
     low, high = point["accuracy_between"]
     assert 0 <= low < point["accuracy"] < high < 1
 

@@ -12,6 +12,7 @@ from ddpm.evaluation.evaluate import evaluating, evaluating_real, real_scores
 from ddpm.samplers import SAMPLERS
 from ddpm.spacing import LABELS
 from ddpm.storage.checkpoint import renamed
+from ddpm.ui.generation.as_python import model_lines, program, sampler_lines
 from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.request import Settings
 from ddpm.ui.server.sessions import Run
@@ -38,6 +39,14 @@ def load_curve(registry: ModelRegistry, weights_id: Any) -> dict[str, Any]:
         return found | {"points": [{key: point[key] for key in FIGURES} for point in points]}
     except (OSError, ValueError, KeyError, TypeError):
         return found | {"notice": "Nobody has measured a curve of these weights yet. Measure points of your own."}
+
+
+class Measured(Run):
+    """A measurement that has ended, as lines of Python; "" if there is no point."""
+
+    def __init__(self, run_id: str, python: str):
+        super().__init__()
+        self.id, self.python = run_id, python
 
 
 class Measurement(Run):
@@ -81,6 +90,28 @@ class Measurement(Run):
             "accuracy": accuracy,
             "accuracy_between": None if accuracy is None else metrics.share_interval(round(accuracy * n), n),
         }
+
+    def python(self) -> str:
+        """The point as lines of Python."""
+        s = self.settings
+        lines = [
+            *model_lines(s.weights_id, s.weights),
+            *sampler_lines(self.sampler.sampling),
+            f"for found in ddpm.evaluation.evaluate.evaluating(sampler, {s.n}, {s.seed}):",
+            "    pass",
+            f'real = ddpm.evaluation.evaluate.real_scores({CURVE_N})["fid"]',
+            'fid_over_real = 1 + (found["fid"] - found["fid_real"]) / real',
+            'print(fid_over_real, 2 * found["fid_error"] / real, found["accuracy"])',
+        ]
+        about = f"FID / real-data FID of {s.n} samples, its error, and the class accuracy."
+        return program(about, lines, ["ddpm.evaluation.evaluate"])
+
+    def left_behind(self) -> Measured:
+        return Measured(self.id, self.python() if self.point else "")
+
+    @property
+    def size(self) -> int:
+        return len(self.python())
 
     def about(self) -> dict[str, Any]:
         return {"drawn": self.drawn, "n": self.settings.n, "point": self.point}

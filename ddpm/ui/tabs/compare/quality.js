@@ -1,12 +1,14 @@
 // Compare: quality against network evaluations, from a file that the benchmark wrote, and points measured live.
 import { showLegend } from "../../components/canvas.js";
-import { el } from "../../components/dom.js";
+import { button, el } from "../../components/dom.js";
+import { asMenu } from "../../components/menu.js";
 import { Plot } from "../../components/plot.js";
+import { pythonItems } from "../../components/python.js";
 import { RunView } from "../../components/run_view.js";
 import { Status, waiting } from "../../components/status.js";
 import { LANES } from "./lanes.js";
 
-export const quality = (element, props, watch) => {
+export const quality = (element, props, watch, server) => {
   const SHAPES = ["square", "circle", "triangle", "down"];
   const VARIANT = { dash: [3, 3], shape: "diamond" }; // of a sampler, another setting: "ddim, eta 0.7"
   const root = element.querySelector(".view");
@@ -77,18 +79,19 @@ export const quality = (element, props, watch) => {
       ...point(p), y: 100 * p.accuracy, low: 100 * p.accuracy_between[0], high: 100 * p.accuracy_between[1],
     })));
     showLegend(legend, lines);
-    tabulate(measured);
+    tabulate();
   }
 
-  function tabulate(points) {
+  function tabulate() {
     table.replaceChildren();
-    table.hidden = !points.length;
-    const row = (cells, tag) => { const tr = el("tr", "", table); for (const cell of cells) el(tag, "", tr, cell); };
-    row(["Measured here", "evaluations", "samples", "FID / real-data FID", "classified as asked"], "th");
-    for (const p of points) {
+    table.hidden = !points.size;
+    const row = (cells, tag) => { const tr = el("tr", "", table); for (const cell of cells) el(tag, "", tr, cell); return tr; };
+    row(["Measured here", "evaluations", "samples", "FID / real-data FID", "classified as asked", ""], "th");
+    for (const [id, p] of points) {
       const share = (v) => `${(100 * v).toFixed(1)} %`;
-      row([p.label, p.evaluations, p.n, p.fid_error < p.fid_over_real ? `${p.fid_over_real.toFixed(2)} ± ${p.fid_error.toFixed(2)}` : "too few samples to say",
+      const tr = row([p.label, p.evaluations, p.n, p.fid_error < p.fid_over_real ? `${p.fid_over_real.toFixed(2)} ± ${p.fid_error.toFixed(2)}` : "too few samples to say",
         p.accuracy === null ? "no class asked" : `${share(p.accuracy)} (${share(p.accuracy_between[0])} to ${share(p.accuracy_between[1])})`], "td");
+      asMenu(button(el("td", "", tr), "Save ▾", () => {}, "Save"), pythonItems(server, status, () => ({ run: id })));
     }
   }
 

@@ -10,6 +10,7 @@ import gradio as gr
 
 from ddpm.ui.components import controls, layout
 from ddpm.ui.components.streaming import QUIET, Streaming
+from ddpm.ui.generation.as_python import packet_of
 from ddpm.ui.generation.labels import ALL, NONE
 from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.request import Settings
@@ -39,6 +40,14 @@ def measurement(registry: ModelRegistry, n: Any, seed: Any, weights_id: Any, **s
 
 def build(shared: layout.Shared) -> None:
     registry, weights, runs = shared.registry, shared.weights, Streaming(shared.engine, "quality")
+
+    def python(question: Any) -> dict[str, str]:
+        """What the page asks: {run} -> {text, name, data}."""
+        run = runs.get(protocol.fields(question).get("run"))
+        if run is None or not run.python:
+            raise ValueError("There is no measured point, or the server has let go of it. Measure again.")
+        return packet_of("Quality, measured", "quality", [run.python], shown="")
+
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             sampling = controls.sampling("quality", registry, weights)
@@ -50,7 +59,7 @@ def build(shared: layout.Shared) -> None:
             "quality",
             Path(__file__).with_name("quality.js"),
             load_curve(registry, registry.default),
-            [],
+            [python],
             EQUATION,
             "Twenty evaluations are as good as a thousand, if the sampler is right; and a digit can be classified as "
             "asked long before its stroke is as real digits' are.",

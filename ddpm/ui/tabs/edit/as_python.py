@@ -147,7 +147,7 @@ def interpolate(run: Any) -> list[str]:
         x = f"codec.decode({LERP.format(a='z[0]', b='z[1]')})"
     else:
         x = LERP.format(a="step.x_t[0]", b="step.x_t[1]")
-    return [*lines, f"x = {x}", *picture_lines(s.n, "x")]
+    return [*lines, f"x = {x}", *picture_lines(s.n, "sampler.pictures(x)")]
 
 
 WHAT = {

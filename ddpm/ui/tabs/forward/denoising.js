@@ -1,7 +1,8 @@
 // The inner tab Denoise it: from one x_t a blur, x̂₀ in one step, and whole denoisings, with their distances to x0.
 import { fromBase64, toBase64 } from "../../components/base64.js";
 import { live } from "../../components/dom.js";
-import { asker, isWhole, unpack } from "../../components/mixing.js";
+import { asker, isThere, isWhole, unpack } from "../../components/mixing.js";
+import { pythonItems } from "../../components/python.js";
 import { RunView } from "../../components/run_view.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
@@ -12,11 +13,12 @@ export const denoising = (element, props, watch, server, { shown, t: first }) =>
   const FUTURES = [...Array.from({ length: shown }, (_, i) => `f${i}`), "mean"];
   const root = element.querySelector(".view");
   const stage = new Stage(root, [
-    { key: "x0", label: "x₀  the digit" }, { key: "xt", label: "xₜ" }, { key: "blur", label: "best Gaussian blur" }, { key: "x0_hat", label: "x̂₀ in one step" },
+    { key: "x0", label: "x₀  the digit" }, { key: "xt", label: "xₜ" }, { key: "blur", label: "best blur" }, { key: "x0_hat", label: "x̂₀ in one step" },
     ...FUTURES.map((key, i) => ({ key, label: i < shown ? `all steps, ${String.fromCharCode(65 + i)}` : "mean of all" })),
-  ], { foot: 40, captionWidth: 110, tall: 2.5 });
+  ], { foot: 56, captionWidth: 110, tall: 2.5 });
   const status = new Status(root, "");
   const timeline = new Timeline(root, { label: "steps from x_t to a digit", ends: ["xₜ", "clean"], titles: { y: "d, share" }, onseek: show });
+  timeline.addMenu("Save", pythonItems(server, status, () => ({ ...sent(), picture: state.picture })));
   const ask = asker(server.look, status, answered);
   const IDLE = "Press Denoise fully: digits that this xₜ could have come from, one noise each.";
   let state = { t: first }, question = 0;
@@ -40,6 +42,7 @@ export const denoising = (element, props, watch, server, { shown, t: first }) =>
 
   // Another x_t: what was drawn from the last one is not of it.
   function anew(news) {
+    if (isThere(state, news)) return;
     state = { ...state, ...news };
     moved();
     if (!isWhole(state)) return;
@@ -60,9 +63,10 @@ export const denoising = (element, props, watch, server, { shown, t: first }) =>
   }
 
   const asked = () => ({ x0: state.x0, seed: state.seed, t: state.t, weights: state.weights, question });
+  const sent = () => ({ ...asked(), x0: toBase64(state.x0 || []) });
   const percent = (share) => `${Math.round(100 * share)} %`;
   const words = ({ distance: d, grey, digit, certainty }) => [
-    `d = ${d < 100 ? d.toFixed(2) : Math.round(d)}, uncertain ${percent(grey)}`, digit === undefined ? "" : `classified as ${digit}, ${percent(certainty)}`,
+    `d = ${d < 100 ? d.toFixed(2) : Math.round(d)}`, `uncertain ${percent(grey)}`, digit === undefined ? "" : `classified as ${digit}, ${percent(certainty)}`,
   ];
 
   function answered(answer, { question: of }) {
@@ -98,7 +102,7 @@ export const denoising = (element, props, watch, server, { shown, t: first }) =>
     timeline.say(frame.t < 0 ? "finished" : `t = ${frame.t}`);
   }
 
-  tabs.denoising = { kept: () => ({ noise: state.seed, picture: state.picture }), receive: (packet) => view.receive(packet), asked: () => ({ ...asked(), x0: toBase64(state.x0 || []) }) };
+  tabs.denoising = { kept: () => ({ noise: state.seed, picture: state.picture }), receive: (packet) => view.receive(packet), asked: sent };
   watch("value", () => view.receive(props.value));
   view.receive(props.value);
 };

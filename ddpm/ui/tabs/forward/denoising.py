@@ -19,9 +19,12 @@ from ddpm.samplers import SampleStep, predict
 from ddpm.ui.components import controls, layout, pictures
 from ddpm.ui.components.streaming import Streaming
 from ddpm.ui.generation import recording
+from ddpm.ui.generation.as_python import IN_A_CLONE, drawing_lines, labels, model_lines, sampler_lines
 from ddpm.ui.generation.models import Model, ModelRegistry
 from ddpm.ui.server import protocol
 from ddpm.ui.server.sessions import Run
+
+from . import as_python
 
 TITLE = "Denoise it"
 FIRST_T = 849
@@ -78,6 +81,19 @@ class Question:
     def sampler(self) -> Sampler:
         steps = min(STEPS, self.weights.sched.T)  # trailing: every step as long as the others
         return Sampler(self.weights.model, self.weights.sched, SamplingConfig("ddpm", steps, spacing="trailing"))
+
+    def python(self) -> list[str]:
+        """x_t, predicted x0, the denoisings that are shown and the mean of all, once `x0` and `eps` are there."""
+        w, (i, t) = self.weights, self.start
+        y, start = labels(w.unlabelled(FUTURES)), f"start=({i}, x_t.expand({FUTURES}, -1, -1, -1))"
+        return [
+            *sampler_lines(self.sampler().sampling),
+            f"t = torch.tensor([{t}])",
+            "x_t = ddpm.q_sample(x0, t, eps, sched)",
+            as_python.predicted(w, "t"),
+            *drawing_lines(FUTURES, y, self.seed, start),
+            *as_python.shown("x_t", "x0_hat", f"step.x_t[:{SHOWN}]", "step.x_t.mean(0, keepdim=True)", n=SHOWN + 3),
+        ]
 
     @property
     def start(self) -> tuple[int, int]:
@@ -194,6 +210,10 @@ def build(shared: layout.Shared) -> None:
         """What the page asks after every change: see Question and at_once."""
         return await engine.submit(at_once(Question.check(registry, question))).result()
 
+    def lines(model: Model, asked: dict[str, Any]) -> list[str]:
+        return [*model_lines(asked["weights"], model), *Question.check(registry, asked).python()]
+
+    python = as_python.answering(registry, "denoised", "Forward, denoised", lines, IN_A_CLONE)
     start, names = pictures.opening(registry)
     stride = pictures.T // STEPS
     with gr.Row(elem_classes="tab-row"):
@@ -213,7 +233,7 @@ def build(shared: layout.Shared) -> None:
             "denoising",
             Path(__file__).with_name("denoising.js"),
             start,
-            [look, runs.replay],
+            [look, runs.replay, python],
             EQUATION,
             "x̂<sub>0</sub>, predicted in one step, is nearer to x<sub>0</sub> than most digits that come out step by "
             "step, and the noisier x<sub>t</sub> is, the greyer: it is the average of all that could have been, and "

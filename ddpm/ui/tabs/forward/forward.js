@@ -5,6 +5,7 @@ import { el, live } from "../../components/dom.js";
 import { asker, isWhole, mix, toPixels, unpack } from "../../components/mixing.js";
 import { Pad } from "../../components/pad.js";
 import { frameButton, paint } from "../../components/pixels.js";
+import { pythonItems } from "../../components/python.js";
 import { COEFFICIENTS, curves as curvesOfAll, decibels, KINDS, levels, nameOf, noiseTimeline, signal, SignalToNoise } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
@@ -25,6 +26,10 @@ export const forward = (element, props, watch, server, { schedule, t: first }) =
 
   const strip = STRIP.map((t) => ({ t, ...frameButton(recording, `t = ${t}`, () => { timeline.pause(); timeline.seek(t); }) }));
   const timeline = noiseTimeline(root, show);
+  timeline.addMenu("Save", pythonItems(server, status, () => {
+    const { picture, seed, schedule, weights } = state;
+    return { picture, seed, schedule, weights, t: timeline.position };
+  }));
 
   const others = () => KINDS.filter((kind) => kind !== state.schedule);
   const ask = asker(server.x0_hat, status, (answer, { x0 }) => {

@@ -14,9 +14,12 @@ from ddpm.samplers import predict
 from ddpm.schedule import SCHEDULES
 from ddpm.ui.components import layout, links, pictures
 from ddpm.ui.generation import recording
+from ddpm.ui.generation.as_python import IN_A_CLONE, model_lines
 from ddpm.ui.generation.labels import ANY
 from ddpm.ui.generation.models import Model
 from ddpm.ui.server import protocol
+
+from . import as_python
 
 TITLE = "Noise it"
 FIRST_T = 250
@@ -49,6 +52,20 @@ def predicted_x0(x_t: torch.Tensor, times: list[int], weights: Model) -> Iterato
     device = weights.model.device
     x_t, t = x_t.to(device), torch.tensor(times, device=device)
     yield predict(weights.model, x_t, t, weights.unlabelled(len(t)), weights.sched, clip=False)[0]
+
+
+def python_lines(weights: Model, asked: dict[str, Any]) -> list[str]:
+    weights.on_pixels()
+    t, kind = asked["t"], as_python.schedule_of(asked)
+    its_own = same_noise_level(t, asked["schedule"], weights)
+    at = "t" if its_own == t else f"torch.tensor([{its_own}])"  # in the model's own schedule
+    return [
+        *model_lines(asked["weights"], weights),
+        f"t = torch.tensor([{t}])",
+        f"x_t = ddpm.q_sample(x0, t, eps, {kind})",
+        as_python.predicted(weights, at),
+        *as_python.shown("x0", "eps", "x_t", "x0_hat"),
+    ]
 
 
 def build(shared: layout.Shared) -> None:
@@ -89,7 +106,7 @@ def build(shared: layout.Shared) -> None:
             "forward",
             Path(__file__).with_name("forward.js"),
             start,
-            [x0_hat],
+            [x0_hat, as_python.answering(registry, "noised", "Forward, noised", python_lines, IN_A_CLONE)],
             EQUATION,
             "Where does the digit drown for you, and where for the network? Its x̂<sub>0</sub> keeps to a digit long "
             "after you have lost it, then melts into the average of all digits.",

@@ -4,6 +4,7 @@ import { showLegend } from "../../components/canvas.js";
 import { el, live } from "../../components/dom.js";
 import { asker, isWhole, mix, toPixels, unpack } from "../../components/mixing.js";
 import { Plot } from "../../components/plot.js";
+import { pythonItems } from "../../components/python.js";
 import { levels, noiseTimeline, signal } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
@@ -32,6 +33,10 @@ export const posterior = (element, props, watch, server, { limit, t: first, pixe
   mark.append("μ̃ ± √β̃, from Eq. 7");
   const status = new Status(root, "");
   const timeline = noiseTimeline(root, show);
+  timeline.addMenu("Save", pythonItems(server, status, () => {
+    const { picture, seed, stride, schedule, draw, weights } = state;
+    return { picture, seed, stride, schedule, draw, weights, t: timeline.position };
+  }));
   const ask = asker(server.posterior_of, status, answered);
   let state = { ...start, draw: 0, pixel };
 

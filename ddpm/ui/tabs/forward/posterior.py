@@ -14,8 +14,11 @@ from ddpm.schedule import SCHEDULES, Schedule
 from ddpm.seeding import seeded
 from ddpm.ui.components import layout, links, pictures
 from ddpm.ui.generation import recording
+from ddpm.ui.generation.models import Model
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import once
+
+from . import as_python
 
 TITLE = "The posterior"
 FIRST_T, FIRST_STRIDE, FIRST_PIXEL = 500, 200, [17, 20]
@@ -103,6 +106,19 @@ def look(x0: Tensor, eps: Tensor, t: int, s: int, kind: str, draw: int, pixel: t
     }
 
 
+def python_lines(weights: Model, asked: dict[str, Any]) -> list[str]:
+    t, stride = asked["t"], protocol.one_of(asked.get("stride"), "t − s", STRIDES)
+    draw = protocol.whole_number(asked.get("draw"), "Draw", 0, protocol.MAX_SEED)
+    return [
+        f"sched = {as_python.schedule_of(asked)}",
+        f"t, s = torch.tensor([{t}]), torch.tensor([{max(t - stride, -1)}])",
+        "x_t = ddpm.q_sample(x0, t, eps, sched)",
+        "mean, variance = ddpm.posterior(x0, x_t, t, s, sched)",
+        f"z = torch.randn(x0.shape, generator=ddpm.seeding.seeded({draw}))",
+        *as_python.shown("x0", "x_t", "mean", "mean + variance.sqrt() * z"),
+    ]
+
+
 def build(shared: layout.Shared) -> None:
     engine, registry, weights = shared.engine, shared.registry, shared.weights
 
@@ -139,7 +155,7 @@ def build(shared: layout.Shared) -> None:
             "posterior",
             Path(__file__).with_name("posterior.js"),
             start,
-            [posterior_of],
+            [posterior_of, as_python.answering(registry, "posterior", "The posterior", python_lines, "")],
             EQUATION,
             "Both say something of x<sub>s</sub>, and what they say together is narrower than either. A long way back "
             "the digit decides, one step back x<sub>t</sub> does: that is why a network's rough prediction of "

@@ -30,6 +30,7 @@ from ddpm.ui.server import cache, protocol
 from ddpm.ui.server.sessions import Run
 
 from . import mistakes
+from .as_python import of_mistakes
 from .mistakes import IN_SAMPLING, IN_TRAINING, LIVE, RAW_STD, SCALE
 
 BATCH = 32  # as wide as the pictures are: with any other, PyTorch refuses the wrong broadcast
@@ -87,6 +88,12 @@ class Training:
             return dataclasses.replace(config, train=dataclasses.replace(config.train, **STEADY)), codec
         return Config(MODEL, SCHEDULE, TRAIN), None
 
+    @property
+    def config(self) -> Config:
+        """Of the whole, with the seed of this training."""
+        whole, _ = self.set_up
+        return dataclasses.replace(whole, train=dataclasses.replace(whole.train, seed=self.seed))
+
     @functools.cached_property
     def sched(self) -> Schedule:
         """Made on the engine's thread, see `ddpm.system.threads.apart`."""
@@ -99,14 +106,14 @@ class Training:
 
     def steps(self) -> Iterator[None]:
         """One optimiser step a step."""
-        whole, codec = self.set_up
-        model, data = build_model(whole.model, self.seed, codec).to(pick_device()), dataset("bundled")
+        config, codec = self.config, self.set_up[1]
+        model, data = build_model(config.model, self.seed, codec).to(pick_device()), dataset("bundled")
         first = Inference(copy.deepcopy(model), "auto")
         self.moments.append(Moment(0, first, first))
         due = {round(self.num_steps * k / MOMENTS) for k in range(1, MOMENTS + 1)}
-        config = dataclasses.replace(whole.train, seed=self.seed)
+        training = config.train
         steps = fit(
-            model, data.images, data.labels, sched=self.sched, config=config, steps=self.num_steps, loss=self.loss
+            model, data.images, data.labels, sched=self.sched, config=training, steps=self.num_steps, loss=self.loss
         )
         for state in filter(None, steps):
             self.losses.append(state.loss_smooth)
@@ -201,6 +208,14 @@ class Lane:
         return rounded | {"digits": classifiers.read(x).digits.tolist(), "given": given}
 
 
+class Ended(Run):
+    """An experiment without its networks: its frames, and its broken lane as lines of Python."""
+
+    def __init__(self, run_id: str, frames: list[dict[str, Any]], python: str):
+        super().__init__()
+        self.id, self.frames, self.python = run_id, frames, python
+
+
 class Experiment(Run):
     """Two lanes from the same weights, batches and noise, as it should be and broken: the work, and what the page gets.
 
@@ -236,11 +251,15 @@ class Experiment(Run):
         to_train = sum(self.num_steps - len(training.losses) for training in self.trainings)
         return to_train, 2 * (MOMENTS + 1) - len(self.frames)
 
-    def left_behind(self) -> Run:
-        """Its frames; not the networks."""
-        recording = Run()
-        recording.id, recording.frames = self.id, self.frames
-        return recording
+    def left_behind(self) -> Ended:
+        return Ended(self.id, self.frames, self.python())
+
+    def python(self) -> str:
+        """Its broken lane at the last step at which that was drawn; "" before the first."""
+        last = max((frame["step"] for frame in self.frames if frame["lane"] == 1), default=0)
+        if not last:
+            return ""
+        return of_mistakes(self.trainings[-1].config, self.broken, last, DIGITS, DRAW_STEPS, GUIDANCE)
 
     def about(self) -> dict[str, Any]:
         """What is trained, and how far."""

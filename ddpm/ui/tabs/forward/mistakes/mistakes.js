@@ -5,6 +5,7 @@ import { el, live } from "../../../components/dom.js";
 import { download } from "../../../components/download.js";
 import { paint } from "../../../components/pixels.js";
 import { Plot } from "../../../components/plot.js";
+import { pythonItems } from "../../../components/python.js";
 import { RunView } from "../../../components/run_view.js";
 import { Stage } from "../../../components/stage.js";
 import { Status, waiting } from "../../../components/status.js";
@@ -20,7 +21,10 @@ export const mistakes = (element, props, watch, server, { draw_steps: drawSteps 
   });
   const status = new Status(root, "Nothing trained yet.");
   const timeline = new Timeline(root, { label: "step of the training", ends: ["step 0", ""], titles: { y: "loss (MSE)" }, onseek: show, frameMs: 600 });
-  const saving = timeline.addButton("Save PNG", async () => download(`${["broken", ...view.run.packet.broken].join("-")}.png`, await stage.png(), "image/png"));
+  const saving = timeline.addMenu("Save", {
+    "PNG, what is shown": async () => download(`${["broken", ...view.run.packet.broken].join("-")}.png`, await stage.png(), "image/png"),
+    ...pythonItems(server, status, () => ({ run: view.run.id })),
+  });
   let chosen = [], evidence = null;
   const view = new RunView({ root, stage, status, timeline, saving, replay: server.replay }, {
     decode: (frame) => ({ ...frame, pictures: fromBase64(frame.pictures), given: frame.given && fromBase64(frame.given) }),

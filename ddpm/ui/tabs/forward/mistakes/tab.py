@@ -10,6 +10,7 @@ import gradio as gr
 
 from ddpm.ui.components import controls, layout
 from ddpm.ui.components.streaming import QUIET, Streaming
+from ddpm.ui.generation.as_python import packet_of
 from ddpm.ui.server import cache, limits, protocol
 from ddpm.ui.server.engine import Busy
 
@@ -174,6 +175,15 @@ def build(shared: layout.Shared) -> None:
         )[to_train]
         return f"{what}, about {pace.of(to_train * num_steps, 2 * (MOMENTS + 1), latent):.0f} s here."
 
+    def python(question: Any) -> dict[str, str]:
+        """What the page asks: {run} -> {text, name, data}."""
+        run = runs.get(protocol.fields(question).get("run"))
+        if run is None or not run.python:
+            raise ValueError(
+                "No trained network has been drawn with, or the server has let go of it. Train both again."
+            )
+        return packet_of("Common mistakes", "mistakes", [run.python])
+
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             switches = gr.CheckboxGroup(
@@ -191,7 +201,7 @@ def build(shared: layout.Shared) -> None:
             "mistakes",
             Path(__file__).with_name("mistakes.js"),
             None,
-            [runs.replay],
+            [runs.replay, python],
             BLOCKS,
             "None of the five raises an error, and in four the loss is as low as it should be, or lower.",
             {"draw_steps": DRAW_STEPS},
