@@ -7,6 +7,7 @@ import pytest
 
 from ddpm import ui
 from ddpm.ui.components import lessons, maths
+from ddpm.ui.tabs.train import request
 
 LESSONS = lessons.load()
 STEPS = [(lesson.number, i, step) for lesson in LESSONS for i, step in enumerate(lesson.steps, start=1)]
@@ -156,6 +157,14 @@ def test_every_link_of_every_step_is_a_state_of_the_page(page):
         for link in step.links:
             _, _, problems = links.parse(f"{link}{'&' if '?' in link else '?'}lesson={number}.{i}")
             assert problems == [], f"lesson {number}, step {i}: {link}"
+
+
+def test_what_a_lesson_lets_train_may_be_trained(page):
+    asked = {link for _, _, step in STEPS for link in step.links if link.startswith("#train")}
+    for link in asked:
+        _, given, _ = page.links.parse(link)
+        values = page.links.views["train"].defaults(given) | given
+        assert request.check(*(values[name] for name in ("preset", "data", "kind", "budget"))).budget == given["budget"]
 
 
 def test_the_texts_reach_the_reader_as_data(page):

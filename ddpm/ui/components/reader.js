@@ -164,7 +164,7 @@ export const reader = (element, props) => {
     const find = () => document.getElementById(id);
     for (let tries = 0; !find()?.checkVisibility() && tries < 100; tries++) await new Promise((resolve) => setTimeout(resolve, 50));
     const found = find();
-    (found?.matches("button") ? found : found?.querySelector("button"))?.click();
+    if (found?.checkVisibility()) (found.matches("button") ? found : found.querySelector("button")).click(); // not so Start of what is running
   }
 
   // An address may name a step of a lesson: #forward/noising?t=250&lesson=1.2

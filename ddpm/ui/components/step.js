@@ -4,9 +4,13 @@ import { formula } from "./maths.js";
 
 // Text as lessons.py makes it: strings, and what is marked in them.
 export const write = (node, text) => {
+  let before = null; // a formula, from which what ends its sentence is not broken off
   for (const each of text) {
-    if (typeof each === "string") node.append(each);
-    else if (each[0] === "math") node.append(formula(each[1]));
+    const mark = before && typeof each === "string" ? each.match(/^[.,:;?)]*/)[0] : "";
+    if (mark) before.append(mark);
+    before = null;
+    if (typeof each === "string") node.append(each.slice(mark.length));
+    else if (each[0] === "math") (before = el("span", "unbroken", node)).append(formula(each[1]));
     else el(each[0], "", node, each[1]);
   }
   return node;
@@ -46,13 +50,13 @@ export const showStep = (parent, step, page, answer, onanswer) => {
   if (answer !== undefined) tell(answer, false);
 };
 
-const compare = (given, { value }, right) => `${right ? "Close: you" : "You"} said ${number(given)}, it is ${number(value)}.`;
+const compare = (given, { value }, right) => given === value ? `As you predicted: ${number(value)}.` : `${right ? "Close: you" : "You"} said ${number(given)}, it is ${number(value)}.`;
 
 const askChoice = (parent, { choices }, answer, tell) => {
   const buttons = choices.map(([text], i) => {
     const choice = el("button", "choice", parent);
     choice.type = "button";
-    write(choice, text);
+    write(el("span", "", choice), text);
     choice.addEventListener("click", () => { settle(i); tell(i, true); });
     return choice;
   });

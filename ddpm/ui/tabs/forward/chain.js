@@ -3,7 +3,7 @@ import { fromBase64, toBase64 } from "../../components/base64.js";
 import { showLegend } from "../../components/canvas.js";
 import { T } from "../../components/constants.js";
 import { live } from "../../components/dom.js";
-import { isWhole, unpack } from "../../components/mixing.js";
+import { isThere, isWhole, unpack } from "../../components/mixing.js";
 import { Plot } from "../../components/plot.js";
 import { RunView } from "../../components/run_view.js";
 import { Stage } from "../../components/stage.js";
@@ -31,6 +31,7 @@ export const chain = (element, props, watch, server, { schedule, shown, limit, t
 
   // Another digit, noise or schedule: all draws are still the digit itself, and the run that was shown is not of it.
   function anew(news) {
+    if (isThere(state, news)) return;
     state = { ...state, ...news };
     moved();
     if (!isWhole(state)) return;

@@ -20,7 +20,7 @@ from ddpm.ui.server import limits, protocol
 
 from .training_run import TrainingRun
 
-LEAST = {"seconds": 5, "steps": 1}  # that a run may last
+LEAST = {"seconds": 1, "steps": 1}  # that a run may last
 
 # The controls under More: the field of the configuration that each sets.
 MORE = (
