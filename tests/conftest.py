@@ -36,6 +36,14 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))  # what a process of a test's own finds, too
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """All of the quick tests: a process a core, up to four, each of which imports PyTorch and Gradio anew.  A few of
+    them gain nothing by it, and what starts servers or a browser has the machine to itself: in this process."""
+    everything = config.args_source is config.ArgsSource.TESTPATHS
+    quick = config.option.markexpr == "not slow and not browser"
+    return min(4, os.cpu_count() or 1) if everything and quick else 0
+
+
 @pytest.fixture
 def tiny_model():
     return build_model(TINY, seed=1)
