@@ -185,7 +185,7 @@ def test_forward(clone, tab, name):
     assert view.python(asked | {"picture": None})["error"].startswith("These lines can only name a picture")
 
 
-@pytest.mark.parametrize("broken", [{"pixels", "live"}, pytest.param({"scale"}, marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize("broken", [["pixels", "live"], pytest.param(["scale"], marks=pytest.mark.slow)], ids="+".join)
 def test_mistakes(broken, monkeypatch):
     monkeypatch.setattr(experiment, "MODEL", TINY)
     monkeypatch.setattr(experiment, "SCHEDULE", ScheduleConfig(kind="cosine"))
