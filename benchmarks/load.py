@@ -15,10 +15,12 @@ import os
 import random
 import resource
 import signal
+import ssl
 import statistics
 import subprocess
 import sys
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -162,20 +164,27 @@ def slope(seen: list[tuple[float, dict[str, int]]], key: str) -> float:
 
 async def run(args: argparse.Namespace, url: str, pid: int | None) -> Figures:
     figures, seen = Figures(), []
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, limits=limits) as client:
-        page = Page((await client.get("/config")).json())
-        students = [Student(client, page, i, figures) for i in range(args.students)]
+    tls = ssl.create_default_context()  # one for all: each would read the system's certificates again
+    async with AsyncExitStack() as windows:
+
+        async def opened(number: int) -> Student:
+            """A student before a window of their own, with the cookie by which they stay at one of several servers."""
+            client = httpx.AsyncClient(base_url=url, timeout=PATIENCE, verify=tls)
+            await windows.enter_async_context(client)
+            return Student(client, Page((await client.get("/config")).json()), number, figures)
+
+        students = [await opened(i) for i in range(args.students)]
         await asyncio.gather(*(student.move() for student in students[:2]))  # the first question warms up
         if args.fair:
             if not await fair.scenario(students[0], students[1], args.training):
                 figures.errors.append("a classmate waited longer than the target")
             return figures
         if args.drawing:
-            trainer, racer = (Student(client, page, 10**6 + i, figures) for i in range(2))
+            trainer, racer = [await opened(10**6 + i) for i in range(2)]
             if not await drawing.scenario(students, trainer, racer, 60 * args.minutes):
                 figures.errors.append("a stroke waited longer than the target")
             return figures
+        trainer = await opened(10**6)
         figures.guess.clear()
         begin, spent = time.monotonic(), time.process_time()
         until = begin + 60 * args.minutes
@@ -194,9 +203,9 @@ async def run(args: argparse.Namespace, url: str, pid: int | None) -> Figures:
 
             await asyncio.gather(*map(late, students))
         else:
-            trainer = asyncio.ensure_future(Student(client, page, 10**6, figures).train(args.training, until))
+            training = asyncio.ensure_future(trainer.train(args.training, until))
             await asyncio.gather(*(student.lesson(until) for student in students))
-            trainer.cancel()
+            training.cancel()
         watching.cancel()
         took = time.monotonic() - begin
         share = (time.process_time() - spent) / took / (os.cpu_count() or 1)

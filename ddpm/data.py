@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -17,11 +18,12 @@ from PIL import Image
 from torch import Tensor
 
 from . import idx
-from .reading import DataError, centred_square, list_folder, printable, read_picture
+from .picture_zip import Bounds, read_zip
+from .reading import DataError, Listing, centred_square, list_folder, printable, read_picture
 
 ASSETS = Path(__file__).parent / "assets"
 TORCHVISION = {"mnist": "MNIST", "fashion": "FashionMNIST", "cifar10": "CIFAR10"}  # its class of each
-FOLDER = "folder:PATH"
+FOLDER, ZIP = "folder:PATH", "zip:PATH"
 DOWNLOADING = threading.Lock()  # two that write one file spoil it
 NEARLY_BLACK = 16  # of 255, and nothing lighter in a whole folder: 12 bits kept in 16, or masks of 0 and 1
 SIZE = 32  # of the pictures of most sets: a power of two halves cleanly
@@ -112,19 +114,25 @@ def load_dataset(
     img_size: int | None = None,
     download: bool = True,
 ) -> Dataset:
-    """A data set by its name: of DATASETS, or folder:PATH.  img_size None: 32, and 16 of faces.
+    """A data set by its name: of DATASETS, or folder:PATH, or zip:PATH.  img_size None: 32, and 16 of faces.
 
     bundled and bundled-fashion need no network: 10,000 training pictures each of MNIST and of Fashion-MNIST that ship
     with this package.  faces neither: pixel art of 16 x 16, each pixel as a square of so many where img_size is larger.
     mnist, fashion, cifar10 are read from data_dir in torchvision's layout, the first two also as people put them there
     by hand, see `idx.find_mnist`; what is missing is downloaded if asked.
-    folder:PATH is any folder of images, see `reading.list_folder`: sub-folders are classes, train/ and test/ are parts.
+    folder:PATH is any folder of images, see `reading.list_pictures`: sub-folders are classes, train/ and test/ are
+    parts.  zip:PATH is one that is packed.
     train=False is the test part, which mnist, fashion, cifar10 and faces have (of faces the last 1,000), and a folder
     with a test/ beside its train/.
     Raises DataError, saying what to do.
     """
     if name.startswith("folder:"):
         return _load_folder(name, train, img_size or SIZE)
+    if name.startswith("zip:"):
+        path = Path(name.removeprefix("zip:"))
+        if not path.is_file():
+            raise DataError(f"{path} is not a file; give zip:PATH with the path of a zip of images")
+        return load_zip(path, str(path), name, img_size or SIZE, train)
     if name not in DATASETS:
         raise DataError(f"there is no dataset {name!r}; choose one of {', '.join(names())}")
     if not train and not DATASETS[name].has_test:
@@ -134,17 +142,21 @@ def load_dataset(
 
 
 def names() -> tuple[str, ...]:
-    """What `load_dataset` takes, folder:PATH standing for any folder."""
-    return (*DATASETS, FOLDER)
+    """What `load_dataset` takes, folder:PATH standing for any folder, zip:PATH for any zip."""
+    return (*DATASETS, FOLDER, ZIP)
 
 
 def _load_bundled(
     file: str, kind: str, name: str, data_dir: Path, train: bool, img_size: int, download: bool
 ) -> Dataset:
+    return Dataset(name, *_read_bundled(file, img_size), idx.CLASSES[kind])
+
+
+@functools.lru_cache(maxsize=2)  # the page's views and a training read the same ones: 10 MB each
+def _read_bundled(file: str, img_size: int) -> tuple[Tensor, Tensor]:
     with np.load(ASSETS / file) as arrays:
         images, labels = arrays["images"], arrays["labels"]
-    labels = torch.from_numpy(labels.astype(np.int64))
-    return Dataset(name, resize(images, img_size), labels, idx.CLASSES[kind])
+    return resize(images, img_size), torch.from_numpy(labels.astype(np.int64))
 
 
 def _load_faces(name: str, data_dir: Path, train: bool, img_size: int, download: bool) -> Dataset:
@@ -236,15 +248,26 @@ def _load_folder(name: str, train: bool, img_size: int) -> Dataset:
     if not path.strip() or folder.absolute() == Path(folder.absolute().anchor):  # folder:$UNSET, folder:$UNSET/
         raise DataError(f"{name!r} names no folder of images (is a variable not set?); give folder:PATH")
     listing = list_folder(folder, train)
-    pictures = [centred_square(read_picture(path), img_size) for path in listing.paths]
+    return _of_pictures(name, path, listing, [centred_square(read_picture(path), img_size) for path in listing.paths])
+
+
+def load_zip(
+    file: Path | BinaryIO, called: str, name: str, img_size: int, train: bool = True, bounds: Bounds | None = None
+) -> Dataset:
+    """A zip of pictures as a data set of that name: see `picture_zip.read_zip`.  called: what errors call it."""
+    return _of_pictures(name, printable(called), *read_zip(file, called, img_size, train, bounds))
+
+
+def _of_pictures(name: str, where: str, listing: Listing, pictures: list[Image.Image]) -> Dataset:
+    """The data set of a listing's pictures, which are squares of one size.  where: what errors call it."""
     mode = "L" if all(p.mode == "L" for p in pictures) else "RGB"
-    images = resize(np.stack([np.asarray(p.convert(mode)) for p in pictures]), img_size)
+    images = resize(np.stack([np.asarray(p.convert(mode)) for p in pictures]), pictures[0].width)
     darkest, lightest = images.amin((0, 2, 3)), images.amax((0, 2, 3))
     if torch.equal(darkest, lightest):
-        raise DataError(f"all pictures in {folder} are of the same single colour: there is nothing to learn from them")
+        raise DataError(f"all pictures in {where} are of the same single colour: there is nothing to learn from them")
     if lightest.max() <= NEARLY_BLACK:
         raise DataError(
-            f"the pictures in {folder} are nearly black: their lightest value is {lightest.max()} of 255; "
+            f"the pictures in {where} are nearly black: their lightest value is {lightest.max()} of 255; "
             f"stretch them to the full range (such as 12 bits kept in 16: times 16) and save them anew"
         )
     labels = None if listing.labels is None else torch.tensor(listing.labels)

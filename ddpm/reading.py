@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # which those are of
 SYSTEMS_OWN = {"__macosx", "@eadir", "$recycle.bin"}  # what an archiver, a file server and a desktop leave behind
 TRAIN_PARTS = ("train", "training")
 TEST_PARTS = ("test", "testing", "val", "valid", "validation", "eval", "dev")  # the first that is there is read
@@ -35,7 +37,7 @@ class DataError(ValueError):
 class Listing:
     """The pictures of a folder, not yet read.  labels: one a picture, or None where class_names is empty."""
 
-    paths: list[Path]
+    paths: Sequence[PurePath]
     labels: list[int] | None
     class_names: tuple[str, ...]
     part: str  # the sub-folder that was read of a folder with train/ and test/; "" if there are no parts
@@ -44,14 +46,19 @@ class Listing:
 # ---------------------------------------------------------------- one picture
 
 
-def read_picture(file: str | Path | BinaryIO) -> Image.Image:
+def read_picture(file: str | PurePath | BinaryIO, name: str = "", most_pixels: int | None = None) -> Image.Image:
     """A picture as a viewer shows it: upright (EXIF), opaque (see `opaque`), in 8 bits; its first frame if it moves.
 
+    name: what an error calls it; "" for the file's own name.  most_pixels: of a file that a stranger has sent, which
+    is of FORMATS whatever its name says, and is decoded only if its head announces no more.
     Returns mode L if the file is grey, else RGB.  Raises DataError, naming the file.
     """
-    name = "the picture" if hasattr(file, "read") else str(file)
+    name = name or ("the picture" if hasattr(file, "read") else str(file))
+    source = str(file) if isinstance(file, PurePath) else file
     try:
-        with Image.open(file) as picture:
+        with Image.open(source, formats=None if most_pixels is None else FORMATS) as picture:
+            if most_pixels is not None and picture.width * picture.height > most_pixels:
+                raise ValueError(f"{picture.width} x {picture.height} pixels, of at most {most_pixels:,}")
             picture.load()
             shown = opaque(eight_bits(upright(picture)))
             return shown.convert("L" if shown.mode in ("1", "L") else "RGB")
@@ -115,18 +122,23 @@ def centred_square(picture: Image.Image, size: int) -> Image.Image:
 
 
 def list_folder(folder: Path, train: bool = True) -> Listing:
-    """What a folder of pictures holds, at any depth.  Hidden files and folders never count.
-
-    Its sub-folders are classes, in natural order; a folder in which there is only one folder of folders is passed
-    through.  train/ and test/ (or val/, ...) are no classes but parts: `train` says which is listed, and the classes
-    are those of train/.  Raises DataError, saying what was found.
-    """
+    """What a folder of pictures holds, at any depth: see `list_pictures`.  Raises DataError, saying what was found."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give folder:PATH with the path of a folder of images")
     try:
         paths = pictures_below(folder)
     except OSError as error:
         raise DataError(f"{error.filename} cannot be read ({error.strerror})") from error
+    return list_pictures(folder, paths, train)
+
+
+def list_pictures(folder: PurePath, paths: Sequence[PurePath], train: bool = True) -> Listing:
+    """The pictures at these paths below a folder, with their classes.
+
+    Its sub-folders are classes, in natural order; a folder in which there is only one folder of folders is passed
+    through.  train/ and test/ (or val/, ...) are no classes but parts: `train` says which is listed, and the classes
+    are those of train/.  Raises DataError, saying what was found.
+    """
     if not paths:
         raise DataError(f"{folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
 
@@ -149,13 +161,14 @@ def list_folder(folder: Path, train: bool = True) -> Listing:
 def pictures_below(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
     """The picture files in a folder and below it, sorted; links are followed, but not to a folder above.
 
+    Hidden files and folders never count.
     Raises OSError for a folder that cannot be listed: its pictures must not be missing in silence.
     """
     real, found = folder.resolve(), []
     if real in above:
         return []
     for entry in sorted(folder.iterdir()):
-        if entry.name.startswith(".") or entry.name.lower() in SYSTEMS_OWN:
+        if is_hidden(entry.name):
             continue
         if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file():
             found.append(entry)
@@ -164,16 +177,21 @@ def pictures_below(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
     return found
 
 
-def by_sub_folder(folder: Path, paths: list[Path]) -> dict[str, list[Path]]:
+def is_hidden(name: str) -> bool:
+    """Whether a file or a folder of this name is nobody's picture and nobody's class."""
+    return name.startswith(".") or name.lower() in SYSTEMS_OWN
+
+
+def by_sub_folder(folder: PurePath, paths: Sequence[PurePath]) -> dict[str, list[PurePath]]:
     """Paths below a folder by the sub-folder they lie in; under "" those that lie in the folder itself."""
-    groups: dict[str, list[Path]] = {}
+    groups: dict[str, list[PurePath]] = {}
     for path in paths:
         top, *rest = path.relative_to(folder).parts
         groups.setdefault(top if rest else "", []).append(path)
     return groups
 
 
-def is_wrapping(folder: Path, groups: dict[str, list[Path]]) -> bool:
+def is_wrapping(folder: PurePath, groups: dict[str, list[PurePath]]) -> bool:
     """Whether the one group is a folder of folders, which is neither a class nor a part."""
     ((top, paths),) = groups.items()
     return top != "" and not is_part(top) and all(path.parent != folder / top for path in paths)
@@ -183,7 +201,7 @@ def is_part(name: str) -> bool:
     return name.lower() in TRAIN_PARTS + TEST_PARTS
 
 
-def which_part(folder: Path, groups: dict[str, list[Path]], train: bool) -> tuple[str, str]:
+def which_part(folder: PurePath, groups: dict[str, list[PurePath]], train: bool) -> tuple[str, str]:
     """The part to read, and the part that says which classes there are; "" twice for a folder without parts.
 
     Parts are meant where there is nothing else; a class may be called "train", beside "car".  Raises DataError.
@@ -194,7 +212,7 @@ def which_part(folder: Path, groups: dict[str, list[Path]], train: bool) -> tupl
     if (trains and tests and not only_parts) or (only_parts and len(trains) > 1):
         raise DataError(f"{folder} holds {contents(groups)}: leave one train/ and one test/ there, or classes alone")
     if only_parts and train and not trains:
-        raise DataError(f"{folder} holds {contents(groups)} and no train/; folder:{folder / tests[0]} would read that")
+        raise DataError(f"{folder} holds {contents(groups)} and no train/; give {folder / tests[0]} alone to read that")
     if not train and not (only_parts and tests):
         raise DataError(f"{folder} has no test part; put one beside the other, as train/ and test/")
     if not only_parts:
@@ -202,7 +220,7 @@ def which_part(folder: Path, groups: dict[str, list[Path]], train: bool) -> tupl
     return trains[0] if train else tests[0], (trains or tests)[0]
 
 
-def classes(folder: Path, paths: list[Path]) -> list[str] | None:
+def classes(folder: PurePath, paths: Sequence[PurePath]) -> list[str] | None:
     """The class of each picture: the sub-folder that it lies in; None if all lie in the folder itself.
 
     Raises DataError if some do and some do not.
@@ -218,7 +236,7 @@ def classes(folder: Path, paths: list[Path]) -> list[str] | None:
     )
 
 
-def contents(groups: dict[str, list[Path]]) -> str:
+def contents(groups: dict[str, list[PurePath]]) -> str:
     """What was found, in words: "3 loose pictures, and pictures in 2 folders: cat, dog"."""
     loose, tops = len(groups.get("", ())), sorted(set(groups) - {""}, key=natural)
     said = f"{loose} loose picture{'s' * (loose != 1)}, and " if loose else ""

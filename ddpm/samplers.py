@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -109,7 +109,8 @@ class Method:
     """A sampler.  One more in SAMPLERS is one more in the loop, on the page, in the chart and on the command line.
 
     label: its name in texts.  step: from a Here to x_s.  function: the maths in it.  uses: what of it lies in others.
-    source: paper and equation.  equation: in MathML.  terms: the pictures that x_s is a sum of, see `equations.TERMS`.
+    source: paper and equation.  equation: in MathML.  symbols: of it, what each is.
+    terms: the pictures that x_s is a sum of, see `equations.TERMS`.
     factors: what each counts for, as written in these functions; "" where that is no one expression.
     order: of accuracy.  spacing: the one of SPACINGS that suits it.  evaluations: of the network a step, one to clean
     data.  knob: the setting that it alone has, eta or variance.  draws_noise(eta): whether its steps do.
@@ -127,7 +128,7 @@ class Method:
     spacing: str = "linspace"
     evaluations: int = 1
     knob: str | None = None
-    note: str = ""
+    symbols: Mapping[str, str] = field(default_factory=dict)
     draws_noise: Callable[[float], bool] = lambda eta: False
 
 
@@ -150,6 +151,7 @@ SAMPLERS = {
         terms=("x0_hat", "x_t", "z"),
         factors=(*equations.MEAN_OF, "sigma_squared.sqrt()"),
         uses=(posterior,),
+        symbols=equations.DDPM_SYMBOLS,
         knob="variance",
         draws_noise=lambda eta: True,
     ),
@@ -161,6 +163,7 @@ SAMPLERS = {
         equation=equations.DDIM,
         terms=("x0_hat", "eps_hat", "z"),
         factors=("ab_s.sqrt()", "(1 - ab_s - sigma**2).clamp(min=0).sqrt()", "sigma"),
+        symbols=equations.DDIM_SYMBOLS,
         knob="eta",
         draws_noise=lambda eta: eta > 0,
     ),
@@ -172,7 +175,7 @@ SAMPLERS = {
         equation=equations.DPMPP,
         terms=("x_t", "x0_hat", "x0_hat_before"),
         factors=("sigma_s / sigma_t", "", ""),
-        note=equations.DPMPP_NOTE,
+        symbols=equations.DPMPP_SYMBOLS,
         order=2,
         spacing="log_snr",
     ),
@@ -183,7 +186,7 @@ SAMPLERS = {
         source="Karras et al. 2022, Algorithm 1",
         equation=equations.HEUN,
         terms=("x0_hat", "eps_hat", "eps_hat_s"),
-        note=equations.HEUN_NOTE,
+        symbols=equations.HEUN_SYMBOLS,
         order=2,
         spacing="log_snr",
         evaluations=2,

@@ -25,9 +25,13 @@ class TimeEmbedding(nn.Module):
         self.register_buffer("freqs", freqs, persistent=False)
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
 
-    def forward(self, t: Tensor) -> Tensor:
+    def sinusoids(self, t: Tensor) -> Tensor:
+        """(B, dim): sin and cos of t times each frequency."""
         angles = t.float()[:, None] * self.freqs  # (B, dim/2)
-        return self.mlp(torch.cat([angles.sin(), angles.cos()], dim=1))
+        return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+    def forward(self, t: Tensor) -> Tensor:
+        return self.mlp(self.sinusoids(t))
 
 
 class ResBlock(nn.Module):

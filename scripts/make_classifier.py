@@ -90,7 +90,7 @@ RECIPES = {
     classifiers.SECOND: Recipe(1, 10, bend, gpu=False),
     "fashion": Recipe(0, 12, partial(mirror_and_shift, pad=2)),
     "faces": Recipe(0, 6, noise),
-    "cifar10": Recipe(0, 50, mirror_and_shift, batch=500, weight_decay=0.1),
+    "cifar10": Recipe(0, 12, mirror_and_shift, batch=250, weight_decay=0.1),
 }
 
 

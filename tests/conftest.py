@@ -70,13 +70,14 @@ def tiny_preset(monkeypatch):
 
 @pytest.fixture(scope="session", autouse=True)
 def no_web_application():
-    """Gradio makes a web application of each page twice, which takes longer than all else about it.  Handlers are
-    called without one; servers are processes of their own."""
+    """Gradio makes a web application of each page twice, and writes down how each looks to a browser, which takes
+    longer than all else about it.  Handlers are called without; servers are processes of their own."""
     if (routes := sys.modules.get("gradio.routes")) is None:
         yield
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(routes.App, "create_app", lambda *args, **options: None)
+        patch.setattr(sys.modules["gradio.blocks"].Blocks, "get_config_file", lambda *args: {})
         yield
 
 

@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from .. import data
+from ..autoencoder import codec_of
 from ..config import Config, SamplingConfig, from_dict
 from ..device import Inference, pick_device
 from ..evaluation.evaluate import evaluate as evaluation_of
@@ -25,6 +26,7 @@ from ..storage.atomic import check_writable, readable, write_atomic
 from ..storage.checkpoint import CARD, CONFIG, Checkpoint, load_checkpoint, load_training, save_info, with_autoencoder
 from ..storage.model_card import model_card
 from ..system.distributed import Group, joined
+from ..training import finetune
 from ..training.state import Snapshot
 from .autoencoder_run import train_autoencoder
 from .parser import parser
@@ -43,7 +45,12 @@ def train(args: argparse.Namespace) -> None:
 def train_in(group: Group, args: argparse.Namespace) -> None:
     """What one of the processes of a run does."""
     config, run, snapshot = resumed(args) if args.resume else begun(args)
-    config, codec = with_autoencoder(config, args.out, pick_device())
+    init = None if args.resume or not run["init"] else load_checkpoint(run["init"], pick_device())
+    if init is None:
+        config, codec = with_autoencoder(config, args.out, pick_device())
+    else:
+        codec = codec_of(init.model)
+        config = dataclasses.replace(init.config, train=config.train)
     name, folder = run["dataset"], Path(run["data_dir"])
     source = data.DATASETS.get(name)
     size = (source and source.img_size) or (config.model.img_size if codec is None else codec.picture_shape[-1])
@@ -54,13 +61,16 @@ def train_in(group: Group, args: argparse.Namespace) -> None:
         dataset = data.load_dataset(name, str(folder), img_size=size)
         held_out = data.load_dataset(name, str(folder), train=False, img_size=size) if has_test else None
     if snapshot is None:
+        if init is not None:
+            finetune.check_fits(init.model, run["init"], dataset)
         config = for_dataset(config, dataset, config.train.seed)
     else:
         check_unchanged(name, recorded(args.out, config, run), contents(dataset))
     args.out.mkdir(parents=True, exist_ok=True)
     check_parts(group, args.accumulate, min(config.train.batch_size, len(dataset.images)))
     run |= {"data": contents(dataset)}
-    Run(args.out, config, run, dataset, held_out, codec, group, args.accumulate, args.compile).train(snapshot)
+    options = {"init": init and init.model, "accumulate": args.accumulate, "compiled": args.compile}
+    Run(args.out, config, run, dataset, held_out, codec, group, **options).train(snapshot)
 
 
 def check_parts(group: Group, accumulate: int, batch_size: int) -> None:
@@ -84,7 +94,7 @@ def begun(args: argparse.Namespace) -> tuple[Config, dict[str, Any], None]:
     changes: dict[str, Any] = {"seed": given["seed"], "ema_warmup": config.train.ema_warmup or given["ema_warmup"]}
     changes |= {"precision": args.precision} if "precision" in args else {}
     run = {name: given[name] for name in ("preset", "dataset")} | {"data_dir": str(given["data_dir"])}
-    run |= {"budget": budget_of(args), "literal_ema": literal_ema, "command": command_line()}
+    run |= {"budget": budget_of(args), "literal_ema": literal_ema, "command": command_line(), "init": given.get("init")}
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **changes)), run, None
 
 
@@ -97,6 +107,9 @@ def resumed(args: argparse.Namespace) -> tuple[Config, dict[str, Any], Snapshot]
     except KeyError as missing:
         raise ValueError(f"{args.out} holds no run that can be resumed: {missing} is missing") from None
     check_folder(args.out, resume=True)
+    if "init" in args and args.init != run.get("init"):
+        began = run.get("init") or "nothing"
+        raise ValueError(f"--init: the run in {args.out} was begun from {began}; choose another --out for this")
     has = vars(config.train) | kept
     for name in ("preset", "seed", "precision", "ema_warmup"):
         if name in args and vars(args)[name] != has[name]:

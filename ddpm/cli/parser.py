@@ -67,6 +67,12 @@ def parser() -> Parser:
     )
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint folder to write, a new one")
     p.add_argument("--preset", choices=PRESETS, default=NONE, help="what to train (default: fast)")
+    p.add_argument(
+        "--init",
+        default=NONE,
+        metavar="CHECKPOINT",
+        help="begin with these weights: the network and its schedule are theirs, how it is trained the preset's",
+    )
     names = ", ".join(data.names())
     p.add_argument("--dataset", default=NONE, metavar="NAME", help=f"what to train on: {names} (default: bundled)")
     p.add_argument(

@@ -28,6 +28,7 @@ from ..storage import model_card
 from ..storage.atomic import remove_unfinished, write_atomic
 from ..storage.checkpoint import TRAINING, save_checkpoint, save_training
 from ..system.distributed import ALONE, Group
+from ..training.finetune import begin_from
 from ..training.loop import fit
 from ..training.state import Snapshot, TrainState
 from . import metrics_csv
@@ -53,15 +54,19 @@ class Run:
         held_out: Dataset | None,
         codec: Codec | None = None,
         group: Group = ALONE,
+        init: nn.Module | None = None,
         accumulate: int = 1,
         compiled: bool = False,
     ):
         """codec: whose latents are trained on; None for pixels.  group: the processes of the run.
 
+        init: whose weights a new run begins with.
+
         accumulate: in how many parts a process takes its share of a batch.  compiled: whether by torch.compile.
         """
         self.out, self.config, self.run, self.dataset, self.held_out = out, config, run, dataset, held_out
         self.codec, self.group, self.accumulate, self.compiled = codec, group, accumulate, compiled
+        self.init = init
         self.device = pick_device()
         self.sched = build_schedule(config.schedule, self.device)
         self.rows: list[dict[str, Any]] = []
@@ -83,6 +88,11 @@ class Run:
             if snapshot:
                 self.read_rows(snapshot.numbers["step"])
             print(data.describe(self.dataset), file=sys.stderr)
+        if self.init is not None:
+            anew = begin_from(model, self.init)
+            self.run["begun_from"] = f"the weights of {self.run['init']}" + (f", {anew}" if anew else "")
+            if self.group.leads:
+                print(f"begun from {self.run['begun_from']}", file=sys.stderr)
         self.outdated = [] if snapshot else [*PICTURES]
 
         if self.run.get("literal_ema"):
@@ -199,6 +209,7 @@ class Run:
             "class_names": list(self.dataset.class_names),
             "attributes": [dataclasses.asdict(each) for each in self.dataset.attributes],
             "command": self.run["command"],
+            "begun_from": self.run.get("begun_from"),
             "device": self.device_name(),
             "precision": str(dtype).removeprefix("torch."),
             "parameters": sum(p.numel() for p in model.parameters()),

@@ -29,7 +29,7 @@ from ..device import Inference, bfloat16_is_faster, pick_device
 from ..generate import Sampler
 from ..loader import Loader
 from ..networks import build_model
-from ..presets import PAGE_SAMPLING, PRESETS, training_sampling
+from ..presets import OF_HOURS, PAGE_SAMPLING, PRESETS, training_sampling
 from ..samplers import SAMPLERS
 from ..storage.checkpoint import Checkpoint, load_checkpoint, with_autoencoder
 from ..system.threads import Threads
@@ -234,7 +234,8 @@ def speeds(quick: bool, bfloat16: bool, tell: Tell) -> list[Row]:
     bfloat16: whether it is worth a row each.  Where a processor has no such units, a row of it takes for ever.
     """
     seconds = 2.0 if quick else 8.0
-    ours = [(preset, precision) for preset in PRESETS for precision in ("bfloat16", "float32")]
+    presets = [preset for preset in PRESETS if preset not in OF_HOURS]  # those are of other pictures, too
+    ours = [(preset, precision) for preset in presets for precision in ("bfloat16", "float32")]
     ours = [(preset, precision) for preset, precision in ours if bfloat16 or precision == "float32"]
     tasks: list[Task] = [({"name": TUTORIAL, "precision": "float32"}, speed_of_the_tutorial, (seconds,))]
     tasks += [({"name": f"ours, {p}", "precision": q}, speed_of_ours, (p, q, seconds)) for p, q in ours]
@@ -311,20 +312,25 @@ def curve(checkpoint: str, quick: bool = False, tell: Tell = lambda row: None) -
 def curve_table(result: dict[str, Any]) -> str:
     """The result of `curve` as text."""
     lines = [
-        f"{'sampler':16}{'steps':>6}{'evals':>7}{'n':>7}{'FID/real':>11}{'accuracy':>10}{'recall':>8}{'distance':>10}"
+        f"{'sampler':16}{'steps':>6}{'evals':>7}{'n':>7}{'FID/real':>11}{'by second':>11}{'accuracy':>10}{'recall':>8}"
+        f"{'distance':>10}"
     ]
     for p in result["points"]:
+        if "over" in p:
+            lines.append(line(p))
+            continue
+        second = f"{p['second']['fid_over_real']:.2f}" if p["second"] else ""  # there is one of digits alone
         read = "" if p["accuracy"] is None else f"{p['accuracy']:.1%}"  # without classes nothing was asked for
         lines.append(
             f"{p['sampler']:16}{p['steps']:>6}{p['evaluations']:>7}{p['n']:>7}{p['fid_over_real']:>11.2f}"
-            f"{read:>10}{p['recall_over_real']:>8.2f}{p['distance_over_real']:>10.2f}"
+            f"{second:>11}{read:>10}{p['recall_over_real']:>8.2f}{p['distance_over_real']:>10.2f}"
         )
     return "\n".join(lines)
 
 
 def line(row: Row) -> str:
     """A row as it is known: a speed, a training's outcome, or a point of a curve."""
-    if "seed" in row:
+    if "preset" in row:
         name = f"{row['preset']}, {row['seconds']} s of training, seed {row['seed']}"
     else:
         name = row["name"] if "name" in row else f"{row['sampler']}, {row['steps']} steps"

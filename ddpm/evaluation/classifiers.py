@@ -165,7 +165,7 @@ CLASSIFIERS = {
         9_000,
     ),
     "cifar10": Shipped(
-        partial(ResidualClassifier, 3, (48, 96, 176), 1, 10),
+        partial(ResidualClassifier, 3, (32, 64, 128), 1, 10),
         "classifier-cifar10.safetensors",
         "cifar10",
         None,

@@ -117,6 +117,19 @@ def read_info(folder: str | Path) -> dict[str, Any]:
     return _info(read_config(Path(folder) / CONFIG))
 
 
+def read_recipe(folder: Path) -> Config:
+    """The configuration in a checkpoint folder, without its weights.  Raises CheckpointError."""
+    return _config(read_config(folder / CONFIG), folder)
+
+
+def _config(described: dict[str, Any], folder: Path) -> Config:
+    parts = {part: described.get(part, {}) for part in PARTS} | {"autoencoder": described.get("autoencoder")}
+    try:
+        return from_dict(parts)
+    except ValueError as error:
+        raise CheckpointError(f"{folder / CONFIG}: {error}") from error
+
+
 def _info(described: dict[str, Any]) -> dict[str, Any]:
     info = described.get("info")
     return info if isinstance(info, dict) else {}
@@ -144,11 +157,7 @@ def load_checkpoint(path_or_hub_id: str | Path, device: torch.device | str = "cp
     data = read_config(folder / CONFIG)
     if data.get("kind") == AUTOENCODER:
         raise CheckpointError(f"{folder} is an autoencoder, not a diffusion model; name the model of its latents")
-    try:
-        config = from_dict({part: data.get(part, {}) for part in PARTS} | {"autoencoder": data.get("autoencoder")})
-    except ValueError as error:
-        raise CheckpointError(f"{folder / CONFIG}: {error}") from error
-
+    config = _config(data, folder)
     with torch.device("meta"):
         expected = {name: tuple(value.shape) for name, value in network(config.model).state_dict().items()}
     tensors = read_weights(folder / WEIGHTS, data.get("weights_sha256"), expected)

@@ -150,6 +150,7 @@ def model_card(name: str, config: Config, info: dict[str, Any], pictures: Contai
         "|---|---|",
         f"| data | {info['dataset']}, {info['images_in_dataset']:,} training images |",
         f"| command | `{info['command']}` |",
+        *([f"| begun from | {info['begun_from']} |"] if info.get("begun_from") else []),
         f"| training time | {info['seconds'] / 60:.1f} minutes without pauses, {info['device']}, {info['precision']} |",
         f"| steps | {info['step']:,} of batch {t.batch_size}, {info['images_seen']:,} images seen |",
         f"| loss, smoothed | {info['loss_smooth']:.5f} |",

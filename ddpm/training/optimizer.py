@@ -22,7 +22,10 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     """What the configuration asks for.  The model must already be where, and in the memory format, it will train."""
     if config.muon_lr:
         return MuonAdamW(model, config.lr, config.muon_lr, config.weight_decay)
-    return torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    # Fused: one pass over each weight instead of seven, an eighth faster for an MLP.  It takes the memory as it lies,
+    # and a kernel's gradient may lie otherwise than the kernel, so only without kernels; a GPU chooses by itself.
+    flat = all(w.ndim <= 2 and w.device.type == "cpu" for w in model.parameters())
+    return torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=flat or None)
 
 
 def lr_factor(config: TrainConfig, step: int, progress: float) -> float:

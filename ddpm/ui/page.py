@@ -15,15 +15,16 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from ..autoencoder import encoding
+from ..data import ASSETS
 from ..device import pick_device
 from ..presets import PRESETS
 from ..storage.checkpoint import CheckpointError
 from ..training.loop import warm_up
-from .components import layout, lessons, links, pictures, restoring
+from .components import languages, layout, lessons, links, pictures, restoring, wording
+from .components.help import help_menu
 from .components.reader import reader
-from .components.streaming import QUIET
 from .generation.models import ModelRegistry, autoencoder, dataset
-from .server import hosting, limits, scripts
+from .server import font, hosting, limits, scripts
 from .server.engine import Engine, once
 from .server.rate_limit import RateLimiter
 from .tabs.compare import tab as compare
@@ -55,38 +56,26 @@ def build() -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as demo:
         # Outside the tabs: what is inside one exists only once it has been opened, too late for the page's load event.
         mine = gr.BrowserState([], storage_key="ddpm-training-runs", secret="ddpm")
-        own = gr.State([])
+        own = gr.BrowserState([], storage_key="ddpm-own-models", secret="ddpm")
         with gr.Row(elem_id="top") as top:
             gr.HTML(HEADER, elem_id="header", apply_default_css=False)
-            reader(lessons.load())
+            reader({language: lessons.translated(language) for language in languages.LANGUAGES})
             weights = gr.Dropdown(registry.shipped, value=registry.default, label="Model", elem_id="weights")
+            help_menu(registry, weights)
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             shared = layout.Shared(engine, registry, demo, mine, own, weights, tabs)
             for each in TABS:
                 with gr.Tab(each.TITLE, id=each.TITLE.lower()) as shared.tab:
                     each.build(shared)
-        nouns(shared)
+        wording.connect(shared)
         demo.links = links.Table(demo, weights)
         with top:
-            restoring.connect(demo, demo.links, weights, functools.partial(pictures.asked_for, registry))
+            for part in shared.header:
+                part.render()
+            restoring.connect(shared, demo.links, functools.partial(pictures.asked_for, registry))
     demo.health = hosting.Health(engine, shared.counts)
     atexit.register(shut_down, engine, shared.at_end)
     return demo.queue(max_size=64, api_open=False)
-
-
-def nouns(shared: layout.Shared) -> None:
-    """What the page calls what is drawn: digits, or pictures where the model draws something else."""
-    registry, weights = shared.registry, shared.weights
-    script = HERE / "components/nouns.js"
-    said = layout.scripted(script, "nouns", value=True, html_template="<i hidden></i>", elem_id="nouns")
-
-    def of_digits(weights_id: Any) -> bool:
-        try:
-            return registry.get(weights_id).of_digits
-        except ValueError:
-            return True
-
-    weights.change(of_digits, weights, said, **QUIET)
 
 
 def encode_bundled() -> Iterator[None]:
@@ -112,7 +101,7 @@ def in_units(size: sizes.Size) -> sizes.Size:
 def launch_options() -> dict[str, Any]:
     """What `launch` needs to be a public server that fetches nothing from outside."""
     per_minute, upload_mb = limits.current().requests_per_minute, limits.current().upload_mb
-    modules = scripts.modules(HERE, pictures.constants())
+    modules = scripts.modules(HERE, pictures.constants() | {"languages": languages.catalogues()})
     system = ["system-ui", "sans-serif"]
     mono = ["ui-monospace", "monospace"]
     limiter = Middleware(RateLimiter, per_minute, Path(get_upload_folder()), 1_000_000 * upload_mb)
@@ -131,6 +120,8 @@ def launch_options() -> dict[str, Any]:
         button_primary_background_fill_hover_dark="*primary_800",
         checkbox_background_color_selected="*primary_700",
         checkbox_background_color_selected_dark="*primary_600",
+        checkbox_border_color="*neutral_500",  # three times as light or dark as the ground, WCAG 1.4.11
+        checkbox_border_color_dark="*neutral_400",
         checkbox_border_color_selected="*primary_700",
         checkbox_border_color_selected_dark="*primary_600",
         slider_color="*primary_700",
@@ -139,7 +130,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": theme,
         "css": "\n".join(path.read_text(encoding="utf-8") for path in STYLES),
-        "head": scripts.head(modules, "components/connection.js"),
+        "head": f"{font.HEAD}\n{scripts.head(modules, 'components/connection.js')}",
         "footer_links": [],
         "run_history": False,
         "enable_monitoring": False,
@@ -148,5 +139,8 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,
         "mcp_server": False,
         "strict_cors": True,
-        "app_kwargs": {"routes": [*hosting.ROUTES, scripts.route(modules)], "middleware": [limiter]},
+        "app_kwargs": {
+            "routes": [*hosting.ROUTES, font.route(ASSETS / font.NAME), scripts.route(modules)],
+            "middleware": [limiter],
+        },
     }

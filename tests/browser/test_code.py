@@ -37,7 +37,7 @@ def test_a_function_opens_beside_its_equation_and_lights_its_terms(open_page):
     assert link.get_attribute("target") == "_blank" and "noopener" in link.get_attribute("rel")
 
     playhead(page, "forward").press("End")
-    page.wait_for_function("document.querySelector('#forward-margin .listing .now').textContent === '999'")
+    page.wait_for_function("document.querySelector('#forward-margin .listing .now')?.textContent === '999'")
 
     lit = "[...document.querySelectorAll('#forward-margin .listing .term.lit')].map((node) => node.textContent)"
     page.locator("#forward-margin math [data-term='ε']").first.hover()
@@ -85,7 +85,16 @@ def copied(page, name):
 def test_copied_python_draws_the_same_pixels(open_page, tmp_path):
     page = open_page()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    assert copied(page, "forward").startswith("# Forward, noised, t = 250, noise 0.\n")
+    assert copied(page, "forward").startswith("# Forward, noised, t = 250, noise 0.")
+    tab(page, "Step by step or at once")
+    page.click("#chain-add")
+    wait_for_status(page, "chain", "^The same distribution")
+    assert copied(page, "chain").startswith("# Step by step and at once, t = 999, noise 0.")
+    tab(page, "Latent space")
+    assert copied(page, "latent").startswith("# Latent space, t = 400, noise 0.")
+    tab(page, "Compare")
+    tab(page, "Compare schedules")
+    assert copied(page, "schedules").startswith("# Compare schedules, t = 500, noise 0.")
     tab(page, "Reverse")
     generate(page, steps=4, n=3, seed=5)
     wait_for_status(page, "reverse", "^4 steps")

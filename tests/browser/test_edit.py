@@ -99,7 +99,7 @@ def test_clear_undo_and_the_strength(open_page):
     assert pixels(page, "draw", "own") == drawn != empty
     finished(page, "draw")
     set_number(page, "draw-t0", 200)
-    page.wait_for_function("document.querySelector('#draw-margin [data-live=t0]').textContent < 250")
+    page.wait_for_function("document.querySelector('#draw-margin [data-live=t0]')?.textContent < 250")
     finished(page, "draw")
     signal, noise = float(live(page, "draw", "a0")), float(live(page, "draw", "b0"))
     assert signal > 0.8 and abs(signal**2 + noise**2 - 1) < 0.01
@@ -187,7 +187,7 @@ def test_brushing_with_a_finger(open_page):
 def test_a_generated_digit_is_erased_too(open_page):
     page = open_edit(open_page, "Inpaint")
     choose(page, "inpaint-digit", "4")
-    page.wait_for_function("document.querySelector('#inpaint-view figcaption').textContent.startsWith('A 4')")
+    page.wait_for_function("document.querySelector('#inpaint-view figcaption')?.textContent.startsWith('A 4')")
     bundled = pixels(page, "inpaint", "own")
     page.click("#inpaint-generate")
     wait_for_change(page, "inpaint", "own", bundled)
@@ -206,14 +206,14 @@ def test_the_path_between_two_noises_is_dragged_along(open_page):
     path.fill("0.9")
     wait_for_change(page, "interpolate", "s", middle)
     assert page.locator("#interpolate-view .pane-s figcaption").inner_text() == "s = 0.90"
-    page.wait_for_function("document.querySelector('#interpolate-margin [data-live=share]').textContent === '0.90'")
+    page.wait_for_function("document.querySelector('#interpolate-margin [data-live=share]')?.textContent === '0.90'")
     assert 0.9 < float(live(page, "interpolate", "length")) < 1.1
     page.get_by_role("radio", name="Noise, straight").check()
     wait_for_status(page, "interpolate", "^Press Walk")
     page.click("#interpolate-walk")
     finished(page, "interpolate")
     path.fill("0.5")
-    page.wait_for_function("document.querySelector('#interpolate-margin [data-live=share]').textContent === '0.50'")
+    page.wait_for_function("document.querySelector('#interpolate-margin [data-live=share]')?.textContent === '0.50'")
     assert 0.6 < float(live(page, "interpolate", "length")) < 0.82, "shorter than noise"
     playhead(page, "interpolate").press("Home")
     assert "length" in page.locator("#interpolate-view .pane-x canvas").get_attribute("aria-label")

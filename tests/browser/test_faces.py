@@ -36,6 +36,6 @@ def test_attributes_are_chosen_drawn_linked_and_edited(open_page, server):
     wait_for_status(page, "invert", "^8 steps")
     assert "hat" in page.locator("#invert-view .pane-x canvas").get_attribute("aria-label")
     choose(page, "weights", "mnist")
-    page.wait_for_function("document.querySelector('#invert-view .status').textContent.includes('digit')")
+    page.wait_for_function("document.querySelector('#invert-view .status')?.textContent.includes('digit')")
     assert page.locator("#invert-class").is_visible() and page.locator(".attributes:visible").count() == 0
     assert "error" not in status(page, "invert").get_attribute("class")

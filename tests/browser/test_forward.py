@@ -109,7 +109,7 @@ def test_t_sweeps_once_by_itself_unless_less_motion_is_preferred(open_page):
     still = open_page()
     page = open_page(reduced_motion="no-preference")
     page.wait_for_function("Number(document.querySelector('#forward-view input[type=range]').value) > 400")
-    page.wait_for_function("document.querySelector('#forward-view .play').textContent === 'Play'")
+    page.wait_for_function("document.querySelector('#forward-view .play')?.textContent === 'Play'")
     assert playhead(still, "forward").input_value() == "250"
 
 
@@ -156,6 +156,14 @@ def test_signal_to_noise_and_the_histogram_follow_t(open_page):
     to_noise_level(page, 0)
     assert histogram.evaluate("c => c.toDataURL()") != at_noise
     assert float(live(page, "forward", "snr")) > 30
+
+
+def test_the_margin_leads_to_the_schedules_at_the_same_t_of_the_same_digit(open_page):
+    page = open_page()
+    page.locator("#forward-margin").get_by_role("link", name="The schedule").click()
+    page.wait_for_function("document.querySelector('#schedules-margin [data-live=t]')?.textContent === '250'")
+    assert page.evaluate("location.hash").startswith("#compare/schedules?t=250")
+    assert page.locator("#schedules-view").is_visible()
 
 
 def test_the_margin_draws_the_signal_to_noise_of_all_schedules_with_the_present_t(open_page):
@@ -223,24 +231,24 @@ UPLOADS = {
 }
 
 
-@pytest.mark.parametrize("name", UPLOADS)
-def test_an_upload_is_used_or_refused_in_words(open_page, name):
-    data, words = UPLOADS[name]
+def test_an_upload_is_used_or_refused_in_words(open_page):
     page = open_page()
     page.click("#forward-own")
-    page.set_input_files(".pad input[type=file]", {"name": "x.png", "mimeType": "image/png", "buffer": data})
-    use = page.get_by_role("button", name="Use it")
-    if words:
-        page.wait_for_function("w => document.querySelector('.pad .status').textContent.includes(w)", arg=words)
-    accepted = words in (None, "first frame")
-    if not accepted:
-        assert use.is_disabled()
-        return
-    page.wait_for_function("!document.querySelector('.pad .primary').disabled")
-    corner, ink = page.locator(".pad .preview").evaluate(
-        "(c) => [[0, 0], [16, 16]].map(([x, y]) => c.getContext('2d').getImageData(x, y, 1, 1).data[0])"
-    )
-    assert corner < 40 < 200 < ink  # white on black, whatever it was
+    for name, (data, words) in UPLOADS.items():
+        page.get_by_role("button", name="Clear").click()
+        page.wait_for_function("document.querySelector('.pad .primary').disabled")
+        page.set_input_files(".pad input[type=file]", {"name": "x.png", "mimeType": "image/png", "buffer": data})
+        use = page.get_by_role("button", name="Use it")
+        if words:
+            page.wait_for_function("w => document.querySelector('.pad .status')?.textContent.includes(w)", arg=words)
+        if words in (None, "first frame"):
+            page.wait_for_function("!document.querySelector('.pad .primary').disabled")
+            corner, ink = page.locator(".pad .preview").evaluate(
+                "(c) => [[0, 0], [16, 16]].map(([x, y]) => c.getContext('2d').getImageData(x, y, 1, 1).data[0])"
+            )
+            assert corner < 40 < 200 < ink, f"white on black, whatever it was: {name}"
+        else:
+            assert use.is_disabled(), name
 
 
 def photo(marks=True):

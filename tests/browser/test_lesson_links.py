@@ -9,18 +9,19 @@ pytestmark = pytest.mark.browser
 
 
 def of_lessons():
-    """[(where, step, link)]: of each view the links that no other sets more in, one of those that set the same."""
+    """[(where, step, link)]: of each view the links that no other sets more in, one of those that set the same and
+    bring the same into sight."""
     found = {}
     for lesson in load():
         for i, step in enumerate(lesson.steps, 1):
             for link in step.links:
                 view, given, _ = links.parse(link)
                 found.setdefault(
-                    (view, given.pop("model", links.table().model.default), frozenset(given)),
+                    (view, given.pop("model", links.table().model.default), *step.looks, frozenset(given)),
                     (f"{lesson.number}.{i}", step, link),
                 )
     kinds = list(found)
-    return [found[kind] for kind in kinds if not any(kind[:2] == o[:2] and kind[2] < o[2] for o in kinds)]
+    return [found[kind] for kind in kinds if not any(kind[:-1] == o[:-1] and kind[-1] < o[-1] for o in kinds)]
 
 
 def state(address):
@@ -43,6 +44,8 @@ def test_every_kind_of_link_in_the_lessons_brings_its_state(open_page):
         page.wait_for_function("window.DDPM.tabs.links.asked().number && !window.DDPM.tabs.links.isRestoring()")
         assert page.locator(".link-problems").text_content() == "", f"{where}: {link}"
         assert all(page.locator(f"#{each}").is_enabled() for each in step.presses), f"{where}: {link}"
+        shown = [page.locator(f"#{each}").evaluate("node => node.checkVisibility()") for each in step.looks]
+        assert all(shown), f"{where}: {link}"
         page.locator("#links .copy").click()  # writes into the address what the page's controls say
         page.wait_for_function("!location.hash.includes('lesson=')")
         assert state(page.evaluate("location.hash")) == state(link), f"{where}: {link}"

@@ -14,14 +14,12 @@ COMPARE = ("Vary one setting", "Measure quality", "Compare schedules")
 EDIT = ("Inpaint", "Interpolate", "Invert", "Compose")  # beside Draw, which Edit opens with
 
 
-@pytest.mark.parametrize("name", ["Forward", "Reverse", "Train", "Compare", "Edit", *EDIT])
-def test_each_tab_fits_a_laptop_without_scrolling(open_page, name):
+def test_each_tab_fits_a_laptop_without_scrolling(open_page):
     page = open_page(1280, 800)
-    if name in EDIT:
-        tab(page, "Edit")
-    tab(page, name)
-    page.wait_for_timeout(300)
-    assert fits_a_laptop(page)
+    for name in ("Forward", "Reverse", "Train", "Compare", "Edit", *EDIT):
+        tab(page, name)
+        page.wait_for_timeout(300)
+        assert fits_a_laptop(page), name
 
 
 @pytest.mark.parametrize("width", [390, 768, 1920])
@@ -161,3 +159,42 @@ def test_the_documented_benchmarks_find_their_modules(module):
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+# Whether a font's table MATH is at work: only it makes the sign of a sum larger where it stands alone.
+SUM = """(font) => {
+    const at = document.querySelector("#forward-margin"), height = (display) => {
+        const math = document.createElementNS("http://www.w3.org/1998/Math/MathML", "math");
+        math.innerHTML = "<mo>∑</mo>";
+        math.setAttribute("display", display);
+        if (font) math.style.fontFamily = font;
+        at.append(math);
+        const { height } = math.firstChild.getBoundingClientRect();
+        math.remove();
+        return height;
+    };
+    return height("block") / height("inline");
+}"""
+
+
+def test_equations_are_set_in_the_pages_own_font(open_page):
+    page = open_page()
+    page.evaluate("document.fonts.ready")
+    assert page.evaluate("""document.fonts.check('16px "ddpm math"', '√ᾱ')""")
+    assert page.evaluate(SUM, None) > 1.2 > page.evaluate(SUM, "sans-serif")
+
+
+GREYS = """(canvas) => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return new Set(data.filter((_, i) => i % 4 === 0)).size;
+}"""
+
+
+def test_before_there_is_anything_one_sees_noise_and_reverse_begins_by_itself(open_page):
+    page = open_page()
+    for name, view in (("Train", "train"), ("Compare", "race")):
+        tab(page, name)
+        assert page.locator(f"#{view}-view .pane canvas:visible").first.evaluate(GREYS) > 100, name
+    moving = open_page(reduced_motion="no-preference")
+    tab(moving, "Reverse")
+    wait_for_status(moving, "reverse", "^15 steps")

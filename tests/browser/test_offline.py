@@ -66,7 +66,7 @@ def loopback_only() -> None:
 def walk(page) -> None:
     """Open every tab and do what it is for."""
     playhead(page, "forward").press("End")
-    page.wait_for_function("document.querySelector('#forward-view').textContent.includes('999')")
+    page.wait_for_function("document.querySelector('#forward-view')?.textContent.includes('999')")
     for outer, names in INNER.items():
         tab(page, outer)
         for name in names:

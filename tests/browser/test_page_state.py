@@ -2,6 +2,7 @@
 
 import pytest
 from helpers.linking import another
+from helpers.steps import set_number, tab
 
 from ddpm.ui import links
 
@@ -46,3 +47,21 @@ def test_what_scripts_keep_comes_back(open_page):
     assert {part for part in page.evaluate("location.hash").partition("?")[2].split("&")} == {
         *("t=300", "pixel=5,6", "noise=9", "stride=50", "picture=12")
     }
+
+
+def test_a_reload_brings_back_what_was_set_in_each_tab(open_page, server):
+    page = open_page()
+    tab(page, "Reverse")
+    set_number(page, "reverse-steps", 33)
+    waits_for(page, "location.hash.includes('steps=33')")
+    tab(page, "Train")
+    set_number(page, "train-budget", 7)
+    waits_for(page, "location.hash === '#train?budget=7'")
+    page.goto(server)  # without what stood behind #
+    waits_for(page, "document.querySelector('#train-budget input')?.value === '7' && !DDPM.tabs.links.isRestoring()")
+    tab(page, "Reverse")
+    waits_for(page, "document.querySelector('#reverse-steps input').value === '33'")
+    waits_for(page, "location.hash === '#reverse?steps=33'")
+    page.go_back()
+    waits_for(page, "document.querySelector('#train-view').checkVisibility()")
+    assert open_page(same_profile=True).evaluate("location.hash") == "", "another window begins afresh"

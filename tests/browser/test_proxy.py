@@ -2,59 +2,34 @@
 
 import json
 import re
-import shutil
-import subprocess
 import time
 import urllib.request
 
 import pytest
+from helpers.proxy import documented, find_nginx, proxied
 from helpers.serving import free_port
-from helpers.starting import ROOT, end, serve, unavailable
+from helpers.starting import ROOT, end, serve
 from helpers.steps import generate, open_file, pixels, png, save, start_training, tab, wait_for_change, wait_for_status
 
 pytestmark = pytest.mark.browser
-
-CONFIGURATION = """
-daemon off; master_process off; pid {folder}/pid; error_log {folder}/nginx.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        location = /favicon.ico {{ return 204; }}
-        {location}
-    }}
-}}
-"""  # The icon: Chromium looks for one at the root of a host, which is not ours.
 
 
 @pytest.fixture(scope="module")
 def server(chromium, tmp_path_factory):
     """The URL of the page as nginx shows it.  In place of the server that the other tests share."""
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
-    if nginx is None:
-        unavailable("there is no nginx (Debian: apt-get install nginx-light)")
-    text = (ROOT / "docs/hosting.md").read_text(encoding="utf-8")
-    location = re.search(r"<!-- nginx -->\n```\n(.*?)```", text, re.S)[1]
-    folder, behind, port = tmp_path_factory.mktemp("nginx"), free_port(), free_port()
-    assert "127.0.0.1:7860" in location and "--root-path /ddpm --port 7860" in text
-    location = location.replace("127.0.0.1:7860", f"127.0.0.1:{behind}")
-    configuration = folder / "nginx.conf"
-    configuration.write_text(CONFIGURATION.format(folder=folder, port=port, location=location))
+    nginx, location = find_nginx(), documented("nginx")
+    folder, behind = tmp_path_factory.mktemp("nginx"), free_port()
+    assert "127.0.0.1:7860" in location
+    assert "--root-path /ddpm --port 7860" in (ROOT / "docs/hosting.md").read_text(encoding="utf-8")
     process = serve(behind, folder / "log", "--root-path", "/ddpm")
-    # -e, because until it has read its configuration it would write to a folder of the system's.
-    proxy = subprocess.Popen([nginx, "-e", str(folder / "nginx.log"), "-p", str(folder), "-c", str(configuration)])
-    for _ in range(100):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/ddpm/health", timeout=5).read()
-            break
-        except OSError:
-            time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}/ddpm/"
-    proxy.terminate()
-    proxy.wait(10)
+    with proxied(nginx, folder, location.replace("127.0.0.1:7860", f"127.0.0.1:{behind}")) as url:
+        for _ in range(100):
+            try:
+                urllib.request.urlopen(f"{url}/ddpm/health", timeout=5).read()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield f"{url}/ddpm/"
     assert end(process) < 10
     assert str(ROOT / "ddpm") not in (folder / "log").read_text(), (folder / "log").read_text()
 
@@ -72,6 +47,7 @@ def test_a_few_bytes_come_through_at_once(server):
 def test_frames_come_one_after_another(open_page):
     page = open_page()
     tab(page, "Reverse")
+    page.wait_for_selector("#reverse-view .status", state="attached")
     page.evaluate(
         """() => { window.seen = []; new MutationObserver(() => window.seen.push(
             document.querySelector('#reverse-view .status').textContent)).observe(

@@ -35,6 +35,14 @@ def answer(page, question):
         page.get_by_role("button", name="This is my guess").click()
 
 
+# Whether an element is seen whole, above the reader where that is a sheet from below.
+SEEN = """(selector) => {
+    const end = innerWidth < 700 ? document.querySelector(".reader").getBoundingClientRect().top : innerHeight;
+    const { top, bottom } = document.querySelector(selector).getBoundingClientRect();
+    return top >= 0 && bottom <= end;
+}"""
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_lesson_is_walked_from_its_first_step_to_its_last(open_page, width):
     page, lesson = open_page(width, 844), LESSONS[0]
@@ -43,6 +51,7 @@ def test_a_lesson_is_walked_from_its_first_step_to_its_last(open_page, width):
         assert title(page) == step.title
         assert page.evaluate("document.activeElement === document.querySelector('.reader h2')")
         assert is_inside(page, width, ".reader p, .reader math, .reader button:visible")
+        page.wait_for_function(SEEN, arg=f"#{step.look}" if step.look else "#forward-view .panes")
         if step.question:
             assert page.locator(".reader .told p").count() == 0, "what is revealed is not said before"
             answer(page, step.question)
@@ -74,6 +83,8 @@ def test_the_reader_is_left_by_escape_and_the_tabs_stay_alive_beside_it(open_pag
     page.get_by_role("tab", name="Reverse", exact=True).click()
     page.wait_for_function("document.querySelector('#reverse-view')?.checkVisibility()")
     assert reader(page).is_visible()
+    heading, beside = (page.locator(each).bounding_box() for each in ("#header h1", ".lessons .opener"))
+    assert heading["x"] + heading["width"] <= beside["x"]
     stage, beside = page.locator("#reverse-view").bounding_box(), reader(page).bounding_box()
     assert stage["x"] + stage["width"] <= beside["x"] and stage["width"] > 480
     page.locator(".reader h2").focus()
@@ -95,9 +106,9 @@ def test_the_first_lesson_is_offered_until_somebody_has_said_no(open_page):
 
 def test_on_a_phone_neither_the_offer_nor_the_header_covers_what_is_needed(open_page):
     page = open_page(390, 844, first_visit=True)
-    button, offered = (page.locator(each).bounding_box() for each in ("#forward-another", ".offer"))
-    assert offered["y"] + offered["height"] <= button["y"]
-    row = [page.locator(each).bounding_box() for each in (".lessons .opener", "#weights", "#links .copy")]
+    tabs, offered = (page.locator(each).bounding_box() for each in ("#tabs", ".offer"))
+    assert offered["y"] + offered["height"] <= tabs["y"] and offered["width"] > 300
+    row = [page.locator(each).bounding_box() for each in (".lessons .opener", "#weights", "#help")]
     assert row[0]["x"] >= 0 and row[-1]["x"] + row[-1]["width"] <= 390
     assert all(a["x"] + a["width"] <= b["x"] for a, b in pairwise(row))
     at = [[box["x"] + box["width"] * part, box["y"] + box["height"] / 2] for box in row for part in (0.2, 0.5, 0.8)]
@@ -108,6 +119,9 @@ def test_on_a_phone_neither_the_offer_nor_the_header_covers_what_is_needed(open_
     answer(page, LESSONS[0].steps[1].question)
     told, foot = page.locator(".reader .verdict").bounding_box(), page.locator(".reader .foot").bounding_box()
     assert told["y"] + told["height"] <= foot["y"], "what is revealed is seen without scrolling"
+    page.get_by_role("button", name="Fold the lesson").click()
+    button, sheet = (page.locator(each).bounding_box() for each in ("#forward-another", ".reader"))
+    assert sheet["y"] + sheet["height"] <= button["y"], "the folded lesson leaves the bar of actions free"
 
 
 def test_an_address_opens_a_step(open_page):

@@ -32,7 +32,7 @@ def test_a_training_run_goes_on_after_the_server_was_shut_down(chromium, tmp_pat
     page.wait_for_function("document.querySelector('#forward-view canvas')")
     start_training(page, 20_000)
     wait_for_status(page, "train", r"s left: step \d\d")
-    page.wait_for_function("document.querySelector('#train-view figcaption').textContent.startsWith('After')")
+    page.wait_for_function("document.querySelector('#train-view figcaption')?.textContent.startsWith('After')")
     assert end(process) < 10
     reached = int(status(page, "train").inner_text().split("step ")[1].split(",")[0])
 

@@ -1,9 +1,10 @@
 """The Reverse tab in a real Chromium."""
 
 import re
+from functools import partial
 
 import pytest
-from helpers.steps import choose, generate, pixels, playhead, set_number, status, tab, wait_for_status
+from helpers.steps import another_run, choose, generate, pixels, playhead, set_number, status, tab, wait_for_status
 
 pytestmark = pytest.mark.browser
 
@@ -32,7 +33,7 @@ def test_generate_streams_and_then_plays_without_the_server(open_page):
     playhead(page, "reverse").press("ArrowRight")
     assert pixels(page, "reverse", "x") not in (noise, finished)
     page.locator("#reverse-view .play").click()
-    page.wait_for_function("document.querySelector('#reverse-view .readout').textContent === 'finished'")
+    page.wait_for_function("document.querySelector('#reverse-view .readout')?.textContent === 'finished'")
     assert pixels(page, "reverse", "x") == finished
     page.context.set_offline(False)
 
@@ -42,14 +43,17 @@ def test_same_seed_same_digits(open_page):
     tab(page, "Reverse")
     pictures = []
     for seed in (1, 2, 1):
-        before = page.locator("#reverse-view .view").get_attribute("data-run")
-        generate(page, steps=3, seed=seed)
-        page.wait_for_function(
-            "old => document.querySelector('#reverse-view .view').dataset.run !== (old || undefined)", arg=before
-        )
+        another_run(page, "reverse", partial(generate, page, steps=3, seed=seed))
         wait_for_status(page, "reverse", "^3 steps")
         pictures.append(pixels(page, "reverse", "x"))
     assert pictures[0] == pictures[2] != pictures[1]
+
+
+def test_one_step_is_told_in_the_singular(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    generate(page, steps=1)
+    wait_for_status(page, "reverse", r"^1 step: 1 network evaluation, ")
 
 
 @pytest.mark.parametrize("sampler", ["DDPM", "DDIM", "DPM-Solver++", "Heun"])
@@ -110,6 +114,27 @@ def test_a_number_out_of_range_is_said_in_words_and_loses_nothing(open_page):
     wait_for_status(page, "reverse", "Digits: a whole number from 1 to 64, please")
     assert pixels(page, "reverse", "x") == before
     assert page.locator("#reverse-view .changed").inner_text() == "Changed since this result: Digits"
+
+
+def test_ddpm_in_the_tutorials_notation(open_page):
+    page = open_page()
+    tab(page, "Reverse")
+    choose(page, "reverse-sampler", "DDPM")
+    generate(page, steps=5, n=1)
+    wait_for_status(page, "reverse", "^5 steps")
+    playhead(page, "reverse").evaluate("r => { r.value = 2; r.dispatchEvent(new Event('input')); }")
+    margin = page.locator("#reverse-margin [data-sampler=ddpm]")
+    general, tutorial = margin.locator("[data-form=general]"), margin.locator("[data-form=tutorial]")
+    assert general.is_visible() and tutorial.is_hidden()
+    margin.get_by_role("button", name="tutorial").click()
+    assert tutorial.is_visible() and general.is_hidden()
+    numbers = [float(text) for text in tutorial.locator("[data-live^=e]").all_text_contents()]
+    sigma = general.locator("[data-live=c2]").text_content()
+    assert numbers[0] > 1 and numbers[1] > 0 and numbers[2] == float(sigma)
+    assert tutorial.get_by_role("button", name="ddpm.samplers.sample").is_visible()
+    assert page.evaluate("document.documentElement.scrollHeight") <= 800
+    margin.get_by_role("button", name="general").press("Enter")
+    assert general.is_visible() and tutorial.is_hidden()
 
 
 def test_the_equation_follows_the_sampler_and_the_stage_says_what_has_changed(open_page):
@@ -258,7 +283,7 @@ def test_loop_starts_again_and_speed_changes(open_page):
 def test_a_branch_shares_the_past_and_runs_beside_the_future_that_was(open_page):
     page = open_page()
     tab(page, "Reverse")
-    assert page.locator("#reverse-branch").is_disabled()
+    page.wait_for_selector("#reverse-branch:disabled")  # once the tab is built
     assert "Press Generate first" in page.locator("#reverse-branch").get_attribute("title")
     generate(page, steps=20, n=4)
     wait_for_status(page, "reverse", "^20 steps")
@@ -306,7 +331,9 @@ def test_one_digits_life_with_the_classifiers_reading(open_page):
     wait_for_status(page, "reverse", "^12 steps")
     page.locator("#reverse-view .pane-x canvas").click(position={"x": 20, "y": 20})
     dialog = page.locator(".ddpm-dialog[open]")
-    page.wait_for_function("document.querySelector('.ddpm-dialog[open] .hint').textContent.match(/classified as \\d/i)")
+    page.wait_for_function(
+        "document.querySelector('.ddpm-dialog[open] .hint')?.textContent.match(/classified as \\d/i)"
+    )
     recording = dialog.locator(".recording button")
     assert recording.count() == 10
     assert all(re.fullmatch(r"\d \d+\u202f%", text) for text in dialog.locator(".recording span").all_inner_texts())

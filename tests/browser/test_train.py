@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 
 import pytest
@@ -37,6 +38,11 @@ def test_training_streams_and_its_weights_go_to_reverse(open_page):
     generate(page, steps=2)
     wait_for_status(page, "reverse", "^2 steps")
     assert "trained here: fast" in page.locator("#weights input").input_value()
+    page.wait_for_function("location.hash.includes('model=own')")
+    page.reload()
+    page.wait_for_function("document.querySelector('#weights input')?.value.startsWith('trained here: fast')")
+    page.wait_for_function("document.querySelector('#reverse-view')?.checkVisibility()")
+    assert page.locator(".link-problems").text_content() == ""
 
 
 def offered(page):
@@ -63,16 +69,19 @@ def test_a_reload_in_the_middle_of_training_comes_back_to_the_run(open_page):
     page = open_page()
     start_training(page, 20_000)
     wait_for_status(page, "train", "s left: step [1-9]")
-    page.wait_for_function("document.querySelector('#train-view figcaption').textContent.startsWith('After')")
+    page.wait_for_function("document.querySelector('#train-view figcaption')?.textContent.startsWith('After')")
     page.reload()
     page.wait_for_function("document.querySelector('#forward-view canvas')")
-    tab(page, "Train")
+    page.get_by_role("button", name=re.compile(r"^Training, \d+ s left$")).click()
     wait_for_status(page, "train", r"s left: step \d\d")
-    page.wait_for_function("document.querySelector('#train-view figcaption').textContent.startsWith('After')")
+    page.wait_for_function("document.querySelector('#train-view figcaption')?.textContent.startsWith('After')")
     playhead(page, "train").press("Home")
     assert page.locator("#train-view .empty").is_hidden()  # what it had drawn before the reload is there
     page.click("#train-stop")
+    tab(page, "Reverse")
+    page.get_by_role("button", name="Training ended").click()
     wait_for_status(page, "train", "^Stopped after")
+    assert not page.locator("#training button").is_visible()
 
 
 def test_generate_in_another_window_while_training(open_page):
@@ -163,7 +172,7 @@ def test_continue_save_and_open_again(open_page):
 
 def upload(page, name, data):
     file = {"name": name, "mimeType": "application/zip", "buffer": data}
-    page.set_input_files("input[type=file][accept='.zip']", file)
+    page.locator("#train-open").locator("xpath=preceding-sibling::input").set_input_files(file)
 
 
 def test_a_file_that_is_no_checkpoint_changes_nothing(open_page):
@@ -180,7 +189,7 @@ def test_the_presets_fill_what_is_under_more_and_bad_values_are_said(open_page):
     page.get_by_role("button", name="More").click()
     assert page.locator("#train-width input").input_value() == "24"
     page.locator("#train-preset input").click()
-    page.get_by_role("option", name="tutorial").click()
+    page.get_by_role("option", name="tutorial: as published").click()
     page.wait_for_function("document.querySelector('#train-width input').value === '64'")
     assert page.locator("#train-lr input").input_value() == "0.0002"
     set_number(page, "train-width", 20)

@@ -38,7 +38,7 @@ def test_the_loss_by_noise_level_and_what_is_asked_there(open_page):
     first.focus()
     page.keyboard.press("Enter")  # no pointer needed
     dialog = page.locator("dialog[open]")
-    page.wait_for_function("document.querySelector('dialog[open] .hint').textContent.startsWith('Loss of each')")
+    page.wait_for_function("document.querySelector('dialog[open] .hint')?.textContent.startsWith('Loss of each')")
     captions = dialog.locator("figcaption").all_inner_texts()
     assert captions == ["input xₜ", "target", "prediction", "prediction − target, halved"]
     pictures = dialog.locator("canvas").evaluate_all("all => all.map(c => c.toDataURL())")
@@ -54,7 +54,7 @@ def test_live_weights_beside_the_average_and_the_film_afterwards(open_page):
     page.get_by_label("Held beside the averaged weights").select_option("live")
     page.wait_for_function("document.querySelectorAll('#train-view figure:not([hidden])').length === 2")
     page.wait_for_function(
-        "window.DDPM && Number(document.querySelector('#train-view .readout').textContent.split(' ')[0]) > 4"
+        "window.DDPM && Number(document.querySelector('#train-view .readout')?.textContent.split(' ')[0]) > 4"
     )
     page.click("#train-stop")
     wait_for_status(page, "train", "^Stopped after")
@@ -88,7 +88,7 @@ def test_two_runs_overlaid(open_page):
     labels = beside.locator("option").all_inner_texts()
     assert labels[:2] == ["Compare with: none", "live weights"] and labels[2] == "fast, bundled, 12 steps"
     beside.select_option(index=2)
-    page.wait_for_function("document.querySelector('#train-view .legend').textContent.includes('other run')")
+    page.wait_for_function("document.querySelector('#train-view .legend')?.textContent.includes('other run')")
     captions = page.locator("#train-view figure:not([hidden]) figcaption").all_inner_texts()
     assert len(captions) == 2 and captions[1].startswith("fast, bundled, 12 steps")
 

@@ -20,7 +20,7 @@ from ddpm.storage.model_card import evaluations_table
 from ddpm.system.steps import result_of
 from scripts import make_classifier
 
-LEAST = {"fashion": 0.91, "faces": 0.99, "cifar10": 0.85}  # of held-out pictures, each attribute
+LEAST = {"fashion": 0.91, "faces": 0.99, "cifar10": 0.8}  # of held-out pictures, each attribute
 EACH = pytest.mark.parametrize(
     "name",
     [
@@ -110,7 +110,8 @@ def test_real_pictures_score_the_real_data_fid(name, monkeypatch):
     real = result_of(metrics.real_data_scores(seen.at(torch.arange(300)), labels[:300], 200))
     v = metrics.one_evaluation(seen.at(torch.arange(300, 500)), labels[300:], real)
     assert 0.6 < v["fid_over_real"] < 1.6 and 0.9 < v["distance_over_real"] < 1.1
-    assert v["accuracy"] > LEAST[name] and v["accuracy"] == pytest.approx(v["accuracy_real"], abs=0.05)
+    p = v["accuracy_real"]  # of 300, beside that of 200 others: three standard errors of their difference
+    assert v["accuracy"] > LEAST[name] and v["accuracy"] == pytest.approx(p, abs=3 * (p * (1 - p) / 120) ** 0.5 + 0.005)
     card = "\n".join(evaluations_table([{**v, "second": None, "evaluations": 20, "command": "ddpm"}]))
     assert f"the classifier {classifiers.load_classifier(name)[1]}" in card and "training pictures" in card
     assert ("hat 100.0%" in card) == (name == "faces") and "digit" not in card

@@ -94,6 +94,7 @@ def test_a_evaluation_is_the_classifiers_on_what_was_drawn(untrained, monkeypatc
         assert said["fid_over_real"] < 2 and said["accuracy"] > 0.97
 
 
+@pytest.mark.slow
 def test_an_evaluation_in_steps_is_the_same_evaluation(untrained):
     *waits, v = evaluate.evaluating(untrained, 60, seed=1)
     at_once = evaluate.evaluate(untrained, 60, seed=1)

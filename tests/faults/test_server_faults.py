@@ -10,13 +10,12 @@ import signal
 import time
 
 import pytest
-from helpers.served import Server, small_disk, until  # noqa: F401 (small_disk is a fixture)
+from helpers.served import QUICKLY, Server, small_disk, until  # noqa: F401 (small_disk is a fixture)
 
 from ddpm.storage.checkpoint import TRAINING, load_training
 
 pytestmark = pytest.mark.slow
 
-QUICKLY = "from ddpm.ui.tabs.train import run_store; run_store.KEEP_EVERY, run_store.SWEEP_EVERY = 1.0, 0.2"
 LOGGED = "import logging; logging.basicConfig(level=logging.INFO)"
 # A sampler that fails for whoever asks for 7 steps.
 PLANTED = """

@@ -25,7 +25,7 @@ def handler(demo, elem_id):
 def alone(tab, registry, engine=None):
     """A page of this tab alone, its parts by their ids, and what they share.  tab: whatever has a `build`."""
     with gr.Blocks() as demo:
-        mine, own = gr.BrowserState([]), gr.State([])
+        mine, own = gr.BrowserState([]), gr.BrowserState([])
         weights = gr.Dropdown(registry.shipped if registry else ["mnist"], value="mnist")
         with gr.Tabs() as tabs, gr.Tab("this") as this:
             shared = Shared(engine or Engine(), registry, demo, mine, own, weights, tabs)

@@ -18,6 +18,8 @@ import pytest
 from . import serving
 
 ROOT = Path(__file__).resolve().parents[2]
+# Before a server: its runs are written, and swept, after seconds.
+QUICKLY = "from ddpm.ui.tabs.train import run_store; run_store.KEEP_EVERY, run_store.SWEEP_EVERY = 1.0, 0.2"
 NO_MORE = [0.002, 32, "cosine", "v", 0.995, 0.1, 8, 0]  # what the tests set under More: a small network
 
 

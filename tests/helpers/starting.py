@@ -35,7 +35,13 @@ def development(module: str):
 def is_problem(message) -> bool:
     """Errors, except those that Gradio logs when a page is reloaded while it streams, and what Chromium logs when
     the page asks for its server after a test has cut the network."""
-    reloaded = ("AbortError: signal is aborted", "Method not implemented", "errored out", "ERR_INTERNET_DISCONNECTED")
+    reloaded = (
+        "AbortError: signal is aborted",
+        "BodyStreamBuffer was aborted",
+        "Method not implemented",
+        "errored out",
+        "ERR_INTERNET_DISCONNECTED",
+    )
     return message.type == "error" and not any(text in message.text for text in reloaded)
 
 

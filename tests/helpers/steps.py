@@ -14,7 +14,7 @@ def status(page, name):
 
 
 def wait_for_status(page, name, text):
-    found = "([name, text]) => document.querySelector(`#${name}-view .status`).textContent.match(text)"
+    found = "([name, text]) => document.querySelector(`#${name}-view .status`)?.textContent.match(text)"
     try:
         page.wait_for_function(found, arg=[name, text])
     except Exception as error:  # its class is playwright's, which may not be installed
@@ -50,6 +50,16 @@ def wait_for_change(page, name, pane, before):
     page.wait_for_function(
         "([sel, before]) => document.querySelector(sel).toDataURL() !== before",
         arg=[f"#{name}-view .pane-{pane} canvas", before],
+    )
+
+
+def another_run(page, name, act):
+    """Do what starts a run in a tab's view, and wait until it is the one that is shown."""
+    before = page.locator(f"#{name}-view .view").get_attribute("data-run")
+    act()
+    page.wait_for_function(
+        "([name, old]) => document.querySelector(`#${name}-view .view`).dataset.run !== (old || undefined)",
+        arg=[name, before],
     )
 
 

@@ -91,6 +91,7 @@ def test_a_toy_sampler_is_on_the_command_line(toy, untrained, tmp_path):
     assert drawn.shape == (2, 1, 32, 32) and not np.array_equal(drawn, np.load(out)["images"])
 
 
+@pytest.mark.slow
 def test_a_toy_sampler_is_on_the_page(toy):
     named = components(build())
     for tab in ("reverse", "knob", "quality"):
@@ -100,7 +101,7 @@ def test_a_toy_sampler_is_on_the_page(toy):
         editor["samplers"]["toy"] == "Toy" and editor["suited"]["toy"] == "trailing" and "toy" not in editor["with_eta"]
     )
     margin = named["reverse-margin"].html_template
-    assert 'data-sampler="toy"' in margin and "<mi>toy</mi>" in margin and "Toy: this test." in margin
+    assert 'data-sampler="toy"' in margin and "<mi>toy</mi>" in margin and "Toy, this test:" in margin
     numbers = coefficients(SamplingConfig("toy", 5), [800, 600, -1], 0, make_schedule())
     ddim = coefficients(SamplingConfig("ddim", 5), [800, 600, -1], 0, make_schedule())
     assert numbers == pytest.approx([0.9 * ddim[0], ddim[1]], abs=2e-4)
@@ -114,6 +115,7 @@ def test_a_toy_sampler_is_in_the_chart_and_in_the_benchmark_that_draws_it(toy, m
     assert len(points) == 3 and all(p["asked"].spacing == "trailing" for p in points)
 
 
+@pytest.mark.slow
 def test_a_toy_schedule_is_everywhere(monkeypatch):
     monkeypatch.setitem(schedule.SCHEDULES, "toy", lambda T, first, last: torch.full((T,), 0.01, dtype=torch.float64))
     assert make_schedule(10, kind="toy").betas.tolist() == pytest.approx([0.01] * 10)
@@ -124,12 +126,14 @@ def test_a_toy_schedule_is_everywhere(monkeypatch):
     assert pictures.constants()["SCHEDULES"]["toy"]["signal"][9] == pytest.approx(0.99**5, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_toy_preset_is_everywhere(monkeypatch):
     monkeypatch.setitem(PRESETS, "toy", Config(ModelConfig(base=8)))
     assert "toy" in options_of("train", "--preset")
     assert ("toy", "toy") in components(build())["train-preset"].choices
 
 
+@pytest.mark.slow
 def test_a_toy_data_set_is_everywhere(monkeypatch):
     def load(name, data_dir, train, img_size, download):
         return dataclasses.replace(TOY, name=name)
@@ -166,6 +170,7 @@ def build_toy(shared):
     runs.stop(halt, view)
 
 
+@pytest.mark.slow
 def test_a_toy_tab_is_one_more_name_and_a_toy_run_lives_as_all_do(monkeypatch):
     toy_tab = SimpleNamespace(TITLE="Toy", build=build_toy)
     monkeypatch.setattr(page, "TABS", (*page.TABS, toy_tab))

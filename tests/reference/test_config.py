@@ -202,7 +202,7 @@ def test_a_young_network_is_asked_otherwise_and_at_the_same_cost():
     stages = [training_sampling(seen, 1000) for seen in (0, 12_000, 30_000, 60_000, 120_000)]
     assert [training_sampling(seen, 1000) for seen in (11_999, 29_999, 59_999, 119_999, 10**9)] == stages
     assert [sampling.sampler for sampling in stages] == ["ddpm"] * 3 + ["ddim"] * 2
-    assert [sampling.guidance for sampling in stages[:3]] == [2.5, 2.0, 1.5], "the less it has seen, the more"
+    assert [sampling.guidance for sampling in stages[:3]] == [2.5, 2.0, 1.75], "the less it has seen, the more"
     assert stages[0].interval(1000) == (0, 1000) and stages[-1].interval(1000) == (300, 650)
     assert training_sampling(0, 4).num_steps == training_sampling(10**6, 4).num_steps == 4
     for sampling in (*stages, PAGE_SAMPLING):

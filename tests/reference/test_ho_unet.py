@@ -22,6 +22,7 @@ def parameters(model):
     return sum(p.numel() for p in model.parameters())
 
 
+@pytest.mark.slow
 def test_the_full_preset_has_the_published_count_and_takes_a_step():
     full = PRESETS["cifar10-full"]
     model = build_model(full.model)

@@ -92,6 +92,7 @@ def slope(errors, steps=STEPS):
     return -np.polyfit(np.log(steps), np.log(errors), 1)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "of"), KINDS_OF_DATA)
 @pytest.mark.parametrize(("sampler", "eta"), ANCESTRAL)
 def test_the_variance_is_first_order(kind, of, sampler, eta):

@@ -19,6 +19,7 @@ def digits():
     return load_dataset("bundled").images[:1000]
 
 
+@pytest.mark.slow
 def test_draws_of_its_latents_have_unit_variance_within_5_percent(codec, digits):
     mean, std = codec.posterior(from_uint8(digits))
     assert (mean.square() + std.square()).mean().item() == pytest.approx(1, abs=0.05)

@@ -12,10 +12,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ddpm import PRESETS, TrainConfig, fit, make_schedule
 from ddpm.autoencoder import VAE, Codec
-from ddpm.config import SamplingConfig
+from ddpm.config import MLPConfig, SamplingConfig
 from ddpm.device import Inference
 from ddpm.generate import Sampler
 from ddpm.networks import build_model
+from ddpm.objective import train_step
+from ddpm.seeding import seeded
 from ddpm.training.optimizer import (
     NEWTON_SCHULZ_STEPS,
     Muon,
@@ -47,6 +49,22 @@ def test_without_a_muon_lr_it_is_the_tutorials_adamw(model):
     group = optimizer.param_groups[0]
     assert (group["lr"], group["weight_decay"], group["betas"]) == (2e-4, 0.01, (0.9, 0.999))
     assert len(group["params"]) == len(list(model.parameters()))
+
+
+def test_adamw_goes_in_one_pass_where_memory_lies_alike(model):
+    assert not build_optimizer(model, TrainConfig()).defaults["fused"]  # of a kernel, gradients may lie otherwise
+    mlp = build_model(MLPConfig(base=16, num_classes=10), 0)
+    other = copy.deepcopy(mlp)
+    optimizer, plain = build_optimizer(mlp, TrainConfig()), torch.optim.AdamW(other.parameters(), lr=2e-4)
+    assert optimizer.defaults["fused"] and not plain.defaults["fused"]
+    z, y = torch.randn(32, 8, 4, 4), torch.arange(32) % 10
+    for step in range(10):
+        for m, o in ((mlp, optimizer), (other, plain)):
+            train_step(m, z, make_schedule(), o, y, generator=seeded(step))
+    begun = build_model(mlp.config, 0)
+    for name, weights in mlp.named_parameters():
+        torch.testing.assert_close(weights, other.get_parameter(name), atol=1e-6, rtol=1e-4)
+        assert not torch.allclose(weights, begun.get_parameter(name), atol=1e-4)
 
 
 def test_every_parameter_belongs_to_one_of_the_two(model):
@@ -136,6 +154,7 @@ def test_moments_go_out_and_in_again(model, config):
     assert len(kept) >= len(list(model.parameters()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("cuts", [[1], [5], [3, 4, 9]], ids=str)
 def test_a_run_cut_anywhere_is_the_uncut_run(tiny_images, preset, cuts):

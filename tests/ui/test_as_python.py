@@ -8,23 +8,26 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from helpers.edits import ASKED, TWO, Tab
 from helpers.latents import with_latents
 from helpers.pages import TINY, alone, picture
 from helpers.reversing import finished, run, settings
 from helpers.training_runs import few_digits, finish, new_run, quick  # noqa: F401
 
-from ddpm import load_dataset
+from ddpm import from_uint8, load_dataset, make_schedule, q_sample, to_uint8
 from ddpm.config import ScheduleConfig
 from ddpm.evaluation import evaluate
+from ddpm.schedule import SCHEDULES
+from ddpm.ui.components.pictures import noise_of
 from ddpm.ui.generation import as_python
 from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.trajectory import Trajectory
 from ddpm.ui.generation.trajectory_file import read_recording, write
 from ddpm.ui.server import cache
-from ddpm.ui.tabs.compare import measurement, quality
-from ddpm.ui.tabs.forward import denoising, noising, posterior
-from ddpm.ui.tabs.forward.mistakes import experiment
+from ddpm.ui.tabs.compare import measurement, quality, schedules
+from ddpm.ui.tabs.forward import chain, denoising, latent, noising, posterior
+from ddpm.ui.tabs.forward.mistakes import at_once, experiment
 from ddpm.ui.tabs.train.as_python import of_training
 
 
@@ -52,7 +55,7 @@ def drawn(text):
 def same(text, shown):
     pixels = drawn(text)
     assert np.array_equal(pixels.ravel(), picture(shown)) and len(np.unique(pixels)) > 2
-    assert len(text.splitlines()) <= 32, text
+    assert len(lines_of(text)) <= 20, text
 
 
 def lines_of(text):
@@ -185,6 +188,56 @@ def test_forward(clone, tab, name):
     assert view.python(asked | {"picture": None})["error"].startswith("These lines can only name a picture")
 
 
+def test_step_by_step(clone):
+    _, named, _ = alone(chain, clone)
+    view, x0 = named["chain-view"], from_uint8(load_dataset("bundled").images[7:8])
+    *_, last = (frame for frame in chain.Chain(x0, "linear", 5).steps() if frame["t"] <= 29)
+    asked = ASKED_OF_FORWARD | {"t": last["t"]}
+    copied = view.python(asked)
+    shown = np.concatenate([picture(last[way]["pictures"]) for way in ("steps", "jump")])
+    assert np.array_equal(drawn(copied["text"]).ravel(), shown)
+    assert len(lines_of(copied["text"])) <= 20 and copied["name"] == "steps-7-t29.ipynb"
+    for t in (None, -1, 30, "9"):  # before the first step, and between two frames
+        assert view.python(asked | {"t": t})["error"].startswith("Nothing is noised there yet")
+
+
+def test_latent_space(clone, monkeypatch):
+    monkeypatch.setattr(latent, "FITTED", 300)
+    latent.components.cache_clear()
+    _, named, _ = alone(latent, clone)
+    view, images = named["latent-view"], load_dataset("bundled").images
+    sent = {name: base64.b64encode(images[i].numpy()).decode() for name, i in (("x0", 7), ("other", 9))}
+    asked = ASKED_OF_FORWARD | sent | {"other_picture": 9, "k": 20}
+    answer = asyncio.run(view.latent_of(asked))
+    copied = view.python(asked)
+    x0 = from_uint8(images[7:8])
+    x_t = q_sample(x0, torch.tensor([74]), noise_of(clone.get("mnist"), 5), make_schedule(kind="linear"))
+    pixels = drawn(copied["text"])
+    assert np.array_equal(pixels[2].ravel(), to_uint8(x_t).ravel())
+    shown = [images[7].numpy(), *(picture(answer[name]) for name in ("components", "decoded", "z_t"))]
+    shown += [picture(each) for each in answer["walk"] + answer["fade"]]
+    assert [np.array_equal(a.ravel(), b.ravel()) for a, b in zip(np.delete(pixels, 2, 0), shown, strict=True)].count(
+        0
+    ) == 0
+    assert len(lines_of(copied["text"])) <= 20 and copied["name"] == "latent-7-t74.ipynb"
+    assert view.python(asked | {"other_picture": None})["error"].startswith("These lines can only name")
+    latent.components.cache_clear()
+
+
+def test_schedules(clone):
+    """x_t is not sent by the server: the page's own is held against Python's in tests/browser/test_code.py."""
+    _, named, _ = alone(schedules, clone)
+    x0, eps = from_uint8(load_dataset("bundled").images[7:8]), noise_of(clone.get("mnist"), 5)
+    copied = named["schedules-view"].python(ASKED_OF_FORWARD)
+    rows = [
+        to_uint8(q_sample(x0, torch.tensor([t]), eps, make_schedule(kind=kind)))
+        for kind in SCHEDULES
+        for t in (0, 125, 250, 375, 500, 625, 750, 875, 999)
+    ]
+    assert np.array_equal(drawn(copied["text"]).ravel(), torch.cat(rows).numpy().ravel())
+    assert len(lines_of(copied["text"])) <= 15
+
+
 @pytest.mark.parametrize("broken", [["pixels", "live"], pytest.param(["scale"], marks=pytest.mark.slow)], ids="+".join)
 def test_mistakes(broken, monkeypatch):
     monkeypatch.setattr(experiment, "MODEL", TINY)
@@ -197,6 +250,16 @@ def test_mistakes(broken, monkeypatch):
     text = run.left_behind().python
     same(text, frames[-1]["pictures"])
     assert len(lines_of(text)) <= 20
+
+
+def test_a_mistake_that_is_drawn_at_once(clone, monkeypatch):
+    monkeypatch.setattr(at_once, "DRAW_STEPS", 3)
+    run = at_once.Drawing(frozenset(["sign"]), 4, *at_once.shipped(clone))
+    assert run.left_behind().python == ""
+    *_, last = run.steps()
+    text = run.left_behind().python
+    assert np.array_equal(drawn(text).ravel(), picture(last["pictures"]))
+    assert len(lines_of(text)) <= 20 and 'load_checkpoint("checkpoints/mnist")' in text
 
 
 def test_a_measured_point(clone, monkeypatch, capsys):

@@ -6,7 +6,9 @@ import gradio as gr
 import pytest
 
 from ddpm import ui
-from ddpm.ui.components import lessons, maths
+from ddpm.presets import PRESETS
+from ddpm.ui.components import languages, lessons
+from ddpm.ui.generation import maths
 from ddpm.ui.tabs.train import request
 
 LESSONS = lessons.load()
@@ -65,6 +67,9 @@ def test_a_lesson_is_read_as_it_is_written():
     assert first.presses == ["reverse-generate", "reverse-generate"]
     assert second.question.range == {"name": ["t"], "value": 5, "within": 1, "from": 0, "to": 10}
     assert last.question is None
+    assert first.looks == []
+    looking = GOOD.replace("t=250)\n", "t=250)\n[look](a)\n").replace("> [Generate]", "> [look](b)\n> [Generate]")
+    assert lessons.parse(looking, "01-drown.md").steps[0].looks == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +89,7 @@ def test_a_lesson_is_read_as_it_is_written():
         ("t = 5 ± 1", "t = 5 ± 5", "line 29: of a range"),
         ("> Five.", "Five.", "line 31: after a question"),
         ("> Five.", "> [show](#train)\n> [show](#reverse)\n> Five.", "line 32: a revelation has at most one"),
+        ("> Five.", "> [look](x)\n> [look](y)\n> Five.", "line 32: a revelation has at most one"),
         ("> Five.", "> [show](#train)", "line 31: a revelation says something"),
         ("A number.", "", "line 33: a step says something"),
         ("## To hand in\n[show](#train)\n\nA number.\n", "", "line 25: the last step is the task"),
@@ -128,6 +134,13 @@ def test_a_formula_that_is_not_one_is_refused(text):
         maths.parse(text)
 
 
+def test_symbols_are_listed_with_what_they_are():
+    listed = maths.symbols({"x_s": "what is left, <b>now</b>", "ᾱ<1": "a share"})
+    left, share = "<dd>what is left, <b>now</b></dd>", "<dd>a share</dd>"
+    assert f"<dt><math><mrow><msub><mi>x</mi><mi>s</mi></msub></mrow></math></dt>{left}" in listed
+    assert f"<mover><mi>α</mi><mo>¯</mo></mover><mo>&lt;</mo><mn>1</mn></mrow></math></dt>{share}</dl>" in listed
+
+
 def test_ten_lessons_ship_each_with_questions_and_a_task():
     assert [lesson.number for lesson in LESSONS] == list(range(1, 11))
     for lesson in LESSONS:
@@ -145,8 +158,33 @@ def test_every_button_that_a_lesson_presses_is_on_the_page_under_its_name(page):
     buttons = {b.elem_id: b.value for b in page.blocks.values() if isinstance(b, gr.Button)}
     for _, _, step in STEPS:
         assert set(step.presses) <= set(buttons)
-        for _, text, elem_id in [block for block in step.blocks if block[0] == "press"]:
-            assert text == buttons[elem_id]
+    written = [
+        re.findall(r"\[([^\]]+)\]\(press:([^)]+)\)", path.read_text("utf-8")) for path in lessons.FOLDER.glob("*.md")
+    ]
+    at_once = "Draw both", "mistakes-train"  # what that button is called where nothing is to be trained
+    told = {each for found in written for each in found} - {at_once}
+    assert all(text == buttons[elem_id] for text, elem_id in told)
+
+
+def bold(text):
+    """What is printed bold in all that a step, or a part of one, says."""
+    if isinstance(text, (list, tuple)):
+        if len(text) == 2 and text[0] == "b":
+            return {text[1]}
+        return {each for part in text for each in bold(part)}
+    return {each for part in vars(text).values() for each in bold(part)} if hasattr(text, "__dict__") else set()
+
+
+@pytest.mark.parametrize("language", languages.LANGUAGES)
+def test_what_a_lesson_prints_bold_the_page_calls_so(page, language):
+    """By the catalogue, whose keys are all texts of the page; [of digits|of pictures]."""
+    entries = languages.catalogues()["de" if language == "en" else language]
+    either = re.compile(r"\[([^|\]]*)\|[^\]]*\]")
+    texts = entries if language == "en" else [either.sub(r"\1", each) for each in entries.values()]
+    names = {text.lower() for text in texts} | set(PRESETS) | set(page.links.shipped)
+    for lesson in lessons.translated(language):
+        for i, step in enumerate(lesson.steps, start=1):
+            assert {each for each in bold(step) if each.lower() not in names} == set(), f"{lesson.number}.{i}"
 
 
 def test_every_link_of_every_step_is_a_state_of_the_page(page):
@@ -169,5 +207,5 @@ def test_what_a_lesson_lets_train_may_be_trained(page):
 
 def test_the_texts_reach_the_reader_as_data(page):
     reader = next(b for b in page.blocks.values() if getattr(b, "elem_id", None) == "lessons")
-    assert [lesson["title"] for lesson in reader.value] == [lesson.title for lesson in LESSONS]
+    assert [lesson["title"] for lesson in reader.value["en"]] == [lesson.title for lesson in LESSONS]
     assert LESSONS[0].steps[0].title not in reader.html_template + str(reader.js_on_load)

@@ -9,14 +9,14 @@ from ddpm.ui import links
 from ddpm.ui.components.links import MAX_LENGTH, OWN
 
 ROOT = Path(__file__).parents[2]
-TABLE = links.table()
-KEYS = [(view, key) for view in TABLE.views.values() for key in view.keys.values()]
 
 
-@pytest.mark.parametrize(("view", "key"), KEYS, ids=[f"{view.name}-{key.name}" for view, key in KEYS])
-def test_every_control_is_set_by_an_address(view, key):
-    value, text = another(key)
-    assert links.parse(f"#{view.name}?{key.name}={text.replace(' ', '+')}") == (view.name, {key.name: value}, [])
+def test_every_control_is_set_by_an_address():
+    keys = [(view.name, key) for view in links.table().views.values() for key in view.keys.values()]
+    assert len(keys) > 100
+    for view, key in keys:
+        value, text = another(key)
+        assert links.parse(f"#{view}?{key.name}={text.replace(' ', '+')}") == (view, {key.name: value}, [])
 
 
 def test_a_default_can_be_named_too():
@@ -70,22 +70,22 @@ def test_what_will_not_do_is_said_and_left_out(address, wrong):
 
 def test_a_choice_that_follows_the_model_is_of_the_model_that_is_named():
     assert links.parse("#reverse?model=mnist-tutorial&class=none")[2] == []
-    assert TABLE.parse(f"#reverse?model={OWN}&class=3", "mnist")[2] == []
-    assert len(TABLE.parse(f"#reverse?model={OWN}&class=3", "mnist-tutorial")[2]) == 1
+    assert links.table().parse(f"#reverse?model={OWN}&class=3", "mnist")[2] == []
+    assert len(links.table().parse(f"#reverse?model={OWN}&class=3", "mnist-tutorial")[2]) == 1
 
 
 def test_a_setting_brings_along_what_it_brings_on_the_page():
-    assert TABLE.views["reverse"].defaults({"sampler": "dpmpp"})["spacing"] == "log_snr"
-    train = TABLE.views["train"].defaults
+    assert links.table().views["reverse"].defaults({"sampler": "dpmpp"})["spacing"] == "log_snr"
+    train = links.table().views["train"].defaults
     assert train({"preset": "latent"})["space"] == "in latent space" and train({"preset": "latent"})["width"] == 256
     assert train({"space": "in latent space"})["preset"] == "latent"
-    assert TABLE.views["edit/compose"].defaults({"kind": "hybrid"})["w"] == 3.0
+    assert links.table().views["edit/compose"].defaults({"kind": "hybrid"})["w"] == 3.0
 
 
 def test_what_is_not_an_address_is_none():
     for strange in (None, 3, [], {}, "?", "#?", "&&&", "#%", "#reverse?%ff=%ff", "#\x00"):
         view, values, _ = links.parse(strange)
-        assert view in TABLE.views and values == {}
+        assert view in links.table().views and values == {}
 
 
 def test_the_list_in_the_docs_is_of_this_page():

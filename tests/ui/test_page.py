@@ -50,6 +50,7 @@ def test_the_shipped_weights_are_there_and_load():
     assert weights.num_classes == 10 and weights.kind == "cosine"
 
 
+@pytest.mark.slow
 def test_the_page_opens_without_weights_and_with_damaged_ones(registry, tmp_path, monkeypatch):
     damaged = tmp_path / "registry"
     path = damaged / "mnist" / "model.safetensors"

@@ -7,15 +7,17 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 import ddpm
-from ddpm.ui.components import pictures
+from ddpm.ui.components import languages, pictures
 from ddpm.ui.page import HERE
 from ddpm.ui.server import scripts
 
-MODULES = scripts.modules(HERE, pictures.constants())
+GIVEN = pictures.constants() | {"languages": languages.catalogues()}
+MODULES = scripts.modules(HERE, GIVEN)
 PYTHON = sorted((Path(ddpm.__file__).parent / "ui").rglob("*.py"))
 IMPORT = re.compile(r'^import \{ ([^}]*) \} from "([^"]+)";', re.M)
 # What a frame, a packet or an answer of the server is called in the scripts, and which of its fields are read.
@@ -51,7 +53,7 @@ def test_the_pages_one_global_is_where_its_controls_find_the_tabs():
     }
     assert made == {("components/tabs.js", "DDPM")}
     for name, text in MODULES.items():
-        assert name == "components/tabs.js" or "DDPM" not in without_comments(text), name
+        assert name in ("components/tabs.js", scripts.CONSTANTS) or "DDPM" not in without_comments(text), name
 
 
 def test_eight_bits_become_a_canvas_in_one_place():
@@ -84,7 +86,7 @@ def read_by_scripts():
     """(script, field) of what is read of a frame, a packet or an answer."""
     found = set()
     for name, text in MODULES.items():
-        if name == "components/connection.js":  # whose answers are the browser's
+        if name in ("components/connection.js", scripts.CONSTANTS):  # whose answers are the browser's; data
             continue
         text = without_comments(text)
         fields = READ.findall(text)
@@ -109,8 +111,14 @@ def test_scripts_read_no_field_that_the_server_does_not_send():
 def test_constants_come_from_python():
     text = MODULES[scripts.CONSTANTS]
     found = {name: json.loads(value) for name, value in re.findall(r"^export const (\w+) = (.*);$", text, re.M)}
-    assert found == pictures.constants() and found["T"] == 1000
+    assert found == GIVEN and found["T"] == 1000
     assert set(found["SCHEDULES"]) == {"linear", "cosine", "log_snr"}
+    for kind, tables in found["SCHEDULES"].items():
+        beta, ab = torch.tensor(tables["betas"]).double(), torch.tensor(tables["signal"]).double() ** 2
+        assert (1 - beta).cumprod(0) == pytest.approx(ab, rel=2e-2, abs=1e-5), kind
+        # Ho et al. Eq. 7, and 0 at t = 0, where the step back ends at clean data
+        expected = beta[1:] * (1 - ab[:-1]) / (1 - ab[1:])
+        assert torch.tensor(tables["variance"]) == pytest.approx(torch.cat([torch.zeros(1), expected]), rel=2e-3), kind
 
 
 @pytest.fixture

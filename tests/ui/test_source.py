@@ -15,11 +15,13 @@ from ddpm.ui.generation.coefficients import equations
 from ddpm.ui.tabs.compare import knob, quality, race, schedules
 from ddpm.ui.tabs.edit import compose, draw, inpaint, interpolate, invert
 from ddpm.ui.tabs.forward import chain, denoising, latent, noising, posterior
+from ddpm.ui.tabs.forward.mistakes import naming
 from ddpm.ui.tabs.forward.mistakes import tab as mistakes
+from ddpm.ui.tabs.forward.network import tab as network
 from ddpm.ui.tabs.train import tab as train
 
 TABS = (noising, chain, posterior, denoising, latent, train, race, knob, quality, schedules)
-TABS += (draw, inpaint, interpolate, invert, compose)
+TABS += (naming, network, draw, inpaint, interpolate, invert, compose)
 MARGINS = {tab.__name__.removeprefix("ddpm.ui.tabs."): tab.EQUATION for tab in TABS}
 MARGINS |= {"reverse.tab": equations("ddim"), "forward.mistakes.tab": mistakes.BLOCKS}
 # Letters of an equation that stand for no variable of the functions beside it: a distribution, an expectation, the
@@ -30,7 +32,7 @@ NOWHERE = {
     "forward.denoising": {"E"},
     "compare.race": {"mean", "x_0^∞", "d", "p"},
     "edit.interpolate": {"d"},
-    "reverse.tab": {"u", "x_t", "x̂_0"},
+    "reverse.tab": {"u", "h", "x_t", "x̂_0"},
     "forward.mistakes.tab": {"stdofalllatents"},
 }
 

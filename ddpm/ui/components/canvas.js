@@ -1,5 +1,6 @@
 // What charts have in common: a canvas in CSS pixels with the page's colours, redrawn when needed, and a legend.
 import { el } from "./dom.js";
+import { say, whenWorded } from "./wording.js";
 
 // What each curve is: [{label, colour, dash}] as keys in `node`.
 export const showLegend = (node, curves) => {
@@ -40,7 +41,7 @@ export const titleAlong = (c, text, x, y) => {
   c.rotate(-Math.PI / 2);
   c.textAlign = "center";
   c.textBaseline = "middle";
-  c.fillText(text, 0, 0);
+  c.fillText(say(text), 0, 0);
   c.restore();
 };
 
@@ -68,11 +69,12 @@ export const showValues = (canvas, over, at) => {
   });
 };
 
-// Call draw whenever the canvas changes its size or the page its colours or its unit.
+// Call draw whenever the canvas changes its size or the page its colours, its unit or its words.
 export const redraw = (canvas, draw) => {
   new ResizeObserver(draw).observe(canvas);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   new MutationObserver(draw).observe(document.body, { attributeFilter: ["class", "data-size"] });
+  whenWorded(draw);
 };
 
 // A cleared canvas in units, with the page's colours; null while it cannot be seen.

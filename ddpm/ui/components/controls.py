@@ -152,19 +152,31 @@ def sampling(name: str, registry: ModelRegistry, weights: gr.Dropdown) -> list[A
         elem_id=f"{name}-guidance",
     )
 
-    def follow(weights_id: Any) -> Any:
-        try:
-            guided = registry.get(weights_id).conditional
-        except ValueError:
-            return gr.skip()
-        return gr.update(interactive=guided, info=GUIDED if guided else "without effect: these weights know no classes")
-
-    weights.change(follow, weights, guidance, **QUIET)
+    no_classes = "without effect: these weights know no classes"
+    only_where(lambda model: model.conditional, guidance, no_classes, registry, weights)
     return [sampler, steps, guidance]
 
 
-def more(name: str, sampler: gr.Dropdown, middle_only: bool = True) -> list[Any]:
-    """The rest of HOW, folded away.  A sampler shows the knob it has a use for, and takes the spacing that suits it.
+def only_where(
+    works: Callable[[Model], bool], control: Any, otherwise: str, registry: ModelRegistry, weights: gr.Dropdown
+) -> None:
+    """A control is disabled while the chosen weights make nothing of it.  otherwise: what it says then."""
+
+    def follow(weights_id: Any) -> Any:
+        try:
+            on = works(registry.get(weights_id))
+        except ValueError:
+            return gr.skip()
+        return gr.update(interactive=on, info=(control.info or "") if on else otherwise)
+
+    weights.change(follow, weights, control, **QUIET)
+
+
+def more(
+    name: str, registry: ModelRegistry, weights: gr.Dropdown, sampler: gr.Dropdown, middle_only: bool = True
+) -> list[Any]:
+    """The rest of HOW, folded away.  A sampler shows the knob it has a use for, and takes the spacing that suits it;
+    clipping does nothing with weights of latents.
 
     middle_only: whether guidance is limited to medium noise at first.
     """
@@ -195,6 +207,8 @@ def more(name: str, sampler: gr.Dropdown, middle_only: bool = True) -> list[Any]
         return [gr.update(visible=knob == "eta"), gr.update(visible=knob == "variance")]
 
     sampler.change(offer, sampler, [eta, variance], **QUIET)
+    unbounded = "without effect: latents have no bounds"
+    only_where(lambda model: model.model.codec is None, clip, unbounded, registry, weights)
     suited = {name: method.spacing for name, method in SAMPLERS.items()}
     # Of a person's choice only: a restored file brings its own spacing.
     sampler.input(None, sampler, spacing, js=f"(sampler) => ({json.dumps(suited)})[sampler]")

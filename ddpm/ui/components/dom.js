@@ -26,6 +26,9 @@ export const enable = (id, on, why = "") => {
   node.title = on ? "" : why;
 };
 
+// Whether the lessons' reader is a sheet from below: the breakpoint of reader.css.
+export const readerIsSheet = () => window.matchMedia("(max-width: 699px)").matches;
+
 // Present numbers of the margin: every element of #<name>-margin with data-live=<key>, or of a part of it.
 export const live = (name, key, text, part = "") => {
   for (const node of document.querySelectorAll(`#${name}-margin ${part} [data-live="${key}"]`)) node.textContent = text;

@@ -48,7 +48,7 @@ export class Enlarge {
     for (const key of keys) {
       const pane = this.stage.panes.get(key);
       this.big.show(key, pane.data && pane.data.slice(this.i * length, (this.i + 1) * length));
-      this.big.caption(key, pane.caption.textContent);
+      this.big.caption(key, pane.text);
     }
   }
 }

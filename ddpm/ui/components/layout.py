@@ -23,23 +23,24 @@ class Shared:
     """What every tab is built with: the engine, the models, and what stands above the tabs.
 
     mine: the training runs that the browser remembers, the latest last.  own: the weights that were trained or
-    opened in this window, as (label, id).  weights: whose pictures the tabs show.  tab: the one that is being built.
+    opened in this browser, as (label, id).  weights: whose pictures the tabs show.  tab: the one that is being built.
     takers: what shows a run of another tab in one's own, by the tab's name: from a recording the packet for its view.
     counts: of what goes on for longer than a visit, by name, for whoever asks how it is with the server.  at_end: what
-    is done as it shuts down, once no job is in the middle of a step.
+    is done as it shuts down, once no job is in the middle of a step.  header: what the tabs put there, to be rendered.
     """
 
     engine: Engine
     registry: ModelRegistry
     demo: gr.Blocks
     mine: gr.BrowserState
-    own: gr.State
+    own: gr.BrowserState
     weights: gr.Dropdown
     tabs: gr.Tabs
     tab: gr.Tab = field(init=False)
     takers: dict[str, Callable[[Any], dict[str, Any]]] = field(default_factory=dict)
     counts: dict[str, Callable[[], int]] = field(default_factory=dict)
     at_end: list[Callable[[], None]] = field(default_factory=list)
+    header: list[gr.HTML] = field(default_factory=list)
 
 
 def inner_tabs(shared: Shared, tabs: Sequence[Any]) -> None:

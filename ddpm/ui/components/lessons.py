@@ -6,6 +6,7 @@
 
     ## The title of a step
     [show](#forward/noising?t=250)
+    [look](forward-timeline)
 
     Paragraphs, with **bold**, *emphasis*, `code` and formulas: $x_t = √ᾱ_t x_0$.
 
@@ -20,7 +21,8 @@
     > What is revealed once it has been answered.
     > [show](#forward/noising?t=500)
 
-Every step begins with the state of the page that it is about.  `[text](press:id)` presses the button of that id: in a
+Every step begins with the state of the page that it is about.  `[look](id)` under it, there or in a revelation, brings
+the element of that id into sight, on a phone above the reader.  `[text](press:id)` presses the button of that id: in a
 step when the reader says so, in a revelation at once.  A question may also ask for a number on a range, and then
 instead of answers has the line `t = 258 ± 40, from 0 to 999`.  The last step is the task that is handed in.
 """
@@ -29,16 +31,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from . import maths
+from ..generation import maths
 
 FOLDER = Path(__file__).parents[1] / "lessons"
 NAME = re.compile(r"(\d\d)-[a-z0-9-]+\.md")
 HEAD = ("title", "minutes", "for")
 LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
+ID = re.compile(r"[a-z0-9-]+")
 CHOICE = re.compile(r"- \[([ x])\] (.+)")
 RANGE = re.compile(r"(.+?) = (NUM) ± (NUM), from (NUM) to (NUM)".replace("NUM", r"−?\d+(?:\.\d+)?"))
 INLINE = re.compile(r"\$([^$]+)\$|`([^`]+)`|\*\*([^*]+)\*\*|\*([^*]+)\*")
@@ -64,11 +67,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Reveal:
-    """What is shown once the question is answered, the state the page then takes, and the button it presses."""
+    """What is shown once the question is answered, the state the page then takes, the button it presses, and the id of
+    what is then brought into sight."""
 
     blocks: list[Block]
     show: str | None = None
     press: str | None = None
+    look: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class Step:
     blocks: list[Block]
     question: Question | None = None
     reveal: Reveal | None = None
+    look: str | None = None
 
     @property
     def links(self) -> list[str]:
@@ -90,6 +96,11 @@ class Step:
         pressed = [block[2] for block in self.blocks if block[0] == "press"]
         return pressed + ([self.reveal.press] if self.reveal and self.reveal.press else [])
 
+    @property
+    def looks(self) -> list[str]:
+        """The ids of what it brings into sight."""
+        return [each.look for each in (self, self.reveal) if each and each.look]
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -98,6 +109,22 @@ class Lesson:
     minutes: int
     audience: str
     steps: list[Step]
+    language: str = "en"
+
+
+def translated(language: str, folder: Path = FOLDER) -> list[Lesson]:
+    """The lessons in a language: those of its own folder, and in English what that lacks.  Raises LessonError."""
+    english = load(folder)
+    if language == "en":
+        return english
+    theirs = {path.name for path in folder.glob("*.md")}
+    found = {}
+    for path in sorted((folder / language).glob("*.md")):
+        if path.name not in theirs:
+            raise LessonError(f"{language}/{path.name}: there is no lesson of that name in English")
+        lesson = parse(path.read_text(encoding="utf-8"), f"{language}/{path.name}")
+        found[lesson.number] = replace(lesson, language=language)
+    return [found.get(lesson.number, lesson) for lesson in english]
 
 
 def load(folder: Path = FOLDER) -> list[Lesson]:
@@ -137,7 +164,8 @@ class _File:
             raise self.error("a lesson has at least one step, which begins with ## and its title")
         if steps[-1].question:
             raise self.error("the last step is the task that is handed in, without a question", begin)
-        number = int(self.name[:2]) if self.name[:2].isdigit() else 0
+        start = Path(self.name).name[:2]
+        number = int(start) if start.isdigit() else 0
         return Lesson(number, head["title"], int(head["minutes"]), head["for"], steps)
 
     def head(self) -> dict[str, str]:
@@ -165,6 +193,10 @@ class _File:
             raise self.error("a step's first line is [show](#...), the state of the page that it is about")
         show, _ = shown
         self.at += 1
+        look = None
+        if self.at < len(self.lines) and (found := self.link("look")):
+            look, _ = found
+            self.at += 1
         blocks, question, reveal = list(self.blocks()), None, None
         if self.at < len(self.lines) and self.lines[self.at].startswith("? "):
             question = self.question()
@@ -173,7 +205,7 @@ class _File:
             reveal = self.reveal()
         if not blocks and not question:
             raise self.error("a step says something, or asks", begin)
-        return Step(title.removeprefix("## ").strip(), show, blocks, question, reveal)
+        return Step(title.removeprefix("## ").strip(), show, blocks, question, reveal, look)
 
     def blocks(self) -> Iterator[Block]:
         """Up to a question, the next step or the end."""
@@ -213,11 +245,13 @@ class _File:
         return [each for each in text if each]
 
     def link(self, scheme: str) -> tuple[str, str] | None:
-        """(where it leads, what it says), if this line is a link of this kind alone: `show`, or `press`."""
+        """(where it leads, what it says), if this line is a link of this kind alone: `show`, `look` or `press`."""
         found = LINK.fullmatch(self.lines[self.at].removeprefix("> ").strip())
         if not found:
             return None
         text, target = found.groups()
+        if scheme == "look":
+            return (target, text) if text == "look" and ID.fullmatch(target) else None
         if scheme == "show":
             return (target, text) if text == "show" and target.startswith("#") else None
         return (target.removeprefix("press:"), text) if target.startswith("press:") else None
@@ -257,9 +291,9 @@ class _File:
         while self.at < len(self.lines) and self.lines[self.at].startswith(">"):
             line = self.lines[self.at].removeprefix(">").strip()
             if line.startswith("["):
-                kind = "press" if "(press:" in line else "show"
+                kind = "press" if "(press:" in line else "look" if line.startswith("[look]") else "show"
                 if not (found := self.link(kind)) or kind in links:
-                    raise self.error("a revelation has at most one [show](#...) and one [text](press:...)")
+                    raise self.error("a revelation has at most one [show](#...), [look](id) and [text](press:...) each")
                 links[kind], fresh = found[0], True
             elif not line:
                 fresh = True
@@ -272,4 +306,4 @@ class _File:
         if not paragraphs:
             raise self.error("a revelation says something", begin)
         blocks = [self.block(" ".join(words), at) for at, words in paragraphs]
-        return Reveal(blocks, links.get("show"), links.get("press"))
+        return Reveal(blocks, links.get("show"), links.get("press"), links.get("look"))

@@ -1,9 +1,13 @@
 // The page's state in its address, #VIEW?key=value&...: written as somebody chooses, restored on load and on going back.
+// What was set in the other views is kept for the window, and is back once they are opened after a reload.
 import { el } from "./dom.js";
+import { recall, remember } from "./storage.js";
 import { moved, tabs } from "./tabs.js";
+import { chosenLanguage, languageChoice, speak } from "./wording.js";
 
 const REST = 300, LULL = 1000, SAY = 2000; // ms: after a change, between keys of one act, that Copied is said
 const PATIENCE = 15000; // ms, for what is opened or followed before a state can be restored
+const KEPT = ["ddpm-settings", "sessionStorage"]; // {at: the latest address, model: the id, views: {view: its address}}
 
 // Wait until test() is something, and return it; null if it takes too long.
 const seen = async (test) => {
@@ -48,7 +52,10 @@ export const links = (element, props, watch, server, { views, order, model, own,
   const line = el("p", "link-problems"), sheet = el("style", "", document.head), wasDark = document.body.classList.contains("dark");
   let gesture = 0, written = 0, latest = 0, where = null; // of acts: how many, the last that was written, when and on what
   let timer = null, mine = 0; // of a change that is not written yet: when it will be, and the act that made it
+  const before = recall(...KEPT), left = { ...before.views }; // as the page was when it was left; what of it is not back yet
+  let asked = { address: "", stay: false }, kept = before; // what is being restored; what is to be kept
   let count = 0, restoring = false, onsettled = null, shown = "", look = {};
+  languageChoice(root, moved);
   copying.type = "button";
   copying.setAttribute("aria-live", "polite");
   copying.addEventListener("click", () => trigger("copy"));
@@ -66,6 +73,7 @@ export const links = (element, props, watch, server, { views, order, model, own,
     const asked = new URLSearchParams(query), known = {};
     const hidden = (asked.get("hide") || "").split(",").filter((name) => name in page.hide);
     for (const key of ["view", "theme", "size"]) if (page[key].includes(asked.get(key))) known[key] = asked.get(key);
+    speak(asked.get("lang"));
     look = { ...(hidden.length && { hide: hidden }), ...known };
     sheet.textContent = hidden.flatMap((name) => page.hide[name]).map((each) => `${each} { display: none !important; }`).join("\n");
     document.body.classList.toggle("dark", known.theme ? known.theme === "dark" : wasDark);
@@ -86,6 +94,10 @@ export const links = (element, props, watch, server, { views, order, model, own,
     const [tab, inner] = name.split("/");
     await press(() => document.querySelector("#tabs"), tab);
     if (inner) await press(innerTabs, inner);
+    await there(prefix);
+  }
+
+  async function there(prefix) {
     await seen(() => document.querySelector(`#${prefix}-view .view`)?.childElementCount && document.querySelector(`#${prefix}-view`).checkVisibility());
   }
 
@@ -93,8 +105,21 @@ export const links = (element, props, watch, server, { views, order, model, own,
     const number = ++count, hash = location.hash.slice(1, longest), [name] = hash.split("?", 1);
     restoring = true;
     shown = location.hash;
+    asked = { address: shown, stay: false };
     clearTimeout(timer);
-    await open(appear(name, hash.slice(name.length + 1)));
+    const view = appear(name, hash.slice(name.length + 1));
+    delete left[view.name];
+    await open(view);
+    if (number === count) ask();
+  }
+
+  // What was set in a view before the page was loaded again, with the model that is chosen now.
+  async function bringBack({ name, prefix }) {
+    const number = ++count;
+    restoring = true;
+    asked = { address: left[name], stay: true };
+    delete left[name];
+    await there(prefix);
     if (number === count) ask();
   }
 
@@ -113,7 +138,7 @@ export const links = (element, props, watch, server, { views, order, model, own,
     setTimeout(() => {
       if (answer.number !== count) return;
       restoring = false;
-      written = gesture;
+      if (!asked.stay) written = gesture;
       shown = location.hash;
       moved();
     }, REST);
@@ -122,11 +147,14 @@ export const links = (element, props, watch, server, { views, order, model, own,
   function write(list) {
     const view = now();
     if (!view || restoring) return;
-    const values = {}, { kept } = tabs[view.prefix] || {};
+    if (left[view.name]?.includes("?")) return bringBack(view);
+    const values = {};
     order.forEach(([name, key], i) => { if (name === view.name) values[key] = list[i]; });
-    Object.assign(values, kept?.());
-    const weights = list.at(-1), rest = { ...(weights !== model.default && { model: model.shipped.includes(weights) ? weights : own }), ...look };
+    Object.assign(values, tabs[view.prefix]?.kept?.());
+    const weights = list.at(-1), rest = { ...(weights !== model.default && { model: model.shipped.includes(weights) ? weights : own }), ...look, ...(chosenLanguage() && { lang: chosenLanguage() }) };
     const hash = address(view, values, rest);
+    kept = { at: hash, model: weights, views: { ...kept.views, [view.name]: hash } };
+    remember(KEPT[0], kept, KEPT[1]);
     if (hash === location.hash) return;
     if (mine === written) history.replaceState(null, "", hash);
     else history.pushState(null, "", hash);
@@ -179,11 +207,12 @@ export const links = (element, props, watch, server, { views, order, model, own,
       timer = setTimeout(gather, REST);
     },
     isRestoring: () => restoring,
-    asked: () => ({ address: location.hash, number: count }),
+    asked: () => ({ ...asked, number: count, model: before.model }),
     settled: () => onsettled?.(),
     gathered: write,
     copy,
   };
   watch("value", () => receive(props.value));
+  if (location.hash.length <= 1 && before.at) history.replaceState(null, "", before.at);
   if (location.hash.length > 1) restore();
 };

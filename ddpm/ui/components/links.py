@@ -16,12 +16,13 @@ from weakref import WeakKeyDictionary
 import gradio as gr
 
 from ..server.protocol import MAX_SEED
+from .languages import LANGUAGES
 
 MAX_LENGTH = 2000  # of an address's state: the rest is not read
 MAX_KEYS = 60
 CONTROLS = (gr.Dropdown, gr.Radio, gr.Checkbox, gr.CheckboxGroup, gr.Slider, gr.Number)
 NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?(e[+-]?\d{1,2})?", re.ASCII)  # as JavaScript writes one
-OWN = "own"  # in place of a model that was trained or opened in one window, which no link can name
+OWN = "own"  # in place of a model that was trained or opened in one browser, which no link can name
 THEMES, SIZES = ("dark", "light"), ("projector",)
 
 # What an address says, in words that name what would do: a check raises ValueError with them.
@@ -246,6 +247,7 @@ class Table:
             "view": Key("view", "", *one_of(self.alone)),
             "theme": Key("theme", "", *one_of(THEMES)),
             "size": Key("size", "", *one_of(SIZES)),
+            "lang": Key("lang", "", *one_of(LANGUAGES)),
             "lesson": Key("lesson", "", step_of_lesson, "a lesson and its step, such as 1.2"),
         }
 

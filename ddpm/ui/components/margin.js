@@ -38,6 +38,7 @@ const light = (root, terms) => {
 class Listing {
   constructor(root, name, source) {
     Object.assign(this, { root, source, box: null, opener: el("button", "opens") });
+    if (name.textContent.split(".").length > 4) name.textContent = name.textContent.split(".").slice(-2).join("."); // or it wraps; its file is said above its source
     this.opener.type = "button";
     this.opener.title = "Open its source";
     this.opener.setAttribute("aria-expanded", "false");

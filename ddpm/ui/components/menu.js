@@ -18,7 +18,7 @@ export const asMenu = (opener, acts) => {
     const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (!by) return;
     event.preventDefault();
-    const shown = opener.items.filter((item) => !item.hidden);
+    const shown = opener.items.filter((item) => item.checkVisibility());
     shown[(shown.indexOf(event.target) + by + shown.length) % shown.length].focus();
   });
   return opener;

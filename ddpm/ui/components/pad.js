@@ -14,9 +14,9 @@ export class Pad {
   static NOTHING = "There is nothing to see in that picture: it is all of one colour, or damaged. Choose another.";
   static TOO_MUCH = "Nothing is left of the picture. Lower the threshold.";
 
-  // onuse(bytes): size * size * channels uint8, what the network will see.
-  constructor(onuse) {
-    this.dialog = makeDialog("Your own digit");
+  // onuse(bytes): size * size * channels uint8, what the network will see.  closes: whether that is the end of it.
+  constructor(onuse, { title = "Your own digit", use = "Use it", closes = true } = {}) {
+    this.dialog = makeDialog(title);
     this.dialog.classList.add("pad");
     const left = el("div", "", this.dialog.body), right = el("div", "", this.dialog.body);
     el("p", "", left, "Draw with mouse, pen or finger");
@@ -42,7 +42,10 @@ export class Pad {
     this.percent = el("output", "", this.knob);
     this.knob.title = "Takes away shadow, ruled lines and whatever is fainter than this share of the strongest ink";
     for (const control of [this.invert, this.threshold]) control.addEventListener("input", see);
-    this.use = button(el("div", "row", right), "Use it", () => { this.dialog.close(); onuse(this.result); });
+    this.use = button(el("div", "row", right), use, () => {
+      if (closes) this.dialog.close();
+      onuse(this.result);
+    });
     this.use.classList.add("primary");
     this.status = new Status(this.dialog, "");
     this.drawing();

@@ -32,13 +32,15 @@ def schedule(kind: str) -> Schedule:
 
 
 def constants() -> dict[str, Any]:
-    """What the page's scripts know of the schedules: T, and of each its name and what digit and noise weigh by t."""
+    """What the page's scripts know of the schedules: T, and of each its name, what digit and noise weigh by t, beta and
+    the posterior variance, the last two to be read alone."""
 
-    def told(table: torch.Tensor) -> list[float]:
-        return [float(f"{v:.9g}") for v in table.tolist()]  # as many digits as tell a float32 from all others
+    def told(table: torch.Tensor, digits: int = 9) -> list[float]:
+        return [float(f"{v:.{digits}g}") for v in table.tolist()]  # 9 tell a float32 from all others
 
     def tables(sched: Schedule) -> dict[str, list[float]]:
-        return {"signal": told(sched.sqrt_alphas_bar), "noise": told(sched.sqrt_one_minus_alphas_bar)}
+        mixed = {"signal": told(sched.sqrt_alphas_bar), "noise": told(sched.sqrt_one_minus_alphas_bar)}
+        return mixed | {"betas": told(sched.betas, 4), "variance": told(sched.posterior_variance, 4)}
 
     return {"T": T, "SCHEDULES": {kind: {"label": label(kind), **tables(schedule(kind))} for kind in SCHEDULES}}
 

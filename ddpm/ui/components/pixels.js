@@ -15,6 +15,12 @@ export const paint = (canvas, bytes, width, height, channels) => {
   canvas.getContext("2d").putImageData(image, 0, 0);
 };
 
+// Pixels of pure noise, N(0, 1) on the pictures' scale from -1 to 1.
+export const noise = (length) => Uint8Array.from({ length }, () => {
+  const z = Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+  return Math.max(0, Math.min(255, 127.5 * (z + 1)));
+});
+
 // A small picture that can be pressed, in a row of them; a line of text may stand under it.
 export const frameButton = (row, title, act) => {
   const node = button(row, "", act, title);

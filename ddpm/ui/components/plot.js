@@ -1,6 +1,7 @@
 // A small chart: lines and points with error bars, on linear or logarithmic axes, redrawn when its size or theme changes.
 import { drawingOn, numeral, redraw, showValues, titleAlong, unitOf } from "./canvas.js";
 import { el } from "./dom.js";
+import { say } from "./wording.js";
 
 export class Plot {
   static PAD = { left: 46, right: 12, top: 8, bottom: 24 };
@@ -72,7 +73,7 @@ export class Plot {
     c.textAlign = "center";
     c.textBaseline = "alphabetic";
     for (const v of this.x.ticks) c.fillText(text(v), px(v), top + h + 17);
-    if (this.x.title) c.fillText(this.x.title, left + w / 2, height - 5);
+    if (this.x.title) c.fillText(say(this.x.title), left + w / 2, height - 5);
     if (this.y.title) titleAlong(c, this.y.title, 8, top + h / 2);
     c.save();
     c.beginPath();

@@ -1,27 +1,18 @@
 // Lessons beside the tabs, which stay alive: a list of them, one step at a time, and how far one has come.
-import { button, el } from "./dom.js";
+import { button, el, readerIsSheet } from "./dom.js";
 import { showStep } from "./step.js";
+import { recall, remember } from "./storage.js";
 import { tabs } from "./tabs.js";
+import { spoken, whenWorded } from "./wording.js";
 
 const KEPT = "ddpm-lessons"; // in localStorage: {progress: {number of a lesson: {at, done}}, offered}
-const NARROW = "(max-width: 699px)"; // a sheet from below, as reader.css has it
+const MARGIN = 8, LEAST = 100; // pixels, around what is brought into sight, and of it: it may be filled later
 
-// A browser may refuse to keep anything: then nothing is kept.
-const kept = () => {
-  try {
-    return { progress: {}, ...JSON.parse(localStorage.getItem(KEPT) || "{}") };
-  } catch {
-    return { progress: {} };
-  }
-};
-const keep = (what) => {
-  try {
-    localStorage.setItem(KEPT, JSON.stringify({ ...kept(), ...what }));
-  } catch {} // see above
-};
+const kept = () => ({ progress: {}, ...recall(KEPT) });
+const keep = (what) => remember(KEPT, { ...kept(), ...what });
 
 export const reader = (element, props) => {
-  const root = element.querySelector(".lessons"), lessons = props.value;
+  const root = element.querySelector(".lessons");
   const opener = button(root, "Lessons", () => (panel.hidden ? openWhereLeft() : leave()));
   opener.classList.add("opener");
   const panel = el("div", "reader", root);
@@ -32,10 +23,11 @@ export const reader = (element, props) => {
   const head = el("div", "head", panel), body = el("div", "body", panel), foot = el("nav", "foot", panel);
   foot.setAttribute("aria-label", "Steps of the lesson");
   const answers = new Map(); // by "lesson.step", of this visit
-  let lesson = null, at = 0;
+  let lessons = props.value[spoken()], lesson = null, at = 0;
 
   panel.addEventListener("keydown", (event) => { if (event.key === "Escape") leave(); });
   window.addEventListener("hashchange", follow);
+  whenWorded(reword);
   expanded(false);
   follow();
   if (!kept().offered && panel.hidden) offer();
@@ -46,6 +38,16 @@ export const reader = (element, props) => {
     const page = root.closest("#top").parentElement; // it makes room: reader.css
     if (open) page.dataset.reading = "";
     else delete page.dataset.reading;
+    window.dispatchEvent(new Event("resize")); // for what has its size of the window's
+  }
+
+  // The same step, or the list, in the language that the page now has.
+  function reword() {
+    if (lessons === props.value[spoken()]) return;
+    lessons = props.value[spoken()];
+    lesson = lesson && lessons.find(({ number }) => number === lesson.number);
+    if (!panel.hidden) (lesson ? render : list)();
+    if (root.querySelector(".offer")) { root.querySelector(".offer").remove(); offer(); }
   }
 
   function open() {
@@ -93,6 +95,7 @@ export const reader = (element, props) => {
   function list() {
     lesson = null;
     body.classList.remove("task");
+    body.lang = spoken();
     clear("Lessons").prepend(el("p", "kicker", null, "predict, then see"));
     const { progress } = kept(), all = el("ol", "list", body);
     const next = lessons.find(({ number }) => !progress[number]?.done);
@@ -119,7 +122,7 @@ export const reader = (element, props) => {
     const { progress } = kept(), before = progress[lesson.number] || {};
     keep({ progress: { ...progress, [lesson.number]: { at, done: before.done || false } } });
     render();
-    show(lesson.steps[at].show);
+    restore();
   }
 
   function render() {
@@ -130,8 +133,10 @@ export const reader = (element, props) => {
     bar.prepend(back, el("p", "kicker", null, `${number}. ${title}`));
     body.classList.toggle("task", last);
     if (at === 0) el("p", "for", body, `${lesson.minutes} minutes, for ${lesson.audience}.`);
+    if (lesson.language !== spoken()) el("p", "for", body, "This lesson is there in English only.");
+    body.lang = lesson.language;
     showStep(body, step, { show, press }, answers.get(key), (answer) => answers.set(key, answer));
-    button(el("p", "restore", body), "Restore this step’s state", () => show(step.show)).classList.add("again");
+    button(el("p", "restore", body), "Restore this step’s state", restore).classList.add("again");
     button(foot, "Back", () => (at ? to(at - 1) : list()));
     const dots = el("span", "dots", foot);
     dots.setAttribute("role", "img");
@@ -146,8 +151,13 @@ export const reader = (element, props) => {
     list();
   }
 
-  // Put the page into a state, and then press a button of it.
-  async function show(hash, id) {
+  function restore() {
+    show(lesson.steps[at].show, null, lesson.steps[at].look);
+  }
+
+  // Put the page into a state, press a button of it, and bring into sight what is to be looked at: else the view.
+  async function show(hash, id, look) {
+    const here = lesson.steps[at];
     if (hash) {
       const target = `${hash}${hash.includes("?") ? "&" : "?"}lesson=${lesson.number}.${at + 1}`;
       location.hash = target;
@@ -155,16 +165,25 @@ export const reader = (element, props) => {
       while (tabs.links?.isRestoring()) await new Promise((resolve) => setTimeout(resolve, 50));
     }
     if (id) await press(id);
-    if (!window.matchMedia(NARROW).matches) return;
-    const views = Array.from(document.querySelectorAll(".ddpm-view"));
-    views.find((view) => view.checkVisibility())?.scrollIntoView(); // above the sheet
+    const narrow = readerIsSheet(), views = Array.from(document.querySelectorAll(".ddpm-view"));
+    if (narrow) views.find((view) => view.checkVisibility())?.scrollIntoView();
+    else window.scrollTo(0, 0);
+    const looked = look && (await find(look));
+    if (!looked || lesson?.steps[at] !== here) return; // one has gone on
+    const { top, height } = looked.getBoundingClientRect(), bottom = top + Math.max(height, LEAST), end = narrow ? panel.getBoundingClientRect().top : window.innerHeight;
+    if (bottom > end) window.scrollBy(0, Math.min(top - MARGIN, bottom - end + MARGIN));
+  }
+
+  // An element, once it is shown; null if that takes too long.
+  async function find(id) {
+    const shown = () => document.getElementById(id)?.checkVisibility();
+    for (let tries = 0; !shown() && tries < 100; tries++) await new Promise((resolve) => setTimeout(resolve, 50));
+    return shown() ? document.getElementById(id) : null;
   }
 
   async function press(id) {
-    const find = () => document.getElementById(id);
-    for (let tries = 0; !find()?.checkVisibility() && tries < 100; tries++) await new Promise((resolve) => setTimeout(resolve, 50));
-    const found = find();
-    if (found?.checkVisibility()) (found.matches("button") ? found : found.querySelector("button")).click(); // not so Start of what is running
+    const found = await find(id);
+    if (found) (found.matches("button") ? found : found.querySelector("button")).click(); // not so Start of what is running
   }
 
   // An address may name a step of a lesson: #forward/noising?t=250&lesson=1.2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -12,11 +12,12 @@ from .layout import scripted
 from .lessons import Lesson
 
 
-def reader(lessons: Sequence[Lesson]) -> gr.HTML:
+def reader(lessons: Mapping[str, Sequence[Lesson]]) -> gr.HTML:
+    """lessons: by language."""
     return scripted(
         Path(__file__).with_name("reader.js"),
         "reader",
-        value=[dataclasses.asdict(lesson) for lesson in lessons],
+        value={language: [dataclasses.asdict(lesson) for lesson in each] for language, each in lessons.items()},
         html_template='<div class="lessons"></div>',
         elem_id="lessons",
     )

@@ -50,8 +50,9 @@ def sentence(problems: list[str]) -> str:
     )
 
 
-def connect(demo: gr.Blocks, table: Table, model: gr.Dropdown, packet: Packet) -> gr.HTML:
+def connect(shared: layout.Shared, table: Table, packet: Packet) -> gr.HTML:
     """The button, in the row that is being built, and all that it takes.  Called when the rest of the page is there."""
+    demo, registry, model = shared.demo, shared.registry, shared.weights
     controls = [key.control for _, key in table.controls]
     views = [view for view in table.views.values() if view.component is not None]
     bar = layout.scripted(
@@ -62,19 +63,34 @@ def connect(demo: gr.Blocks, table: Table, model: gr.Dropdown, packet: Packet) -
         elem_id="links",
     )
 
-    def restored(asked: Any, now: Any) -> list[Any]:
-        """asked: {address, number}.  now: the model that is chosen; another one comes first, alone."""
+    def offered(own: Any) -> list[Any]:
+        return [*table.shipped, *registry.known(own)]
+
+    def of_browser(own: Any, *wanted: Any) -> str | None:
+        """The first of these models that is the browser's own; else its latest, if it has any."""
+        mine = [each for _, each in registry.known(own)]
+        return next((each for each in (*wanted, *reversed(mine)) if each in mine), None)
+
+    def restored(asked: Any, now: Any, own: Any) -> list[Any]:
+        """asked: {address, number, model, stay}.  now: the model that is chosen; another one comes first, alone.
+
+        model: the one that was chosen before the page was loaded again.  stay: whether `now` stays, whatever the
+        address says.
+        """
         asked = protocol.fields(asked)
         name, given, problems = table.parse(asked.get("address"), now)
         wanted, number = given.get("model", table.model.default), asked.get("number")
-        if wanted == OWN:
+        if asked.get("stay"):
             wanted = now
-            if now in table.shipped:
-                problems.append("model=own: it was trained or opened in another window")
+        elif wanted == OWN:
+            found = of_browser(own, now, asked.get("model"))
+            wanted = found or now
+            if found is None:
+                problems.append("model=own: it was trained or opened in another browser, or is no longer here")
         answer = {"number": number, "view": name}
         skipped = [gr.skip()] * (len(controls) + len(views))
         if wanted != now:
-            return [*skipped, wanted, answer | {"wait": True}]
+            return [*skipped, gr.update(choices=offered(own), value=wanted), answer | {"wait": True}]
         view = table.views[name]
         values = view.defaults(given) | {key: value for key, value in given.items() if key in view.keys}
         shown = gr.skip()
@@ -89,8 +105,9 @@ def connect(demo: gr.Blocks, table: Table, model: gr.Dropdown, packet: Packet) -
         return [*set_to, *(shown if each is view else gr.skip() for each in views), gr.skip(), answer]
 
     outputs = [*controls, *(view.component for view in views), model, bar]
-    here = "(asked, model) => [DDPM.tabs.links.asked(), model]"
-    bar.restore(restored, [bar, model], outputs, js=here, trigger_mode="multiple", **QUIET)
+    demo.load(lambda own: gr.update(choices=offered(own)), shared.own, model, **QUIET)
+    here = "(asked, ...others) => [DDPM.tabs.links.asked(), ...others]"
+    bar.restore(restored, [bar, model, shared.own], outputs, js=here, trigger_mode="multiple", **QUIET)
     everything = [*controls, model]
     for event, function in ((bar.gather, "gathered"), (bar.copy, "copy")):
         event(None, everything, None, js=f"(...values) => {{ DDPM.tabs.links.{function}(values); }}")

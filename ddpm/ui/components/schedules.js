@@ -6,11 +6,13 @@ import { Timeline } from "./timeline.js";
 
 export const KINDS = Object.keys(SCHEDULES);
 const LOOKS = [{ colour: "b", dash: [8, 4] }, { colour: "a" }, { colour: "d", dash: [2, 3] }, { colour: "e", dash: [10, 3] }];
-const look = (kind) => LOOKS[KINDS.indexOf(kind) % LOOKS.length];
+export const look = (kind) => LOOKS[KINDS.indexOf(kind) % LOOKS.length];
 const dB = (a) => 10 * Math.log10((a * a) / (1 - a * a)); // of sqrt(alphas_bar)
 
 export const signal = (kind) => SCHEDULES[kind].signal; // sqrt(alphas_bar) by t
 export const noise = (kind) => SCHEDULES[kind].noise; // sqrt(1 - alphas_bar)
+export const betas = (kind) => SCHEDULES[kind].betas;
+export const variance = (kind) => SCHEDULES[kind].variance; // of the posterior q(x_{t-1} | x_t, x0)
 export const nameOf = (kind) => SCHEDULES[kind].label;
 export const decibels = (a) => dB(a).toFixed(1).replace("-", "−");
 
@@ -35,6 +37,15 @@ export const noiseTimeline = (root, onseek) => {
   timeline.stride = 8;
   return timeline;
 };
+
+// What an address keeps of a view of one picture and its noise over t, and how it is put back.  state(): {seed, picture}.
+export const atT = (timeline, state) => ({
+  kept: () => ({ t: timeline.position, noise: state().seed, picture: state().picture }),
+  restore({ t }) {
+    timeline.pause();
+    timeline.seek(t);
+  },
+});
 
 // The schedules' signal-to-noise ratios, in the margin, which may come after the stage.
 export class SignalToNoise {

@@ -27,6 +27,7 @@ CITATION = re.compile(rf"({WHO})(?: (\d{{4}}))?(?:,? arXiv:(\d{{4}}\.\d{{4,5}}))
 PARAGRAPH = re.compile(r"</p>")
 
 
+@functools.cache
 def margin(markup: str) -> tuple[str, list[dict[str, Any]]]:
     """A margin's markup with its equations' terms marked, data-term, and what it takes to open the functions it names.
 

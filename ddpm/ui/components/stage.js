@@ -1,14 +1,20 @@
 // The stage: one or more panes of pictures, each picture a tile with sharp pixels: enlarged by a whole factor below two,
 // by whatever fills the stage above.
 import { unitOf } from "./canvas.js";
-import { el } from "./dom.js";
-import { paint } from "./pixels.js";
+import { el, readerIsSheet } from "./dom.js";
+import { noise, paint } from "./pixels.js";
+import { say, whenWorded } from "./wording.js";
+
+// The height that a lesson's reader leaves on a phone, where it covers the rest: reader.css.
+const aboveReader = (node) => (node.closest("[data-reading]") && readerIsSheet() ? 0.47 * window.innerHeight : Infinity);
 
 export class Stage {
   static GAP = 2; // CSS pixels, between tiles of a pane
+  static LEAST = 40; // CSS pixels, across a tile: rather than smaller ones, some lie behind the reader
   static PANE_GAP = 20; // units, between panes; 8 between their rows
 
-  // panes: [{key, label}].  empty: what to do first, said over the empty tiles.  columns: of tiles in a pane, if they
+  // panes: [{key, label, noisy}], noisy: whether it shows noise, where all of its pictures begin, before there is one of
+  // them.  empty: what to do first, said over the tiles.  columns: of tiles in a pane, if they
   // are to be so many.  captionWidth, foot: units that a caption needs across, and the text under a pane down.
   // tall: its height where it has a column of its own, in widths.  beside: whether two panes stand side by side.
   constructor(root, panes, { n = 1, size = 32, channels = 1, empty = "", columns = null, captionWidth = 160, foot = 0, tall = 1.75, beside = true } = {}) {
@@ -19,7 +25,7 @@ export class Stage {
     this.channels = channels;
     Object.assign(this, { columns, captionWidth, foot, tall, beside });
     this.panes = new Map();
-    for (const { key, label } of panes) {
+    for (const { key, label, noisy = false } of panes) {
       const figure = el("figure", `pane pane-${key}`, this.field);
       const caption = el("figcaption", "", figure, label);
       const canvas = el("canvas", "", figure);
@@ -28,7 +34,7 @@ export class Stage {
       canvas.addEventListener("click", (event) => this.pick(canvas, event, key));
       const under = foot ? el("p", "foot", figure) : null;
       if (under) under.style.height = `calc(${foot} * var(--unit))`;
-      this.panes.set(key, { figure, caption, canvas, under, data: null, marks: null, framed: null, own: null });
+      this.panes.set(key, { figure, caption, text: label, canvas, under, data: null, marks: null, framed: null, own: null, lines: null, noisy });
     }
     this.message = el("p", "empty", this.field, empty);
     this.buffer = document.createElement("canvas");
@@ -36,6 +42,11 @@ export class Stage {
     this.onpick = null; // (i, [row, column], key) => ...: what a click on that pixel of picture i of a pane does
     this.pixel = null; // [row, column] of the one that is outlined in every picture
     new ResizeObserver(() => this.layout()).observe(this.field);
+    window.addEventListener("resize", () => this.layout()); // as the reader says, too
+    whenWorded(() => {
+      for (const [key, { lines }] of this.panes) if (lines) this.say(key, lines);
+      this.layout();
+    });
     this.layout();
   }
 
@@ -61,7 +72,7 @@ export class Stage {
     const pane = this.panes.get(key);
     if (JSON.stringify(marks) === JSON.stringify(pane.marks)) return;
     pane.marks = marks;
-    pane.canvas.setAttribute("aria-label", pane.caption.textContent + (marks ? `: ${as}${marks.map((m) => m.text).filter(Boolean).join(", ")}` : ""));
+    pane.canvas.setAttribute("aria-label", pane.text + (marks ? `: ${as}${marks.map((m) => m.text).filter(Boolean).join(", ")}` : ""));
     this.draw(pane);
   }
 
@@ -75,7 +86,9 @@ export class Stage {
 
   // Lines of text under a pane.
   say(key, lines) {
-    this.panes.get(key).under.textContent = lines.join("\n");
+    const pane = this.panes.get(key);
+    pane.lines = lines;
+    pane.under.textContent = lines.map((line) => say(line)).join("\n");
   }
 
   // bytes: n * size * size * channels uint8, or null for none.
@@ -103,19 +116,13 @@ export class Stage {
   }
 
   caption(key, text) {
-    const { caption, canvas, marks } = this.panes.get(key);
-    caption.textContent = text;
+    const pane = this.panes.get(key), { caption, canvas, marks } = pane;
+    caption.textContent = pane.text = text;
     if (!marks) canvas.setAttribute("aria-label", text);
   }
 
-  // The arrangement of panes and tiles that makes the tiles largest; an empty place in a pane counts against it.
-  layout() {
-    const ratio = window.devicePixelRatio || 1, unit = unitOf(this.root);
-    // In one column the stage is as high as its pictures need; beside other columns it has the height of the window.
-    const narrow = window.matchMedia("(max-width: 1099px)").matches;
-    const width = this.field.clientWidth, height = narrow ? this.tall * Math.min(width, 390) : this.field.clientHeight;
-    if (!width || !height) return;
-    const count = [...this.panes.values()].filter((pane) => !pane.figure.hidden).length, captionHeight = (26 + this.foot) * unit, rowGap = 8 * unit;
+  // The arrangement of so many panes and tiles that makes the tiles largest; an empty place in a pane counts against it.
+  arrangement(count, width, height, ratio, unit, captionHeight, rowGap) {
     const { GAP } = Stage, paneGap = Stage.PANE_GAP * unit;
     let best = { zoom: 0, score: 0 };
     const beside = this.beside && width > 480 && count === 2; // two panes are there to be compared: side by side where there is room
@@ -133,6 +140,20 @@ export class Stage {
         if (score > best.score) best = { zoom, across, columns, rows, score };
       }
     }
+    return best;
+  }
+
+  layout() {
+    const ratio = window.devicePixelRatio || 1, unit = unitOf(this.root);
+    // In one column the stage is as high as its pictures need; beside other columns it has the height of the window.
+    const narrow = window.matchMedia("(max-width: 1099px)").matches;
+    const width = this.field.clientWidth, height = narrow ? this.tall * Math.min(width, 390) : this.field.clientHeight;
+    if (!width || !height) return;
+    const count = [...this.panes.values()].filter((pane) => !pane.figure.hidden).length, captionHeight = (26 + this.foot) * unit + (this.foot && 4), rowGap = 8 * unit;
+    const fit = (most) => this.arrangement(count, width, most, ratio, unit, captionHeight, rowGap);
+    const { GAP } = Stage, room = this.foot ? Infinity : aboveReader(this.root); // the lines under a pane need its width
+    let best = fit(Math.min(height, room));
+    if (height > room && (best.zoom * this.size) / ratio < Stage.LEAST) best = fit(height);
     if (!best.zoom) {
       const columns = this.columns || Math.ceil(Math.sqrt(this.n));
       best = { zoom: 1, across: 1, columns, rows: Math.ceil(this.n / columns) }; // too small for its panes: it overflows
@@ -141,6 +162,7 @@ export class Stage {
     const paneHeight = captionHeight + (best.rows * (this.grid.tile + this.grid.gap) + this.grid.gap) / ratio;
     const down = Math.ceil(count / best.across);
     this.field.style.height = narrow ? `${Math.ceil(down * paneHeight + (down - 1) * rowGap)}px` : "";
+    this.message.style.bottom = count === 2 && best.across === 1 ? "50%" : ""; // on the first of two, not where they meet
     this.field.style.gridTemplateColumns = `repeat(${best.across}, max-content)`;
     for (const pane of this.panes.values()) {
       const { columns, rows, tile, gap } = this.grid;
@@ -163,15 +185,17 @@ export class Stage {
     const { columns, tile, gap } = this.grid, { n } = this;
     const context = pane.canvas.getContext("2d");
     context.clearRect(0, 0, pane.canvas.width, pane.canvas.height);
-    if (pane.data) this.enlarge(pane.data);
+    const bytes = pane.data || (pane.noisy ? this.noise() : null);
+    if (bytes) this.enlarge(bytes);
     const colour = this.colours();
     if (pane.own) return pane.own(context, pane.canvas.width, pane.canvas.height, colour);
+    const vacant = !bytes && !this.message.hidden; // not a black picture: there is none yet
     for (let i = 0; i < n; i++) {
       const x = gap + (i % columns) * (tile + gap), y = gap + Math.floor(i / columns) * (tile + gap);
-      context.fillStyle = colour("tile-gap");
+      context.fillStyle = colour(vacant ? "line" : "tile-gap");
       context.fillRect(x - gap, y - gap, tile + 2 * gap, tile + 2 * gap);
-      context.fillStyle = colour("tile-ground");
-      if (pane.data) this.put(context, i, x, y);
+      context.fillStyle = colour(vacant ? "plot" : "tile-ground");
+      if (bytes) this.put(context, i, x, y);
       else context.fillRect(x, y, tile, tile);
       if (this.pixel) this.outline(context, colour, x, y);
       if (pane.marks?.[i].text) this.label(context, colour, pane.marks[i], x, y, tile);
@@ -181,6 +205,13 @@ export class Stage {
       context.lineWidth = Math.max(2, gap);
       context.strokeRect(gap + (pane.framed % columns) * (tile + gap), gap + Math.floor(pane.framed / columns) * (tile + gap), tile, tile);
     }
+  }
+
+  // The same in all panes, as the noise of a comparison is.
+  noise() {
+    const length = this.n * this.size * this.size * this.channels;
+    if (this.drawn?.length !== length) this.drawn = noise(length);
+    return this.drawn;
   }
 
   // All pictures of a pane, each pixel a square, in the next whole factor.
@@ -213,7 +244,7 @@ export class Stage {
   }
 
   label(context, colour, { text, wrong }, x, y, tile) {
-    const ratio = (window.devicePixelRatio || 1) * unitOf(this.root), size = Math.min(16 * ratio, Math.max(11 * ratio, Math.round(tile / 6))), said = wrong ? `✗ ${text}` : text;
+    const ratio = (window.devicePixelRatio || 1) * unitOf(this.root), size = Math.min(16 * ratio, Math.max(11 * ratio, Math.round(tile / 6))), said = wrong ? `✗ ${say(text)}` : say(text);
     context.font = `600 ${size}px system-ui, sans-serif`;
     context.textBaseline = "bottom";
     const width = context.measureText(said).width + size * 0.5;

@@ -4,15 +4,21 @@ import { formula } from "./maths.js";
 
 // Text as lessons.py makes it: strings, and what is marked in them.
 export const write = (node, text) => {
-  let before = null; // a formula, from which what ends its sentence is not broken off
-  for (const each of text) {
+  node.translate = false; // it is of the lesson's own language
+  let before = null, opening = ""; // a formula, from which what ends its sentence is not broken off, nor a bracket before it
+  text.forEach((each, i) => {
     const mark = before && typeof each === "string" ? each.match(/^[.,:;?)]*/)[0] : "";
     if (mark) before.append(mark);
     before = null;
-    if (typeof each === "string") node.append(each.slice(mark.length));
-    else if (each[0] === "math") (before = el("span", "unbroken", node)).append(formula(each[1]));
-    else el(each[0], "", node, each[1]);
-  }
+    if (typeof each === "string") {
+      opening = text[i + 1]?.[0] === "math" ? each.slice(mark.length).match(/\(*$/)[0] : "";
+      node.append(each.slice(mark.length, each.length - opening.length));
+    } else if (each[0] === "math") {
+      before = el("span", "unbroken", node);
+      before.append(opening, formula(each[1]));
+      opening = "";
+    } else el(each[0], "", node, each[1]);
+  });
   return node;
 };
 
@@ -27,7 +33,7 @@ const blocks = (parent, all, press) => {
 
 const number = (value) => String(Number(value.toPrecision(3))).replace("-", "−");
 
-// page: {show(hash), press(id)}, what a step does to the page.  answer: what has been answered here before, if anything.
+// page: {show(hash, pressed, look), press(id)}, what a step does to the page.  answer: what has been answered here before, if anything.
 // onanswer(answer): the index of a choice, or a number.
 export const showStep = (parent, step, page, answer, onanswer) => {
   blocks(parent, step.blocks, page.press);
@@ -40,11 +46,11 @@ export const showStep = (parent, step, page, answer, onanswer) => {
     const right = question.range ? Math.abs(given - question.range.value) <= question.range.within : question.choices[given][1];
     el("p", right ? "verdict right" : "verdict", told, question.range ? compare(given, question.range, right) : right ? "As you predicted." : "Not as you predicted.");
     blocks(told, reveal.blocks, page.press);
-    if (reveal.show) button(told, "Show it again", () => page.show(reveal.show)).classList.add("again");
+    if (reveal.show) button(told, "Show it again", () => page.show(reveal.show, null, reveal.look)).classList.add("again");
     if (!now) return;
     onanswer(given);
     told.scrollIntoView({ block: "nearest" }); // on a phone it stands below what is seen of the sheet
-    if (reveal.show || reveal.press) page.show(reveal.show, reveal.press);
+    if (reveal.show || reveal.press || reveal.look) page.show(reveal.show, reveal.press, reveal.look);
   };
   (question.range ? askNumber : askChoice)(asked, question, answer, tell);
   if (answer !== undefined) tell(answer, false);

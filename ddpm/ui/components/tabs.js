@@ -8,8 +8,8 @@ export const moved = () => tabs.links?.moved();
 
 // Show a tab, as a press of its button does; resolves to its entry above once it has been built.
 export const openTab = async (title) => {
-  const name = title.toLowerCase(), all = document.querySelectorAll("#tabs > .tab-wrapper button");
-  Array.from(all).find((node) => node.textContent.trim() === title)?.click();
+  const name = title.toLowerCase();
+  document.querySelector(`#tabs > .tab-wrapper [data-tab-id="${name}"]`)?.click();
   for (let tries = 0; !tabs[name] && tries < 100; tries++) await new Promise((resolve) => setTimeout(resolve, 50));
   return tabs[name];
 };

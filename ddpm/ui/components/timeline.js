@@ -3,6 +3,7 @@ import { drawingOn, numeral, redraw, roundTicks, showLegend, showValues, titleAl
 import { button, el } from "./dom.js";
 import { asMenu } from "./menu.js";
 import { moved } from "./tabs.js";
+import { say } from "./wording.js";
 
 export class Timeline {
   static PAD = { left: 44, right: 14, top: 10, bottom: 22 };
@@ -12,6 +13,8 @@ export class Timeline {
   // label: for screen readers.  words(place): the head of the values at the pointer.  titles: see setCurves.  onseek(position): called whenever the playhead moves.  Positions are 0..count-1.
   constructor(root, { label, onseek, words = null, titles = {}, count = 2, ends = ["", ""], frameMs = 60 }) {
     this.root = el("div", "timeline", root);
+    const view = root.closest("[id$=-view]"); // none in a dialog
+    if (view) this.root.id = view.id.replace(/view$/, "timeline"); // which a lesson may name
     const transport = el("div", "transport", this.root);
     this.back = button(transport, "◀", () => this.move(-1), "One step back");
     this.playing = button(transport, "Play", () => this.toggle());
@@ -262,11 +265,11 @@ export class Timeline {
     if (this.axis.bottom) this.ticks(drawing, this.axis.bottom, px, height - 6, top + h);
     else {
       c.textAlign = "left";
-      c.fillText(this.ends[0], left, height - 6);
+      c.fillText(say(this.ends[0]), left, height - 6);
       c.textAlign = "right";
-      c.fillText(this.ends[1], left + w, height - 6);
+      c.fillText(say(this.ends[1]), left + w, height - 6);
       c.textAlign = "center";
-      if (this.titles.x) c.fillText(this.titles.x, left + w / 2, height - 6);
+      if (this.titles.x) c.fillText(say(this.titles.x), left + w / 2, height - 6);
     }
     if (this.axis.top) this.ticks(drawing, this.axis.top, px, top - 8, top - 4);
 
@@ -292,7 +295,7 @@ export class Timeline {
       c.stroke();
       c.setLineDash([]);
       c.textAlign = this.fork < this.count / 2 ? "left" : "right";
-      c.fillText("fork", px(this.fork) + (this.fork < this.count / 2 ? 4 : -4), top + h - 5);
+      c.fillText(say("fork"), px(this.fork) + (this.fork < this.count / 2 ? 4 : -4), top + h - 5);
     }
     c.strokeStyle = colour("accent");
     c.lineWidth = 2;
@@ -316,10 +319,10 @@ export class Timeline {
     const { left, right } = this.pad, taken = [];
     c.fillStyle = colour(ink);
     c.textAlign = "right";
-    c.fillText(label, left - 6, y);
+    c.fillText(say(label), left - 6, y);
     c.textAlign = "center";
-    for (const { at, text } of [ticks[0], ticks.at(-1), ...ticks.slice(1, -1)]) {
-      const half = c.measureText(text).width / 2, x = Math.max(left + half, Math.min(px(at), width - right - half));
+    for (const { at, text: named } of [ticks[0], ticks.at(-1), ...ticks.slice(1, -1)]) {
+      const text = say(named), half = c.measureText(text).width / 2, x = Math.max(left + half, Math.min(px(at), width - right - half));
       if (taken.some(([from, to]) => x - half < to + 8 && x + half > from - 8)) continue;
       taken.push([x - half, x + half]);
       c.fillText(text, x, y);

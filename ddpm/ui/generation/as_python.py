@@ -77,13 +77,22 @@ def sampler_lines(sampling: SamplingConfig, model: str = "model", terms: str = "
 def drawing_lines(n: int, y: str, seed: int, *more: str, until: int | None = None) -> list[str]:
     """`step`, the finished one, or the one at which the page was stopped."""
     given = ", ".join([str(n), *([f"y={y}"] if y else []), *([f"seed={seed}"] if seed else []), *more])
-    stop = "    pass" if until is None else f"    if step.i == {until}:\n        break"
-    return [f"for step in sampler.steps({given}):", *stop.split("\n")]
+    return [last_of(f"sampler.steps({given})", until)]
 
 
-def picture_lines(n: int, x: str = "sampler.pictures(step.x_t)") -> list[str]:
-    """`pixels`, uint8 as the page shows them, and a picture of them as the page saves it.  x: n of them, in [-1, 1]."""
-    columns, zoom = math.ceil(math.sqrt(n)), 4 if n <= 16 else 2
+def last_of(steps: str, until: int | None = None) -> str:
+    """`step`, the last one of an iteration, or the one of that number."""
+    if until is None:
+        return f"for step in {steps}: pass"
+    return f"step = next(step for step in {steps} if step.i == {until})"
+
+
+def picture_lines(n: int, x: str = "sampler.pictures(step.x_t)", columns: int = 0) -> list[str]:
+    """`pixels`, uint8 as the page shows them, and a picture of them as the page saves it.  x: n of them, in [-1, 1].
+
+    columns: 0 for as many as rows.
+    """
+    columns, zoom = columns or math.ceil(math.sqrt(n)), 4 if n <= 16 else 2
     return [
         f"pixels = ddpm.to_uint8({x})  # (n, channels, height, width)",
         f"picture = ddpm.data.grid(pixels, {columns}, zoom={zoom})",
@@ -93,11 +102,10 @@ def picture_lines(n: int, x: str = "sampler.pictures(step.x_t)") -> list[str]:
 
 def program(about: str, lines: Sequence[str], imports: Sequence[str] = (), where: str = IN_A_CLONE) -> str:
     """Lines as they are copied.  about: what they draw, in a sentence.  where: to run them, if not anywhere."""
-    modules = [f"import {name}" for name in sorted({"torch", *imports})]
     body = "\n".join(lines)
-    modules = [line for line in modules if line != "import torch" or "torch." in body]
-    notes = [f"# {each}" for each in (about, where) if each]
-    return "\n".join([*notes, *modules, *([""] * bool(modules)), "import ddpm", "", body]) + "\n"
+    modules = sorted({*imports, *(["torch"] if "torch." in body else [])})
+    head = ["# " + " ".join(filter(None, (about, where))), *([f"import {', '.join(modules)}", ""] if modules else [])]
+    return "\n".join([*head, "import ddpm", "", body]) + "\n"
 
 
 def about(s: Settings) -> str:
@@ -121,7 +129,9 @@ def of_trajectory(run: Trajectory | Opened) -> str:
 def steps_of(run: Trajectory, until: int | None) -> list[str]:
     s, sampler = run.settings, run.sampler
     more = () if run.parent is None else ("start=start",)
-    return [*sampler_lines(sampler.sampling), *drawing_lines(s.n, labels(s.y()), s.seed, *more, until=until)]
+    as_before = isinstance(run.parent, Trajectory) and run.parent.sampler.sampling == sampler.sampling
+    anew = [] if as_before else sampler_lines(sampler.sampling)
+    return [*anew, *drawing_lines(s.n, labels(s.y()), s.seed, *more, until=until)]
 
 
 def past(run: Trajectory) -> list[str]:

@@ -8,9 +8,31 @@ from itertools import zip_longest
 import torch
 
 from ddpm.config import SamplingConfig
-from ddpm.equations import PLUS, TERMS
+from ddpm.equations import DDPM_IN_EPS, DDPM_IN_EPS_SYMBOLS, EPS, MINUS, PLUS, TERMS, X_T, Z
 from ddpm.samplers import SAMPLERS, Here, Method
 from ddpm.schedule import Schedule
+
+from .maths import symbols
+
+_TUTORIAL = "".join(f'<math display="block">{line}</math>' for line in DDPM_IN_EPS) + (
+    '<math display="block" class="numbers"><msub><mi>x</mi><mn data-live="s">s</mn></msub><mo>=</mo>'
+    f'<mn data-live="e0">·</mn>{X_T}{MINUS}<mn class="noise" data-live="e1">·</mn>{EPS}{PLUS}'
+    f'<mn data-live="e2">·</mn>{Z}</math>'
+    f"{symbols(DDPM_IN_EPS_SYMBOLS)}"
+    '<p class="source">The same step with x̂<sub>0</sub> put in. Near t = 999 its two numbers are large and nearly '
+    "cancel: the loop here computes the general form.</p>"
+    '<p class="code">Ho et al. 2020, Algorithm 2: <code>ddpm.samplers.sample</code></p>'
+)
+
+
+def _in_two_notations(general: str) -> str:
+    """DDPM's step in the general form, which is shown first, and in the tutorial's."""
+    return (
+        '<p class="notation" role="group" aria-label="Notation">notation: '
+        '<button type="button" data-notation="general" aria-pressed="true">general</button> '
+        '<button type="button" data-notation="tutorial" aria-pressed="false">tutorial</button></p>'
+        f'<div data-form="general">{general}</div><div data-form="tutorial" hidden>{_TUTORIAL}</div>'
+    )
 
 
 def _block(name: str, method: Method, shown: bool) -> str:
@@ -21,13 +43,14 @@ def _block(name: str, method: Method, shown: bool) -> str:
         for i, (term, factor) in enumerate(zip_longest(method.terms, method.factors, fillvalue=""))
     )
     functions = [f"<code>{each.__module__}.{each.__qualname__}</code>" for each in (method.function, *method.uses)]
-    return (
-        f'<div data-sampler="{name}"{"" if shown else " hidden"}>{maths}'
-        f'<math display="block" class="numbers"><msub><mi>x</mi><mn data-live="s" data-expr="s">s</mn></msub><mo>=</mo>'
-        f"{numbers}</math>"
-        f'<p class="source">{method.label}: {method.source}. {method.note}<span data-live="last"></span></p>'
-        f'<p class="code">computed by {", ".join(functions)}</p></div>'
+    general = (
+        f'{maths}<math display="block" class="numbers"><msub><mi>x</mi><mn data-live="s" data-expr="s">s</mn></msub>'
+        f"<mo>=</mo>{numbers}</math>"
+        f'{symbols(method.symbols)}<p class="source"><span data-live="last"></span></p>'
+        f'<p class="code">{method.label}, {method.source}: {", ".join(functions)}</p>'
     )
+    both = _in_two_notations(general) if name == "ddpm" else general
+    return f'<div data-sampler="{name}"{"" if shown else " hidden"}>{both}</div>'
 
 
 def _value_of(expression: str) -> str:
@@ -54,3 +77,15 @@ def coefficients(sampling: SamplingConfig, times: Sequence[int], i: int, sched: 
     )  # fmt: skip
     numbers = dict(zip(TERMS, method.step(here).flatten().tolist(), strict=True))
     return [round(numbers[term], 4) for term in method.terms]
+
+
+def in_eps(times: Sequence[int], i: int, sched: Schedule, sigma: float) -> list[float]:
+    """What x_t, eps_hat (taken away) and z count for in the same step of DDPM in the tutorial's form, for any s < t.
+
+    x_s = 1/sqrt(alpha_ts) (x_t - beta_ts / sqrt(1 - ab_t) eps) + sigma z,   alpha_ts = ab_t / ab_s = 1 - beta_ts
+    Ho et al. 2020, Algorithm 2.  sigma: what z counts for.
+    """
+    ab_t = sched.alphas_bar[times[i]].double().item()
+    ab_s = sched.alphas_bar_prev[times[i + 1] + 1].double().item()
+    alpha_ts = ab_t / ab_s
+    return [round(v, 4) for v in (alpha_ts**-0.5, (1 - alpha_ts) / (alpha_ts * (1 - ab_t)) ** 0.5, sigma)]

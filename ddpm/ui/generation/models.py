@@ -18,6 +18,7 @@ from ddpm.config import config_of
 from ddpm.data import Attribute, DataError, Dataset, load_dataset, names
 from ddpm.denoiser import picture_shape_of
 from ddpm.device import Inference, pick_device
+from ddpm.evaluation.evaluate import DIGITS
 from ddpm.presets import LATENTS, PRESETS
 from ddpm.schedule import Schedule
 from ddpm.storage.checkpoint import (
@@ -61,7 +62,7 @@ class Model:
     @property
     def of_digits(self) -> bool:
         """Whether it draws digits."""
-        return self.dataset in ("mnist", "bundled")
+        return self.dataset in DIGITS
 
     @property
     def classifiable(self) -> bool:
@@ -89,8 +90,7 @@ class ModelRegistry:
 
     def __init__(self, folder: Path = CHECKPOINTS):
         self.folder = folder
-        folders = (path.parent for path in folder.glob(f"*/{CONFIG}"))
-        self.shipped = sorted(path.name for path in folders if not is_autoencoder(path) and on_page(path))
+        self.shipped = offered(folder)
         self.autoencoders: dict[str, str] = {}
         for path in (*SHIPPED.glob(f"*/{CONFIG}"), *folder.glob(f"*/{CONFIG}")):
             if is_autoencoder(path.parent):
@@ -119,9 +119,24 @@ class ModelRegistry:
             raise weights
         return weights
 
+    def known(self, own: Any) -> list[tuple[str, str]]:
+        """(label, id) of what a browser says was trained or opened in it, as far as it is still here.
+
+        own: (label, id) of each, or whatever else a client may send.
+        """
+        pairs = own if isinstance(own, list) else []
+        ids = [each[1] for each in pairs if isinstance(each, (list, tuple)) and len(each) == 2]
+        return [(here.label, each) for each in ids if (here := self._trained.get(each)) is not None]
+
     def put(self, run_id: str, weights: Model) -> None:
         parameters = sum(p.numel() for p in weights.model.model.parameters())
         self._trained.put(run_id, weights, 4 * parameters)
+
+
+def offered(folder: Path) -> list[str]:
+    """The names of the checkpoints in a folder that the page can ask for."""
+    folders = (path.parent for path in folder.glob(f"*/{CONFIG}"))
+    return sorted(path.name for path in folders if not is_autoencoder(path) and on_page(path))
 
 
 def on_page(folder: Path) -> bool:

@@ -22,7 +22,7 @@ from ddpm.samplers import SAMPLERS, SampleStep
 from ..server import protocol
 from ..server.engine import Engine
 from . import recording
-from .coefficients import coefficients
+from .coefficients import coefficients, in_eps
 from .models import Model
 from .recording import MAX_FRAMES, Recording, evenly
 from .request import Settings, deterministic
@@ -125,13 +125,16 @@ class Trajectory(Recording):
         """The frame of a moment that is the sampler's step i."""
         sampling, sched, t = self.settings.sampling, self.settings.weights.sched, moment.t
         signal, towards = 1.0 if t < 0 else sched.sqrt_alphas_bar[t].item(), None
+        more: dict[str, Any] = {}
         if moment.eps_hat is not None:  # the finished sample has none
             towards = self.times[i + 1], coefficients(sampling, self.times, i, sched), self.shown(moment.eps_hat)
+            if sampling.sampler == "ddpm":
+                more = {"in_eps": in_eps(self.times, i, sched, towards[1][2])}
         shown, latents = (self.shown(moment.x_t), self.shown(moment.x0_hat)), None
         if self.latent_shape is not None:
             known = {"x_t": moment.x_t, "x0_hat": moment.x0_hat, "eps_hat": moment.eps_hat}
             latents = {name: recording.channels(z) for name, z in known.items() if z is not None}
-        return self.frame(i, t, signal, *shown, towards, latents)
+        return self.frame(i, t, signal, *shown, towards, latents) | more
 
     def shown(self, x: Tensor) -> np.ndarray:
         """x_t, x0_hat or eps_hat as the page shows it; of latents, the pictures that they decode to."""

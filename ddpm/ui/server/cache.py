@@ -21,6 +21,10 @@ class LRUCache:
         while self.bytes > self.max_bytes and len(self._things) > 1:
             self.bytes -= self._things.popitem(last=False)[1][1]
 
+    def drop(self, key: str) -> None:
+        """Forget a thing, if it is here."""
+        self.bytes -= self._things.pop(key, (None, 0))[1]
+
     def get(self, key: Any) -> Any:
         """The thing, or None if it is not, or no longer, here."""
         return self._things.get(key, (None, 0))[0] if isinstance(key, str) else None

@@ -40,17 +40,27 @@ def mounted(script: str, function: str, constants: Mapping[str, Any]) -> str:
     return f"import({address}).then((script) => script.{function}({arguments}))"
 
 
+def tag_of(data: bytes) -> str:
+    """By which a browser's copy is told from another: an ETag."""
+    return f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+
+
+def asked_again(request: Request, content: str | bytes, tag: str, kind: str) -> Response:
+    """What answers a browser that asks each time whether its copy is still the same.  kind: its media type."""
+    headers = {"ETag": tag, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=kind, headers=headers)
+
+
 def route(scripts: Mapping[str, str]) -> Route:
     """GET /scripts/<path>: these and no other file.  Browsers ask each time whether their copy is still the same."""
-    tags = {name: f'"{hashlib.sha256(text.encode()).hexdigest()[:16]}"' for name, text in scripts.items()}
+    tags = {name: tag_of(text.encode()) for name, text in scripts.items()}
 
     async def script(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in scripts:
             return Response("There is no such script.", 404, media_type="text/plain")
-        headers = {"ETag": tags[name], "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
-        if tags[name] in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        return Response(scripts[name], media_type=TYPE, headers=headers)
+        return asked_again(request, scripts[name], tags[name], TYPE)
 
     return Route(f"/{PREFIX}/{{name:path}}", script)

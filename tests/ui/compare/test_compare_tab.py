@@ -248,10 +248,13 @@ def test_the_curve_of_weights_that_nobody_measured_is_empty_and_says_so(registry
 
 
 def test_the_curve_is_the_file_that_the_benchmark_wrote(registry):
-    point = dict.fromkeys(measurement.FIGURES, 1.5) | {"peak_mb": 3}
-    (registry.folder / "mnist" / measurement.CURVE).write_text(json.dumps({"points": [point]}))
+    figures = dict.fromkeys(measurement.FIGURES, 1.5)
+    by_both, by_one = figures | {"second": {"fid_over_real": 0.5}}, figures | {"second": None, "peak_mb": 3}
+    rows = [figures, by_both, by_one, {"sampler": "ddpm", "steps": 4, "over": 180}]
+    (registry.folder / "mnist" / measurement.CURVE).write_text(json.dumps({"points": rows}))
     found = measurement.load_curve(registry, "mnist")
-    assert found["points"] == [dict.fromkeys(measurement.FIGURES, 1.5)] and "notice" not in found
+    assert found["points"] == [figures | {"second": second} for second in (None, 0.5, None)]
+    assert "notice" not in found
     assert found["command"] == f"python -m ddpm bench --curve checkpoints/mnist --out {found['file']}"
 
 

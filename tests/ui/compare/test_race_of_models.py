@@ -1,5 +1,6 @@
 """A race of models, of pixels and of latents, at equal seconds."""
 
+import dataclasses
 import itertools
 from types import SimpleNamespace
 
@@ -108,11 +109,12 @@ def test_each_lane_may_have_a_model_of_its_own(registry):
         race_tab.race_lanes(other, [LANE, LANE, LANE | {"model": "latent"}], 2, "3", 0, "mnist")
 
 
-def test_the_models_that_are_offered_are_those_that_ship_and_those_of_this_window(registry):
+def test_the_models_that_are_offered_are_those_that_ship_and_those_of_this_browser(registry):
     demo, named, shared = alone(race_tab, registry)
     editor = named["race-lanes"]
     assert editor.value["models"] == {"": "the model above", "latent": "latent", "mnist": "mnist"}
     offer = next(f for f in demo.fns.values() if [out._id for out in f.outputs] == [editor._id])
     assert (shared.weights._id, "change") in offer.targets and [each._id for each in offer.inputs] == [shared.own._id]
-    answer = offer.fn([("trained here: latent", "secret")])
+    registry.put("secret", dataclasses.replace(registry.get("latent"), label="trained here: latent"))
+    answer = offer.fn([["trained here: latent", "secret"], ["trained here: another", "gone"]])
     assert answer == editor.value | {"models": editor.value["models"] | {"secret": "trained here: latent"}}

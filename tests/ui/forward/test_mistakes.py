@@ -18,7 +18,7 @@ from ddpm.device import Inference
 from ddpm.networks import build_model
 from ddpm.ui.generation import recording
 from ddpm.ui.server import cache, limits
-from ddpm.ui.tabs.forward.mistakes import experiment, mistakes
+from ddpm.ui.tabs.forward.mistakes import at_once, experiment, mistakes
 from ddpm.ui.tabs.forward.mistakes import tab as mistakes_tab
 from ddpm.ui.tabs.forward.mistakes.mistakes import BROADCAST, LIVE, NAMES, PIXELS, SCALE, SIGN
 
@@ -154,11 +154,11 @@ def lanes_of(run):
     return [[frame for frame in run.frames if frame["lane"] == i] for i in (0, 1)]
 
 
-BREAKS = [[PIXELS], [LIVE], [BROADCAST], [SIGN], [SCALE], [name for name in NAMES if name != SCALE]]
+BREAKS = [{PIXELS}, {LIVE}, {BROADCAST}, {SIGN}, {SCALE}, set(NAMES) - {SCALE}]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("names", BREAKS, ids="+".join)
+@pytest.mark.parametrize("names", BREAKS, ids=lambda names: "+".join(sorted(names)))  # the same in every process
 def test_both_lanes_begin_alike_and_end_apart(small, names):
     run = run_of(names)
     right, wrong = lanes_of(run)
@@ -168,10 +168,10 @@ def test_both_lanes_begin_alike_and_end_apart(small, names):
         == list(range(experiment.MOMENTS + 1))
     )
     assert [frame["step"] for frame in right] == list(range(9))
-    same = not {SIGN, SCALE} & set(names)  # what is of another scale looks different from the start
+    same = not names & {SIGN, SCALE}  # what is of another scale looks different from the start
     assert (right[0]["pictures"] == wrong[0]["pictures"]) == same, "the same weights and noise"
     assert right[-1]["pictures"] != wrong[-1]["pictures"]
-    trained_apart = bool({PIXELS, BROADCAST, SCALE} & set(names))
+    trained_apart = bool(names & {PIXELS, BROADCAST, SCALE})
     assert len(run.trainings) == 1 + trained_apart
     assert (right[-1]["loss"] != wrong[-1]["loss"]) == trained_apart
     assert (right[-1]["given"] != wrong[-1]["given"]) == trained_apart
@@ -321,6 +321,37 @@ def test_a_server_takes_only_so_many_at_once(small):
 
     refused, accepted = asyncio.run(scenario())
     assert len(refused) == 1 and "under way" in refused[0]["error"] and accepted["run"]
+
+
+def test_a_flipped_sign_is_drawn_at_once_with_the_weights_that_ship(registry, monkeypatch):
+    def trained(*_, **__):
+        raise AssertionError("nothing is to be trained")
+
+    monkeypatch.setattr(experiment, "fit", trained)
+    demo, named, _ = alone(mistakes_tab, registry)
+    sent = asyncio.run(packets(demo, [SIGN], 400, 3))
+    assert sent[-1]["done"] and not sent[-1].get("error") and sent[-1]["broken"] == [SIGN] and sent[-1]["at_once"]
+    frames = [frame for packet in sent for frame in packet["frames"]]
+    steps = experiment.DRAW_STEPS + 1
+    assert [(frame["lane"], frame["moment"]) for frame in frames] == [(i, k) for k in range(steps) for i in (0, 1)]
+    assert frames[0]["pictures"] == frames[1]["pictures"] != frames[3]["pictures"], "from the same noise"
+    stds = frames[-1]["stds"]
+    assert len(stds) == steps and max(frames[-2]["stds"]) < 3 and stds[-1] > 1000, "which is the sign's"
+    assert not frames[0]["digits"] and len(frames[-1]["digits"]) == 10, "noise is not classified"
+    weights = registry.get("mnist")
+    args = weights.sched, torch.arange(10), experiment.DRAW_STEPS, 3
+    for frame, broken in zip(frames[-2:], (set(), {SIGN}), strict=True):
+        *_, x = mistakes.draw(at_once.Guided(weights.model, experiment.GUIDANCE), *args, broken)
+        assert np.array_equal(picture(frame["pictures"]), data.to_uint8(x).numpy().ravel())
+    forecast = next(f.fn for f in demo.fns.values() if f.fn and (named["mistakes-seed"]._id, "change") in f.targets)
+    assert asyncio.run(forecast([SIGN], 400, 3)).startswith("Nothing is trained")
+
+
+def test_weights_that_know_no_digits_draw_none_at_once(registry, monkeypatch):
+    monkeypatch.setattr(type(registry.get("mnist")), "classifiable", False)
+    demo, *_ = alone(mistakes_tab, registry)
+    (refused,) = asyncio.run(packets(demo, [SIGN], 400, 3))
+    assert "no weights that draw digits" in refused["error"]
 
 
 @pytest.mark.parametrize(

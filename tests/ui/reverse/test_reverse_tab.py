@@ -6,15 +6,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers.latents import with_latents
 from helpers.pages import Window, handler, picture
-from helpers.reversing import reverse_tab, run, settings
+from helpers.reversing import finished, reverse_tab, run, settings
 
 import ddpm
 from ddpm.config import ModelConfig, SamplingConfig
 from ddpm.data import to_uint8
 from ddpm.networks import build_model
 from ddpm.samplers import reverse_process
-from ddpm.ui.generation.coefficients import coefficients
+from ddpm.ui.generation.coefficients import coefficients, in_eps
 from ddpm.ui.generation.labels import in_turn
 from ddpm.ui.generation.models import wrap
 from ddpm.ui.generation.trajectory import Costs, Trajectory
@@ -120,6 +121,28 @@ def test_none_asks_for_no_class_and_a_digit_for_that_digit(registry):
     assert settings(registry, choice="all in turn").labels == tuple(range(10))
     assert in_turn([7], 3).tolist() == [7, 7, 7]
     assert in_turn(list(range(10)), 12).tolist() == [*range(10), 0, 1]
+
+
+@pytest.mark.parametrize("times", [[700, 699], [600, 350], [40, -1]])
+def test_in_the_tutorials_form_the_step_is_the_same(times):
+    sched = ddpm.make_schedule(1000, kind="linear", dtype=torch.float64)
+    x_t, x0, z = torch.randn(3, 1, 1, 4, 4, dtype=torch.float64).unbind(0)
+    t, s = (torch.tensor([time]) for time in times)
+    eps = (x_t - sched.alphas_bar[t].sqrt() * x0) / (1 - sched.alphas_bar[t]).sqrt()
+    *_, sigma = coefficients(SamplingConfig("ddpm", 1), times, 0, sched)
+    on_x_t, on_eps, on_z = in_eps(times, 0, sched, sigma)
+    by_hand = on_x_t * x_t - on_eps * eps + on_z * z
+    assert torch.allclose(by_hand, ddpm.ddpm_step(x_t, x0, t, s, sched, z), atol=1e-3)  # shown to four digits
+    if times[1] == times[0] - 1:  # the tables that the tutorial's sampler reads
+        scale = sched.betas[t] / sched.sqrt_one_minus_alphas_bar[t]
+        read = sched.sqrt_recip_alphas[t].item(), (sched.sqrt_recip_alphas[t] * scale).item()
+        assert (on_x_t, on_eps) == pytest.approx(read, abs=1e-4)
+
+
+def test_only_frames_of_ddpm_have_the_tutorials_form(registry):
+    for sampler in ("ddpm", "ddim"):
+        frames = finished(registry, sampler=sampler).frames
+        assert [("in_eps" in frame) for frame in frames] == [*([sampler == "ddpm"] * (len(frames) - 1)), False]
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpmpp", "heun"])
@@ -282,6 +305,13 @@ def test_guidance_cannot_be_set_where_the_weights_know_no_classes(registry):
     registry.put("plain", wrap(build_model(config), ddpm.make_schedule(), "linear", "mine", "mnist"))
     assert follow("plain")["interactive"] is False and "no classes" in follow("plain")["info"]
     assert follow("mnist")["interactive"] is True
+
+
+def test_clipping_cannot_be_set_where_the_weights_are_of_latents(registry):
+    demo, _, named = reverse_tab(with_latents(registry))
+    follow = next(f.fn for f in demo.fns.values() if f.outputs == [named["reverse-clip"]])
+    assert follow("latent")["interactive"] is False and "no bounds" in follow("latent")["info"]
+    assert follow("mnist")["interactive"] is True and not follow("mnist")["info"]
 
 
 def test_what_it_costs_is_measured(registry, monkeypatch):

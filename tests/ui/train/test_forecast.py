@@ -1,4 +1,4 @@
-"""What the page says a preset will do here: a measurement, made once."""
+"""What the page says a preset will do here: a measurement, made again after a while."""
 
 import asyncio
 
@@ -39,6 +39,8 @@ def test_the_speed_is_that_of_training_after_a_warm_up(monkeypatch):
 )
 def test_the_sentence(preset, speed, said):
     assert sentence(preset, speed) == said
+    others = sentence(preset, speed, digits=False)
+    assert said.startswith(others.removesuffix(".") + ": "), "what is legible, or bundled, is digits"
 
 
 def test_it_is_measured_once_however_many_ask(monkeypatch):
@@ -53,6 +55,10 @@ def test_it_is_measured_once_however_many_ask(monkeypatch):
     first, again = asyncio.run(ask()), asyncio.run(ask())
     assert len({*first, *again}) == 1 and "digits a second here" in first[0]
     assert begun == [1]
+    monkeypatch.setattr(forecast, "GOOD_FOR", 0.0)
+    assert "a second here" in asyncio.run(here.sentence("fast")) and begun == [1, 1], "a while later"
+    here.engine.max_jobs = 0
+    assert "a second here" in asyncio.run(here.sentence("fast")) and begun == [1, 1], "what was found before holds"
 
 
 def test_a_busy_server_says_nothing_rather_than_something_false(monkeypatch):

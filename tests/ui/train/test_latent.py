@@ -105,11 +105,11 @@ def test_the_tab_trains_and_other_pictures_are_refused(registry, monkeypatch):
     async def press(*asked):
         return [packet async for packet in handler(demo, "train-start")(Window("a"), *asked, None)][-1]
 
-    packet, _ = asyncio.run(press("latent", "bundled", "steps", 2, *more))
+    packet, *_ = asyncio.run(press("latent", "bundled", "steps", 2, *more))
     assert packet["done"] and not packet["error"] and packet["step"] == 2
     colour = Dataset(
         "cifar10", torch.zeros(40, 3, 32, 32, dtype=torch.uint8), torch.arange(40) % 10, tuple("abcdefghij")
     )
     monkeypatch.setattr(request, "dataset", lambda name: colour)
-    packet, _ = asyncio.run(press("latent", "cifar10", "steps", 2, *more))
+    packet, *_ = asyncio.run(press("latent", "cifar10", "steps", 2, *more))
     assert packet["error"] == "Data: the autoencoder of latent knows other pictures than those of cifar10."

@@ -178,7 +178,7 @@ def test_the_button_streams_both_and_stop_and_use_are_for_both(registry, monkeyp
 
     async def press():
         more = request.more_of(PRESETS["fast"])
-        async for packet, ids in handler(demo, "train-both")(
+        async for packet, ids, _ in handler(demo, "train-both")(
             Window("a"), "fast", "bundled", "seconds", 60, *more, None
         ):
             mine[0] = ids if isinstance(ids, list) else mine[0]

@@ -66,7 +66,7 @@ def test_previews_are_of_the_averaged_weights():
     model = each.weights("").model
     y = torch.arange(20) % 10
     guided = ddpm.Guided(model, 2.5)  # a young network: see training_sampling
-    *_, last = reverse_process(guided, each.sched, 20, y=y, sampler="ddpm", num_steps=10, seed=0)
+    *_, last = reverse_process(guided, each.sched, 20, y=y, sampler="ddpm", num_steps=10, clip=False, seed=0)
     assert np.array_equal(shown, to_uint8(last.x_t).numpy().ravel())
 
 
@@ -177,36 +177,36 @@ def test_start_pause_resume_stop_continue(registry, small):
 
     async def scenario():
         stream = start(ME, *long, None)
-        packet, run_id = await anext(stream)
-        async for packet, _ in stream:
+        packet, run_id, _ = await anext(stream)
+        async for packet, *_ in stream:
             if packet.get("step", 0) > 2:
                 break
         assert "still going" in (await last_of(start(ME, *long, run_id)))[0]["error"]
-        assert "still going" in (await last_of(go_on(ME, run_id)))["error"]
+        assert "still going" in (await last_of(go_on(ME, run_id)))[0]["error"]
 
         pause(run_id)
-        async for packet, _ in stream:
+        async for packet, *_ in stream:
             if packet["paused"]:
                 break
         await asyncio.sleep(0.1)
         held = [packet["step"]]
         await asyncio.sleep(0.3)
         pause(run_id)  # again: go on
-        async for packet, _ in stream:
+        async for packet, *_ in stream:
             if packet["step"] > held[0] + 2:
                 break
         pause(run_id)
         stop(run_id)  # a paused run stops too
-        packet, _ = await last_of(stream)
+        packet, *_ = await last_of(stream)
         assert packet["stopped"] and packet["done"]
         stopped_at = packet["step"]
 
         more = go_on(ME, run_id)
-        async for packet in more:
+        async for packet, _ in more:
             if packet["step"] > stopped_at + 2:
                 break
         stop(run_id)
-        packet = await last_of(more)
+        packet, _ = await last_of(more)
         return stopped_at, packet
 
     stopped_at, packet = asyncio.run(asyncio.wait_for(scenario(), 120))
@@ -222,7 +222,7 @@ def test_nothing_to_stop_pause_continue_use_or_save(registry):
         assert "error" in handler(demo, "train-stop")(run_id)
         assert "error" in handler(demo, "train-pause")(run_id)
         assert "error" in asyncio.run(handler(demo, "train-use")(run_id, []))[-1]
-        assert "press Start" in asyncio.run(last_of(handler(demo, "train-continue")(ME, run_id)))["error"]
+        assert "press Start" in asyncio.run(last_of(handler(demo, "train-continue")(ME, run_id)))[0]["error"]
         assert "press Start" in asyncio.run(named["train-view"].download({"run": run_id}))["error"]
         assert "press Start" in asyncio.run(named["train-view"].level({"run": run_id, "level": 0}))["error"]
         assert "no longer" in named["train-view"].another({"run": run_id})["error"]
@@ -231,7 +231,7 @@ def test_nothing_to_stop_pause_continue_use_or_save(registry):
 
 def test_trained_weights_can_be_used_saved_and_opened_again(registry, small, tmp_path):
     demo, named = train_tab(registry)
-    packet, _ = asyncio.run(last_of(handler(demo, "train-start")(ME, *small, None)))
+    packet, *_ = asyncio.run(last_of(handler(demo, "train-start")(ME, *small, None)))
     choice, own, tabs, _ = asyncio.run(handler(demo, "train-use")([packet["run"]], []))
     assert choice["value"] == packet["run"] and own == [(choice["choices"][-1][0], packet["run"])]
     assert tabs["selected"] == "reverse"
@@ -241,8 +241,8 @@ def test_trained_weights_can_be_used_saved_and_opened_again(registry, small, tmp
     path = tmp_path / answer["name"]
     path.write_bytes(base64.b64decode(answer["data"]))
     open_zip = next(f.fn for f in demo.fns.values() if f.name == "open_zip")
-    choice, own, told = asyncio.run(open_zip(str(path), own))
-    assert len(own) == 2 and "Opened" in told["notice"]
+    choice, own, tabs, told = asyncio.run(open_zip(str(path), own))
+    assert len(own) == 2 and "Opened" in told["notice"] and tabs["selected"] == "reverse"
     opened = registry.get(choice["value"])
     assert opened.dataset == "bundled" and opened.class_names == used.class_names
     x, t, y = torch.randn(2, 1, 32, 32), torch.tensor([10, 900]), torch.tensor([1, -1])
@@ -306,7 +306,7 @@ def test_a_data_set_is_fetched_with_its_progress_told_and_trained_on(registry, s
     demo, _ = train_tab(registry)
 
     async def scenario():
-        return [packet async for packet, _ in handler(demo, "train-start")(ME, "fast", "fashion", *small[2:], None)]
+        return [packet async for packet, *_ in handler(demo, "train-start")(ME, "fast", "fashion", *small[2:], None)]
 
     packets = asyncio.run(scenario())
     weights_module.dataset.cache_clear()
@@ -318,7 +318,7 @@ def test_a_download_without_a_network_says_what_to_do(registry, small, monkeypat
     monkeypatch.setenv("DDPM_DATA_DIR", str(tmp_path))
     monkeypatch.setattr(urllib.request, "urlopen", lambda *a, **k: (_ for _ in ()).throw(urllib.error.URLError("no")))
     demo, _ = train_tab(registry)
-    packet, run_id = asyncio.run(last_of(handler(demo, "train-start")(ME, "fast", "fashion", *small[2:], None)))
+    packet, run_id, _ = asyncio.run(last_of(handler(demo, "train-start")(ME, "fast", "fashion", *small[2:], None)))
     assert "could not be downloaded" in packet["error"] and "Bundled digits" in packet["error"]
     assert run_id == gr.skip()
 
@@ -328,8 +328,13 @@ def test_colour_goes_through_training_previews_and_reverse(registry, small, monk
     data = Dataset("cifar10", coloured, torch.arange(40) % 10, tuple("abcdefghij"))
     monkeypatch.setattr(request, "dataset", lambda name: data)
     demo, _ = train_tab(registry)
-    packet, _ = asyncio.run(last_of(handler(demo, "train-start")(ME, "fast", "cifar10", *small[2:], None)))
-    assert packet["channels"] == 3 and len(picture(packet["frames"][-1]["averaged"])) == 20 * 32 * 32 * 3
+
+    async def scenario():
+        return [packet async for packet, *_ in handler(demo, "train-start")(ME, "fast", "cifar10", *small[2:], None)]
+
+    packets = asyncio.run(scenario())
+    packet, drawn = packets[-1], [frame for each in packets for frame in each["frames"]]
+    assert packet["channels"] == 3 and len(picture(drawn[-1]["averaged"])) == 20 * 32 * 32 * 3
     asyncio.run(handler(demo, "train-use")([packet["run"]], []))
     weights = registry.get(packet["run"])
     sampling = {"sampler": "ddim", "steps": 2, "guidance": 1, "middle": False, "eta": 0}

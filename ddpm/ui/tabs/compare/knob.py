@@ -11,6 +11,7 @@ import gradio as gr
 from ddpm.samplers import SAMPLERS
 from ddpm.ui.components import controls, layout
 from ddpm.ui.components.streaming import Streaming
+from ddpm.ui.generation.maths import symbols
 from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.request import Settings
 from ddpm.ui.server import protocol
@@ -26,10 +27,12 @@ KNOBS: dict[str, tuple[float, ...]] = {
 }
 LABELS = {"steps": "{:g} steps", "eta": "η = {:g}", "guidance": "w = {:g}", "seed": "seed {}"}
 
-EQUATION = """
+SYMBOLS = symbols({"x_T": "the noise, which the seed draws", "x_0": "the picture that the sampler makes of it"})
+EQUATION = f"""
 <math display="block"><msub><mi>x</mi><mi>T</mi></msub><mo>⟶</mo><msub><mi>x</mi><mn>0</mn></msub></math>
-<p class="source">Every column starts from the same x<sub>T</sub> (but for the seed, which is what draws it), and only
-one thing differs.</p><p class="code">computed by <code>ddpm.samplers.reverse_process</code></p>
+{SYMBOLS}
+<p class="source">All columns have one x<sub>T</sub>, unless the seed is varied, and differ in one setting.</p>
+<p class="code">computed by <code>ddpm.samplers.reverse_process</code></p>
 """
 
 
@@ -68,7 +71,8 @@ def build(shared: layout.Shared) -> None:
             go, halt = controls.go_and_stop("knob", "Vary")
             with gr.Accordion("All else", open=False, elem_id="knob-else"):
                 sampling = controls.sampling("knob", registry, weights)
-                sampling += controls.more("knob", sampling[0], middle_only=False)  # or guidance hardly shows
+                # Guided everywhere, or guidance hardly shows.
+                sampling += controls.more("knob", registry, weights, sampling[0], middle_only=False)
         view = layout.stage_and_margin(
             "knob",
             Path(__file__).with_name("knob.js"),

@@ -4,7 +4,7 @@ import { download } from "../../components/download.js";
 import { copyPython, pythonItems } from "../../components/python.js";
 import { RunView } from "../../components/run_view.js";
 import { Stage } from "../../components/stage.js";
-import { Status } from "../../components/status.js";
+import { counted, Status } from "../../components/status.js";
 import { Timeline } from "../../components/timeline.js";
 
 export const LANES = [{ colour: "b", dash: [8, 4] }, { colour: "a" }, { colour: "d", dash: [2, 3] }, { colour: "e", dash: [10, 3] }];
@@ -18,7 +18,7 @@ export class LaneView {
     const root = element.querySelector(".view");
     this.race = race;
     this.keys = Array.from({ length: count }, (_, i) => `lane${i}`);
-    this.stage = new Stage(root, this.keys.map((key) => ({ key, label: "" })), stage);
+    this.stage = new Stage(root, this.keys.map((key) => ({ key, label: "", noisy: true })), stage);
     this.status = new Status(root, idle);
     this.timeline = new Timeline(root, { label: "network evaluations", titles: { x: "network evaluations", y: "noise √(1−ᾱ)" }, words: (place) => this.words(place), onseek: (e) => this.show(e) });
     const file = () => `${name}-${this.view.run.id.slice(0, 6)}.png`;
@@ -61,12 +61,12 @@ export class LaneView {
   words(position) {
     const { unit } = this.view.run.packet;
     if (unit) return `${(position * unit).toFixed(Math.max(0, Math.ceil(-Math.log10(unit))))} s`;
-    return `${position} evaluation${position === 1 ? "" : "s"}`;
+    return counted(position, "evaluation");
   }
 
   progress(packet) {
     const running = packet.lanes.filter((lane) => !lane.finished).length;
-    const spent = packet.unit ? this.words(this.reached(packet)) : `${this.reached(packet)} network evaluations`;
+    const spent = packet.unit ? this.words(this.reached(packet)) : counted(this.reached(packet), "network evaluation");
     if (running) return `${spent} a lane; ${running} still running`;
     if (packet.reference) return `The lanes are through. Computing the reference of d: DDIM, step ${packet.reference[0]} of ${packet.reference[1]}`;
     return "Classifying the digits…";

@@ -22,6 +22,7 @@ export const quality = (element, props, watch, server) => {
   const fid = chart("FID, as a multiple of real digits'", { title: "FID / real-data FID", min: 0.6, max: 100, log: true, ticks: [1, 2, 5, 10, 20, 50, 100] });
   const read = chart("Class accuracy", { title: "accuracy, %", min: 80, max: 100, ticks: [80, 85, 90, 95, 100] });
   el("p", "axis", charts, "NFE: network evaluations; a guided step counts 2");
+  const judges = el("p", "axis judges", charts, "Thick: by the classifier that tuned the recipes; thin: by a second, where it has measured.");
   const source = el("p", "hint source", root);
   const status = new Status(root, "Choose a sampler and press Measure FID: a point of your own on this chart.");
   const points = new Map(), table = el("table", "points", el("div", "scroll", root));
@@ -71,8 +72,10 @@ export const quality = (element, props, watch, server) => {
       const known = one.points.filter((p) => value(p) !== null);
       return { ...one, x: known.map((p) => p.evaluations), y: known.map(value), error: known.map(error) };
     };
-    const measured = [...points.values()];
-    fid.set(lines.map(line((p) => p.fid_over_real, (p) => (2 * p.fid_error) / p.fid_real)), measured.map((p) => ({
+    const measured = [...points.values()], thin = lines.map(line((p) => p.second)).filter((one) => one.x.length);
+    judges.hidden = !thin.length;
+    const thick = lines.map(line((p) => p.fid_over_real, (p) => (2 * p.fid_error) / p.fid_real));
+    fid.set([...thin.map((one) => ({ ...one, label: "", width: 1, shape: null, error: [] })), ...thick], measured.map((p) => ({
       ...point(p), y: p.fid_over_real, low: p.fid_over_real - p.fid_error, high: p.fid_over_real + p.fid_error,
     })));
     read.set(lines.map(line((p) => p.accuracy === null ? null : 100 * p.accuracy)), measured.filter((p) => p.accuracy !== null).map((p) => ({

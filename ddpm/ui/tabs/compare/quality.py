@@ -12,6 +12,7 @@ from ddpm.ui.components import controls, layout
 from ddpm.ui.components.streaming import QUIET, Streaming
 from ddpm.ui.generation.as_python import packet_of
 from ddpm.ui.generation.labels import ALL, NONE
+from ddpm.ui.generation.maths import symbols
 from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.request import Settings
 from ddpm.ui.server import protocol
@@ -19,14 +20,20 @@ from ddpm.ui.server import protocol
 from .measurement import SIZES, Measurement, load_curve
 
 TITLE = "Measure quality"
-EQUATION = """
+SYMBOLS = symbols(
+    {
+        "μ_1, Σ_1": "mean and covariance of a classifier's features of samples",
+        "μ_2, Σ_2": "the same of the MNIST test digits",
+    }
+)
+EQUATION = f"""
 <math display="block"><mtext>FID</mtext><mo>=</mo><msup><mrow><mo>|</mo><msub><mi>μ</mi><mn>1</mn></msub><mo>−</mo>
 <msub><mi>μ</mi><mn>2</mn></msub><mo>|</mo></mrow><mn>2</mn></msup><mo>+</mo></math>
 <math display="block"><mtext>tr</mtext><mo>(</mo><msub><mi>Σ</mi><mn>1</mn></msub><mo>+</mo>
 <msub><mi>Σ</mi><mn>2</mn></msub><mo>−</mo><mn>2</mn><msqrt><mrow><msub><mi>Σ</mi><mn>1</mn></msub><msub><mi>Σ</mi><mn>2</mn></msub></mrow></msqrt>
 <mo>)</mo></math>
-<p class="source">Heusel et al. 2017, Eq. 6: means and covariances of what a digit reader sees in the samples and in the
-MNIST test digits. 1 is what as many real digits score.</p>
+{SYMBOLS}
+<p class="source">Heusel et al. 2017, Eq. 6. The chart divides by the FID of as many real digits: they score 1.</p>
 <p class="code">computed by <code>ddpm.evaluation.metrics.frechet_distance</code></p>
 """
 
@@ -54,7 +61,7 @@ def build(shared: layout.Shared) -> None:
             n = gr.Radio(list(SIZES), value=SIZES[1], label="Samples", elem_id="quality-n")
             seed = controls.seed_and_dice("quality")
             go, halt = controls.go_and_stop("quality", "Measure FID")
-            sampling += controls.more("quality", sampling[0])
+            sampling += controls.more("quality", registry, weights, sampling[0])
         view = layout.stage_and_margin(
             "quality",
             Path(__file__).with_name("quality.js"),

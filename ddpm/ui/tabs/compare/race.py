@@ -12,6 +12,7 @@ from ddpm.samplers import SAMPLERS
 from ddpm.spacing import LABELS
 from ddpm.ui.components import controls, layout
 from ddpm.ui.components.streaming import QUIET, Streaming
+from ddpm.ui.generation.maths import symbols
 from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.request import Settings
 
@@ -25,13 +26,21 @@ FIRST_LANES = [
     for name, steps in (("ddpm", 50), ("ddim", 20), ("dpmpp", 10), ("heun", 10))
 ]
 
-EQUATION = """
+SYMBOLS = symbols(
+    {
+        "x_0": "where a lane ends, pixels from −1 to 1",
+        "x_0^∞": "where the ODE leads from the same noise: DDIM, 1000 steps",
+        "d": "how far they are apart, root mean square",
+        "N": "the lane's steps",
+        "p": "its order: DDIM 1, DPM-Solver++ and Heun 2",
+    }
+)
+EQUATION = f"""
 <math display="block"><mi>d</mi><mo>=</mo><msqrt><mrow><mtext>mean</mtext><mo>(</mo><msub><mi>x</mi><mn>0</mn></msub>
 <mo>−</mo><msubsup><mi>x</mi><mn>0</mn><mo>∞</mo></msubsup><msup><mo>)</mo><mn>2</mn></msup></mrow></msqrt></math>
-<p class="source">How far a deterministic lane ends from where the ODE itself leads from the same noise, DDIM with 1000
-steps: root mean square over pixels, which go from −1 to 1.</p>
 <math display="block"><mi>d</mi><mo>∝</mo><msup><mi>N</mi><mrow><mo>−</mo><mi>p</mi></mrow></msup></math>
-<p class="source">With N steps. DDIM: p = 1. DPM-Solver++ and Heun: p = 2.</p>
+{SYMBOLS}
+<p class="source">With twice the steps a lane of order 2 without fresh noise ends four times as close.</p>
 <p class="code">computed by <code>ddpm.samplers.reverse_process</code></p>
 """
 
@@ -61,8 +70,9 @@ def race_lanes(
 
 
 def models(registry: ModelRegistry, own: Any) -> dict[str, str]:
-    """The models that a lane can have, by id.  own: those of this window, as (label, id)."""
-    return {"": "the model above"} | {name: name for name in registry.shipped} | {each: label for label, each in own}
+    """The models that a lane can have, by id.  own: those of this browser, as (label, id)."""
+    mine = {each: label for label, each in registry.known(own)}
+    return {"": "the model above"} | {name: name for name in registry.shipped} | mine
 
 
 def build(shared: layout.Shared) -> None:
@@ -103,5 +113,5 @@ def build(shared: layout.Shared) -> None:
     read = "(lanes, ...others) => [DDPM.tabs.race.lanes(), ...others]"
     runs.start(go.click, make, [lanes, n, choice, seed, weights], view, js=read)
     runs.stop(halt, view)
-    # Weights that were trained or opened in this window are then the model above, too.
+    # Weights that were trained or opened in this browser are then the model above, too.
     weights.change(lambda own: start | {"models": models(registry, own)}, shared.own, editor, **QUIET)

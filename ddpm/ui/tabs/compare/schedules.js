@@ -1,18 +1,22 @@
 // Compare: the schedules side by side, computed in the page.  One row of pictures each: the same digit, the same noise.
 import { isWhole, mix, toPixels, unpack } from "../../components/mixing.js";
-import { curves, decibels, KINDS, nameOf, noiseTimeline, signal, SignalToNoise } from "../../components/schedules.js";
+import { T } from "../../components/constants.js";
+import { el, live } from "../../components/dom.js";
+import { Plot } from "../../components/plot.js";
+import { pythonItems } from "../../components/python.js";
+import { atT, betas, curves, decibels, KINDS, look, nameOf, noiseTimeline, signal, SignalToNoise, variance } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
 import { moved, tabs } from "../../components/tabs.js";
 
-export const schedules = (element, props, watch, server, { t: first }) => {
-  const TIMES = [0, 125, 250, 375, 500, 625, 750, 875, 999];
+export const schedules = (element, props, watch, server, { t: first, times: TIMES }) => {
   const root = element.querySelector(".view");
   const stage = new Stage(root, KINDS.map((key) => ({ key, label: nameOf(key) })), { n: TIMES.length, columns: TIMES.length });
   const status = new Status(root, "");
   const timeline = noiseTimeline(root, show);
   const ratios = new SignalToNoise("#schedules-margin");
-  let state = {};
+  timeline.addMenu("Save", pythonItems(server, status, () => ({ picture: state.picture, seed: state.seed, weights: state.weights, t: timeline.position })));
+  let state = {}, plot = null;
 
   function receive(packet) {
     if (!packet) return;
@@ -39,16 +43,43 @@ export const schedules = (element, props, watch, server, { t: first }) => {
     }
     timeline.say(`t = ${t}`);
     ratios.draw(null, t);
+    tables(t);
   }
 
+  // The margin's tables: their values at t, a row each, and beta and its posterior's over t.
+  function tables(t) {
+    const table = document.querySelector("#schedules-margin .tables"), place = document.querySelector("#schedules-margin .betas");
+    if (!table || !place) return;
+    if (!plot) {
+      plot = new Plot(place, {
+        label: "β and the posterior variance β̃ over t, of each schedule",
+        x: { min: 0, max: T - 1, ticks: [0, 0.25, 0.5, 0.75].map((share) => share * T).concat(T - 1), title: "t" },
+        y: { min: 1e-5, max: 1, log: true, ticks: [0.001, 0.1] },
+      });
+      plot.set(KINDS.flatMap((kind) => [
+        { label: `β ${nameOf(kind)}`, y: betas(kind), width: 2, ...look(kind) },
+        { label: `β̃ ${nameOf(kind)}`, y: variance(kind), width: 1, ...look(kind) },
+      ]));
+      for (const kind of KINDS) {
+        const row = el("tr", "", table.tBodies[0]);
+        el("th", "", row, nameOf(kind));
+        for (const name of ["b", "a", "ab", "v"]) el("td", "", row).dataset.live = `${kind}-${name}`;
+      }
+    }
+    live("schedules", "t", t);
+    for (const kind of KINDS) {
+      const b = betas(kind)[t], ab = signal(kind)[t] ** 2;
+      Object.entries({ b, a: 1 - b, ab, v: variance(kind)[t] }).forEach(([name, value]) => live("schedules", `${kind}-${name}`, small(value)));
+    }
+    plot.cursor = t;
+    plot.draw();
+  }
+
+  // Three digits, however small.
+  const small = (v) => (v === 0 ? "0" : v < 1e-3 ? v.toExponential(1).replace("e-", "e−") : v.toPrecision(3).slice(0, 6));
+
   watch("value", () => receive(props.value));
-  tabs.schedules = {
-    kept: () => ({ t: timeline.position, noise: state.seed, picture: state.picture }),
-    restore({ t }) {
-      timeline.pause();
-      timeline.seek(t);
-    },
-  };
+  tabs.schedules = { ...atT(timeline, () => state) };
   timeline.seek(first);
   receive(props.value);
   new ResizeObserver(() => show(timeline.position)).observe(root);

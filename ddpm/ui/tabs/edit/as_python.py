@@ -11,6 +11,7 @@ from torch import Tensor
 from ddpm.ui.generation.as_python import (
     drawing_lines,
     labels,
+    last_of,
     model_lines,
     picture_lines,
     precision,
@@ -77,8 +78,7 @@ def invert(run: Any) -> list[str]:
     y = "" if run.y is None else f", y=torch.tensor({run.y.tolist()})"
     return [
         *sampler_lines(run.sampler.sampling),
-        f"for step in ddpm.invert(sampler.model, sched, sampler.seen(x0){y}, num_steps={s.sampling.num_steps}):",
-        "    pass",
+        last_of(f"ddpm.invert(sampler.model, sched, sampler.seen(x0){y}, num_steps={s.sampling.num_steps})"),
         f"start = 0, step.x_t.expand({s.n}, -1, -1, -1)",
         *drawing_lines(s.n, labels(run.others), 0, "start=start"),
         *picture_lines(s.n),
@@ -133,8 +133,7 @@ def interpolate(run: Any) -> list[str]:
     else:
         also = f", y={told}" if y is not None else ""
         ends, steps = "sampler.seen(torch.cat([x0, other]))", s.sampling.num_steps
-        lines += [f"for step in ddpm.invert(sampler.model, sched, {ends}{also}, num_steps={steps}):", "    pass"]
-        lines.append("ends = step.x_t")
+        lines += [last_of(f"ddpm.invert(sampler.model, sched, {ends}{also}, num_steps={steps})"), "ends = step.x_t"]
     if of.mixes_noise:
         straight = LERP.format(a="ends[0]", b="ends[1]")
         lines.append(f"start = 0, {'ddpm.editing.slerp(*ends, shares)' if of.way == 'slerp' else straight}")

@@ -5,7 +5,7 @@ import { Result } from "./result.js";
 export const compose = (element, props, watch, server, now) => {
   const state = { ...now };
   const result = new Result({ element, server }, {
-    name: "compose", after: [{ key: "t", label: "upside down" }, { key: "f", label: "from far" }], stage: { n: 9 },
+    name: "compose", after: [{ key: "t", label: "upside down" }, { key: "f", label: "from far" }], stage: { n: 9 }, noisy: true,
     seen: () => ({ illusion: ["x", "t"], hybrid: ["x", "f"] })[state.kind] || ["x"],
     idle: "Press Compose: nine pictures of this sum.",
     begin: ({ packet }) => { Object.assign(state, packet.told); arrange(); },

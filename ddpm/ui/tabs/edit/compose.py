@@ -19,6 +19,7 @@ from ddpm.ui.components import controls, layout, links
 from ddpm.ui.components.streaming import QUIET
 from ddpm.ui.generation.edited import Edit, Edited
 from ddpm.ui.generation.labels import NONE, label_of
+from ddpm.ui.generation.maths import symbols
 from ddpm.ui.server import protocol
 
 from .editor import Editor, classes, opener, settings
@@ -91,14 +92,22 @@ FORMULAS = "".join(
     f'<p class="source">{kind.source}</p></div>'
     for name, kind in KINDS.items()
 )
+SYMBOLS = symbols(
+    {
+        "ε_θ": "the noise that the network sees",
+        "y_k": "the class that it is told; ∅: none",
+        "w_k": "what that counts for",
+        "V_k": "how it looks at x<sub>t</sub>: as it is, or turned",
+    }
+)
 EQUATION = f"""
 <math display="block" class="long"><mover><mi>ε</mi><mo>^</mo></mover><mo>=</mo><munder><mo>∑</mo><mi>k</mi></munder>
 <msub><mi>w</mi><mi>k</mi></msub><msubsup><mi>V</mi><mi>k</mi><mrow><mo>−</mo><mn>1</mn></mrow></msubsup><msub><mi>ε</mi>
 <mi>θ</mi></msub><mo>(</mo><msub><mi>V</mi><mi>k</mi></msub><msub><mi>x</mi><mi>t</mi></msub><mo>,</mo><mi>t</mi><mo>,</mo>
 <msub><mi>y</mi><mi>k</mi></msub><mo>)</mo></math>
 {FORMULAS}
-<p class="source">All terms are one batch, and the sampler takes their sum for what the network says. Classifier-free
-guidance is the sum of two: <math><mo>(</mo><mn>1</mn><mo>−</mo><mi>w</mi><mo>)</mo>
+{SYMBOLS}
+<p class="source">Classifier-free guidance is the sum of two: <math><mo>(</mo><mn>1</mn><mo>−</mo><mi>w</mi><mo>)</mo>
 <msub><mi>ε</mi><mi>∅</mi></msub><mo>+</mo><mi>w</mi><msub><mi>ε</mi><mi>y</mi></msub></math>.</p>
 <p class="code">computed by <code>ddpm.compose.Composed</code></p>
 """

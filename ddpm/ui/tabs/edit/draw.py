@@ -16,6 +16,7 @@ from ddpm.ui.components import controls, layout, pictures
 from ddpm.ui.components.streaming import QUIET
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.edited import Edit, Edited
+from ddpm.ui.generation.maths import symbols
 from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.request import Settings
 from ddpm.ui.server import protocol
@@ -30,7 +31,15 @@ GLANCE = 2  # evaluations of the first answer to a stroke: with one it is the me
 STRENGTHS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
 NOTHING = "There is nothing drawn yet. Draw with mouse, pen or finger, or choose a picture."
 
-EQUATION = """
+SYMBOLS = symbols(
+    {
+        "y": "your drawing",
+        "t_0": "how far it is noised: the strength",
+        "√ᾱ_{t_0}": "what is left of it there, by the schedule",
+        "ε": "noise from N(0, 1)",
+    }
+)
+EQUATION = f"""
 <math display="block"><msub><mi>x</mi><msub><mi>t</mi><mn>0</mn></msub></msub><mo>=</mo>
 <msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><msub><mi>t</mi><mn>0</mn></msub></msub></msqrt><mi>y</mi><mo>+</mo>
 <msqrt><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><msub><mi>t</mi><mn>0</mn></msub></msub></msqrt>
@@ -40,10 +49,10 @@ EQUATION = """
 data-live="a0" data-expr="gather(sched.sqrt_alphas_bar, t)">·</mn>
 <mi>y</mi><mo>+</mo><mn class="noise"
 data-live="b0" data-expr="gather(sched.sqrt_one_minus_alphas_bar, t)">·</mn><mi>ε</mi></math>
-<p class="source">SDEdit: Meng et al. 2022, Algorithm 1. Your drawing y is noised to t<sub>0</sub>, and from there a
-sampler walks back as it always does. It is told nothing else of y.</p>
-<p class="code">computed by <code>ddpm.editing.draft</code>, <code>ddpm.diffusion.q_sample</code> and
-<code>ddpm.samplers.reverse_process</code></p>
+{SYMBOLS}
+<p class="source">From t<sub>0</sub> a sampler walks back as it always does: it is told nothing else of y.</p>
+<p class="code">SDEdit, Meng et al. 2022, Algorithm 1: <code>ddpm.editing.draft</code>,
+<code>ddpm.diffusion.q_sample</code>, <code>ddpm.samplers.reverse_process</code></p>
 """
 
 

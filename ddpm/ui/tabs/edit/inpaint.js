@@ -17,7 +17,7 @@ export const inpaint = (element, props, watch, server) => {
   const state = { size: 32, channels: 1, erased: new Uint8Array(1024) }, picture = document.createElement("canvas");
   let brush = true, pad = null, modes = [];
   const result = new Result({ element, server }, {
-    name: "inpaint", before: [{ key: "own", label: "Erase what is to be drawn anew" }], stage: { n: 4, captionWidth: 150 },
+    name: "inpaint", before: [{ key: "own", label: "Erase what is to be drawn anew" }], stage: { n: 4, captionWidth: 150 }, noisy: true,
     idle: "Brush over the digit, or press a half; then press Fill.",
     other: receive,
     shown: ({ digits }) => result.stage.mark("x", digits ? digits.map((digit) => ({ text: String(digit) })) : null),

@@ -17,6 +17,7 @@ from ddpm.ui.components.streaming import QUIET
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.edited import Edit, Edited, resampled
 from ddpm.ui.generation.labels import ALL, NONE, choices
+from ddpm.ui.generation.maths import symbols
 from ddpm.ui.generation.models import Model
 from ddpm.ui.generation.request import Settings
 from ddpm.ui.server import protocol
@@ -28,7 +29,15 @@ FILLINGS = 4
 STEPS, ETA, FIRST_GUIDANCE, MOST_RESAMPLINGS = 20, 0.7, 2.0, 10
 NOTHING = "That picture is empty: there is nothing to keep. Choose another digit."
 
-EQUATION = """
+SYMBOLS = symbols(
+    {
+        "m": "1 where it is kept, 0 where it is drawn",
+        'x_s^"known"': "what is kept, x<sub>0</sub>, noised to s by ε",
+        'x_s^"drawn"': "the sampler's own step to s",
+        "√ᾱ_s": "what is left of x<sub>0</sub> there",
+    }
+)
+EQUATION = f"""
 <math display="block" class="long"><msub><mi>x</mi><mi>s</mi></msub><mo>=</mo><mi>m</mi><mo>⊙</mo><msubsup><mi>x</mi>
 <mi>s</mi><mtext>known</mtext></msubsup><mo>+</mo><mo>(</mo><mn>1</mn><mo>−</mo><mi>m</mi><mo>)</mo><mo>⊙</mo>
 <msubsup><mi>x</mi><mi>s</mi><mtext>drawn</mtext></msubsup></math>
@@ -39,10 +48,11 @@ EQUATION = """
 data-live="s" data-expr="s">·</mn><mo>,</mo><mspace width="0.5em">
 </mspace><msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>s</mi></msub></msqrt><mo>=</mo><mn class="signal"
 data-live="a" data-expr="ab_s.sqrt()">·</mn></math>
-<p class="source">RePaint: Lugmayr et al. 2022, Algorithm 1 and Eq. 8. With r resamplings each step is taken r times:
-before each but the first, x<sub>s</sub> goes back up to t by Ho et al. Eq. 2, and what was drawn meets what is known
-once more. r = 1 is plain replacement.</p>
-<p class="code">computed by <code>ddpm.editing.Known</code> and <code>ddpm.samplers.reverse_process</code></p>
+{SYMBOLS}
+<p class="source">With r resamplings each step is taken r times, back up to t in between; r = 1 is plain
+replacement.</p>
+<p class="code">RePaint, Lugmayr et al. 2022, Algorithm 1 and Eq. 8: <code>ddpm.editing.Known</code>,
+<code>ddpm.samplers.reverse_process</code></p>
 """
 
 

@@ -2,6 +2,7 @@
 import { fromBase64 } from "../../components/base64.js";
 import { el, live } from "../../components/dom.js";
 import { asker } from "../../components/mixing.js";
+import { noise } from "../../components/pixels.js";
 import { Stage } from "../../components/stage.js";
 import { moved, tabs } from "../../components/tabs.js";
 import { pen, Result } from "./result.js";
@@ -10,7 +11,7 @@ export const interpolate = (element, props, watch, server) => {
   const state = { ends: "seeds", way: "slerp", pen: pen() };
   let big = null, range = null, output = null;
   const result = new Result({ element, server }, {
-    name: "interpolate", stage: { n: 9, columns: 9, captionWidth: 300, beside: false },
+    name: "interpolate", stage: { n: 9, columns: 9, captionWidth: 300, beside: false }, noisy: true,
     idle: "Press Walk: nine pictures from A to B.",
     other: receive,
     begin: () => { range.disabled = true; },
@@ -65,10 +66,10 @@ export const interpolate = (element, props, watch, server) => {
     range.disabled = true;
     for (const key of ["x", "h"]) stage.show(key, null);
     stage.mark("x", null);
-    big.show("s", null);
-    const digits = state.ends === "digits";
-    big.show("a", digits ? fromBase64(state.x0) : null);
-    big.show("b", digits ? fromBase64(state.other) : null);
+    const digits = state.ends === "digits", begun = () => noise(state.size ** 2 * state.channels);
+    big.show("s", begun());
+    big.show("a", digits ? fromBase64(state.x0) : begun());
+    big.show("b", digits ? fromBase64(state.other) : begun());
     big.caption("a", digits ? `A: ${state.label || "a digit"}` : "A");
     big.caption("b", digits ? `B: ${state.other_label || "a digit"}` : "B");
     status.say(notice || (digits ? "Press Walk: both are inverted to their noise, and mixed." : "Press Walk: nine pictures from A to B."));

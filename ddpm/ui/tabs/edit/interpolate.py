@@ -25,6 +25,7 @@ from ddpm.ui.components.streaming import QUIET
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.edited import Edit, Edited
 from ddpm.ui.generation.labels import ANY, NONE, is_null, label_of
+from ddpm.ui.generation.maths import symbols
 from ddpm.ui.generation.models import Model, autoencoder
 from ddpm.ui.server import protocol
 
@@ -41,21 +42,27 @@ WAYS = {
 }
 NOTHING = "One of these pictures is empty. Choose another digit."
 
-EQUATION = """
+SYMBOLS = symbols(
+    {
+        "a, b": "two noises",
+        "ω": "the angle between them",
+        "s": 'how far from a to b, now <b data-live="share" data-expr="share">·</b>',
+        "x_T": "the noise from which DDIM draws a picture",
+        "d": "how many numbers it is: of noise ‖x<sub>T</sub>‖/√d is nearly 1",
+    }
+)
+EQUATION = f"""
 <math display="block" class="long"><msub><mi>x</mi><mi>T</mi></msub><mo>(</mo><mi>s</mi><mo>)</mo><mo>=</mo><mfrac>
 <mrow><mi>sin</mi><mo>(</mo><mn>1</mn><mo>−</mo><mi>s</mi><mo>)</mo><mi>ω</mi></mrow><mrow><mi>sin</mi><mi>ω</mi></mrow>
 </mfrac><mi>a</mi><mo>+</mo><mfrac><mrow><mi>sin</mi><mi>s</mi><mi>ω</mi></mrow><mrow><mi>sin</mi><mi>ω</mi></mrow>
 </mfrac><mi>b</mi></math>
-<p class="source">slerp: Shoemake 1985; of two noises a and b, ω being the angle between them: Song et al. 2021, section
-5.3 and appendix D.5. From each x<sub>T</sub>(s) deterministic DDIM draws one picture.</p>
 <math display="block" class="numbers"><mo>‖</mo><msub><mi>x</mi><mi>T</mi></msub><mo>‖</mo><mo>/</mo><msqrt><mi>d</mi>
 </msqrt><mo>=</mo><mn class="noise" data-live="length">·</mn></math>
-<p class="source">at s = <b
-data-live="share" data-expr="share">·</b>. Of noise with d numbers it is 1, nearly always. The straight mix of
-two is shorter in the middle, √½: noise that the network has never seen, which it takes for a picture half clean.</p>
-<p class="source">Labels are mixed likewise: the vectors that they add to the time, (1 − s) e<sub>A</sub> +
-s e<sub>B</sub>.</p>
-<p class="code">computed by <code>ddpm.editing.slerp</code> and <code>ddpm.editing.classes_between</code></p>
+{SYMBOLS}
+<p class="source">The straight mix is too short in the middle, √½, which the network takes for a picture half clean. The
+vectors e<sub>A</sub>, e<sub>B</sub> that labels add to the time are mixed, too.</p>
+<p class="code">slerp, Shoemake 1985; Song et al. 2021, section 5.3: <code>ddpm.editing.slerp</code>,
+<code>ddpm.editing.classes_between</code></p>
 """
 
 

@@ -18,6 +18,7 @@ from ddpm.samplers import SampleStep
 from ddpm.ui.components import controls, layout, pictures
 from ddpm.ui.generation.edited import Edit, Edited
 from ddpm.ui.generation.labels import NONE, label_of
+from ddpm.ui.generation.maths import symbols
 from ddpm.ui.generation.models import Model
 from ddpm.ui.server import protocol
 
@@ -29,19 +30,25 @@ MOST_CLASSES = 10  # that the same noise is told
 MEASURED = (5, 10, 20, 50, 100)  # steps there, and as many back
 NOTHING = "That picture is empty. Choose another digit."
 
-EQUATION = """
+SYMBOLS = symbols(
+    {
+        "x̂_0, ε̂": "what the network says at t",
+        "s": "the next time: above t on the way to noise, below it on the way back",
+        "ᾱ_s": "the share of the variance that is the digit's",
+    }
+)
+EQUATION = f"""
 <math display="block" class="long"><msub><mi>x</mi><mi>s</mi></msub><mo>=</mo><msqrt><msub><mover><mi>α</mi><mo>¯</mo>
 </mover><mi>s</mi></msub></msqrt><msub><mover><mi>x</mi><mo>^</mo></mover><mn>0</mn></msub><mo>+</mo><msqrt><mn>1</mn>
 <mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>s</mi></msub></msqrt><mover><mi>ε</mi><mo>^</mo></mover></math>
 <math display="block" class="numbers"><mi>t</mi><mo>=</mo><mn
 data-live="t" data-expr="t">·</mn><mo>→</mo><mi>s</mi><mo>=</mo>
 <mn data-live="s" data-expr="s">·</mn></math>
-<p class="source">Deterministic DDIM, Song et al. 2021, Eq. 12 and section 4.3: the same step goes down, s &lt; t, or
-up, s &gt; t. Up, what the network says at t stands for what it would say at s: that is the error, and it falls with the
-steps.</p>
+{SYMBOLS}
+<p class="source">Upwards, what it says at t stands for what it would say at s: that is the error.</p>
 <h2>Error of the way there and back</h2><div class="errors"></div>
 <p class="source">Root mean square over pixels from −1 to 1, over the steps each way; dashed: first order.</p>
-<p class="code">computed by <code>ddpm.inversion.invert</code></p>
+<p class="code">DDIM, Song et al. 2021, Eq. 12 and section 4.3: <code>ddpm.inversion.invert</code></p>
 """
 
 

@@ -6,23 +6,24 @@ import { pythonItems } from "../../components/python.js";
 import { RunView } from "../../components/run_view.js";
 import { COEFFICIENTS, levels } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
-import { Status } from "../../components/status.js";
+import { costOf, counted, Status } from "../../components/status.js";
 import { openTab, tabs } from "../../components/tabs.js";
 import { Timeline } from "../../components/timeline.js";
 
-const PANES = [{ key: "x", label: "xₜ" }, { key: "h", label: "x̂₀  predicted x₀" }];
+const PANES = ["x", "h"];
 
 export class Result {
   // element, server: as the tab's script is mounted with.  name: the tab's.  before, after: panes around that of x_t;
   // seen(): the keys of those that are to be seen, if not all.  stage: its options.  idle: what to do first.
+  // noisy: whether pictures begin as noise, and not as one that is given.
   // shown(frame, run): after a frame's x_t and x̂₀ are shown.  begin(run): another run.  other(packet): what is of none.
   // above(root), under(root): what stands over the stage, and between it and the status.
-  constructor({ element, server }, { name, before = [], after = [], seen, stage, idle, shown = () => {}, begin = () => {}, other = () => {}, above = () => {}, under = () => {} }) {
+  constructor({ element, server }, { name, before = [], after = [], seen, stage, idle, noisy = false, shown = () => {}, begin = () => {}, other = () => {}, above = () => {}, under = () => {} }) {
     const all = [...before.map(({ key }) => key), "x", ...after.map(({ key }) => key)];
     Object.assign(this, { name, server, shown, chosen: 0, seen: seen || (() => all) });
     this.root = element.querySelector(".view");
     above(this.root);
-    this.stage = new Stage(this.root, [...before, ...PANES, ...after], stage);
+    this.stage = new Stage(this.root, [...before, { key: "x", label: "xₜ", noisy }, { key: "h", label: "x̂₀  predicted x₀" }, ...after], stage);
     under(this.root);
     this.status = new Status(this.root, idle);
     this.timeline = new Timeline(this.root, { label: "step of the reverse process", titles: COEFFICIENTS, onseek: (position) => this.show(position) });
@@ -38,14 +39,14 @@ export class Result {
       decode: ({ x_t, x0_hat, ...frame }) => ({ ...frame, x_t: fromBase64(x_t), x0_hat: fromBase64(x0_hat) }),
       starting: "Starting…",
       progress: (packet) => `Step ${packet.step} of ${packet.num_steps}: ${costOf(packet)}`,
-      ended: (packet) => `${packet.stopped ? `Stopped at step ${packet.step} of ${packet.num_steps}` : `${packet.num_steps} steps`}: ${costOf(packet)}.`,
+      ended: (packet) => `${packet.stopped ? `Stopped at step ${packet.step} of ${packet.num_steps}` : counted(packet.num_steps, "step")}: ${costOf(packet)}.`,
       begin: (run) => { this.begin(run); begin(run); },
       added: () => this.show(this.timeline.position),
       finished: () => { this.sending.disabled = !this.view.run.frames.length; this.show(this.timeline.position); },
       other,
     });
     this.sending.disabled = true;
-    this.stage.onpick = (i, pixel, key) => { if (["x", "h"].includes(key)) this.choose(i); };
+    this.stage.onpick = (i, pixel, key) => { if (PANES.includes(key)) this.choose(i); };
     this.axis([999, -1], [0, 1]);
     this.arrange();
   }
@@ -110,7 +111,7 @@ export class Result {
   // The picture that Forward would get.
   choose(i, framed = true) {
     this.chosen = i;
-    for (const { key } of PANES) this.stage.frame(key, framed ? i : null);
+    for (const key of PANES) this.stage.frame(key, framed ? i : null);
   }
 
   get last() {
@@ -135,7 +136,6 @@ export class Result {
   }
 }
 
-const costOf = (packet) => `${packet.evaluations} network evaluations, ${packet.seconds.toFixed(1)} s`;
 
 // What a page calls itself towards the server, for whose questions one takes the place of the one before.
 export const pen = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (v) => v.toString(16)).join("");

@@ -5,6 +5,7 @@ import { T } from "../../components/constants.js";
 import { live } from "../../components/dom.js";
 import { isThere, isWhole, unpack } from "../../components/mixing.js";
 import { Plot } from "../../components/plot.js";
+import { pythonItems } from "../../components/python.js";
 import { RunView } from "../../components/run_view.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
@@ -17,6 +18,8 @@ export const chain = (element, props, watch, server, { schedule, shown, limit, t
   const stage = new Stage(root, [{ key: "steps", label: "small steps" }, { key: "jump", label: "one jump" }], { n: TILES.length });
   const status = new Status(root, IDLE);
   const timeline = new Timeline(root, { label: "t, the noise level", ends: ["x₀, clean", `t = ${T - 1}, noise`], onseek: show, titles: { y: "of the pixels" }, frameMs: 80 });
+  const asked = () => ({ x0: toBase64(state.x0 || []), seed: state.seed, schedule: state.schedule, weights: state.weights, question });
+  timeline.addMenu("Save", pythonItems(server, status, () => ({ ...asked(), picture: state.picture, t: view.run.frames[timeline.position]?.t })));
   let state = { schedule }, question = 0, plot = null;
   const view = new RunView({ root, stage, status, timeline, replay: server.replay }, {
     belongs: (packet) => packet.question === question,
@@ -68,7 +71,7 @@ export const chain = (element, props, watch, server, { schedule, shown, limit, t
     const { t } = frame;
     for (const way of WAYS) stage.show(way, frame[way].pictures);
     stage.caption("steps", t < 0 ? "before the first step" : `${t + 1} small steps, ${run.packet.draws} draws`);
-    stage.caption("jump", t < 0 ? "before the jump" : `one jump to t = ${t}, ${run.packet.draws} draws`);
+    stage.caption("jump", t < 0 ? "before the jump" : `jump to t = ${t}, ${run.packet.draws} draws`);
     timeline.say(t < 0 ? "x₀" : `t = ${t}`);
     live("chain", "beta", t < 0 ? "·" : frame.beta.toPrecision(2));
     for (const i of [0, 1]) {
@@ -97,7 +100,7 @@ export const chain = (element, props, watch, server, { schedule, shown, limit, t
     ]);
   }
 
-  tabs.chain = { kept: () => ({ noise: state.seed, picture: state.picture }), receive: (packet) => view.receive(packet), asked: () => ({ x0: toBase64(state.x0 || []), seed: state.seed, schedule: state.schedule, weights: state.weights, question }) };
+  tabs.chain = { kept: () => ({ noise: state.seed, picture: state.picture }), receive: (packet) => view.receive(packet), asked };
   watch("value", () => view.receive(props.value));
   view.receive(props.value);
   new ResizeObserver(() => show(timeline.position)).observe(root); // the margin may come after the stage

@@ -13,9 +13,11 @@ from torch import Tensor
 from ddpm.diffusion import forward_step, q_sample
 from ddpm.schedule import SCHEDULES
 from ddpm.seeding import seeded
-from ddpm.ui.components import controls, layout, pictures
+from ddpm.ui.components import controls, digits_as_python, layout, pictures
 from ddpm.ui.components.streaming import Streaming
 from ddpm.ui.generation import recording
+from ddpm.ui.generation.maths import symbols
+from ddpm.ui.generation.models import Model
 from ddpm.ui.server import protocol
 from ddpm.ui.server.sessions import Run
 
@@ -27,22 +29,29 @@ STRIDE = 10  # small steps between two frames, and in one step of the engine
 BINS, LIMIT = 40, 4  # of the histogram, from -LIMIT to LIMIT
 KEPT_BYTES = 64_000_000
 
-EQUATION = """
+SYMBOLS = symbols(
+    {
+        "x_t": "x<sub>0</sub> after the small step at t",
+        "N": "normal: mean, variance",
+        "β_t": 'variance of the step, <b data-live="beta" data-expr="gather(sched.betas, t)">·</b>',
+        "ᾱ_t": "the product of all 1 − β up to t",
+    }
+)
+EQUATION = f"""
 <math display="block" class="long">
 <mi>q</mi><mo>(</mo><msub><mi>x</mi><mi>t</mi></msub><mo>|</mo><msub><mi>x</mi>
 <mrow><mi>t</mi><mo>−</mo><mn>1</mn></mrow></msub><mo>)</mo><mo>=</mo><mi>N</mi><mo>(</mo><msqrt><mn>1</mn><mo>−</mo>
 <msub><mi>β</mi><mi>t</mi></msub></msqrt><msub><mi>x</mi><mrow><mi>t</mi><mo>−</mo><mn>1</mn></mrow></msub><mo>,</mo>
 <msub><mi>β</mi><mi>t</mi></msub><mi>I</mi><mo>)</mo></math>
-<p class="source">Ho et al. 2020, Eq. 2, now with β<sub>t</sub> = <b
-data-live="beta" data-expr="gather(sched.betas, t)">·</b>:
-<code>ddpm.diffusion.forward_step</code></p>
 <math display="block" class="long">
 <mi>q</mi><mo>(</mo><msub><mi>x</mi><mi>t</mi></msub><mo>|</mo><msub><mi>x</mi><mn>0</mn></msub>
 <mo>)</mo><mo>=</mo><mi>N</mi><mo>(</mo><msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt>
 <msub><mi>x</mi><mn>0</mn></msub><mo>,</mo><mo>(</mo><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover>
 <mi>t</mi></msub><mo>)</mo><mi>I</mi><mo>)</mo></math>
-<p class="source">Eq. 4, ᾱ<sub>t</sub> being the product of all 1 − β so far: <code>ddpm.diffusion.q_sample</code></p>
-<table class="points"><tr><th>x<sub>t</sub></th><th>mean, in x<sub>0</sub></th><th>variance</th></tr>
+{SYMBOLS}
+<p class="code">Ho et al. 2020, Eq. 2: <code>ddpm.diffusion.forward_step</code>; Eq. 4:
+<code>ddpm.diffusion.q_sample</code></p>
+<table class="points" id="chain-table"><tr><th>x<sub>t</sub></th><th>mean, in x<sub>0</sub></th><th>variance</th></tr>
 <tr><td>steps</td><td data-live="steps0">·</td><td data-live="steps1">·</td></tr>
 <tr><td>one jump</td><td data-live="jump0">·</td><td data-live="jump1">·</td></tr>
 <tr><td>in theory</td><td class="signal" data-live="theory0">·</td><td class="noise" data-live="theory1">·</td></tr>
@@ -56,6 +65,11 @@ def contrast(mean: Tensor, x0: Tensor) -> float:
     return ((mean * x0).sum() / (x0 * x0).sum()).item()
 
 
+def how_many(pixels: int) -> int:
+    """Draws of a picture of so many numbers."""
+    return max(2 * SHOWN, min(DRAWS, MAX_PIXELS // pixels))
+
+
 class Chain(Run):
     """Draws of one digit, noised in T small steps; and, at the end of every STRIDE of them, in one jump.
 
@@ -66,7 +80,7 @@ class Chain(Run):
         """x0: (1, C, S, S) in [-1, 1].  kind: of the schedule.  question: the page's number for what it has asked."""
         super().__init__()
         self.x0, self.sched = x0, pictures.schedule(kind)
-        self.n = max(2 * SHOWN, min(DRAWS, MAX_PIXELS // x0.numel()))
+        self.n = how_many(x0.numel())
         self.draws = x0.expand(self.n, -1, -1, -1)
         self.small, self.large = seeded(seed, 0), seeded(seed, 1)
         self.question = question
@@ -116,6 +130,25 @@ class Chain(Run):
         return {"question": self.question, "total": self.sched.T // STRIDE + 1, "stride": STRIDE, "draws": self.n}
 
 
+def python_lines(weights: Model, asked: dict[str, Any]) -> list[str]:
+    """Both ways up to t, the last small step of a frame."""
+    n, seed, t = how_many(weights.channels * weights.img_size**2), asked["seed"], asked["t"]
+    kept = f"{SHOWN}], x.mean(0, keepdim=True), x.var(0, keepdim=True) - 1])"
+    return [
+        f"sched = {digits_as_python.schedule_of(asked)}",
+        f"x = draws = x0.expand({n}, -1, -1, -1)",
+        f"small, large = ddpm.seeding.seeded({seed}, 0), ddpm.seeding.seeded({seed}, 1)",
+        f"for time in range({t + 1}):",
+        f"    t = torch.full(({n},), time)",
+        "    x = ddpm.forward_step(x, t, torch.randn(draws.shape, generator=small), sched)",
+        f"    if time % {STRIDE} == {STRIDE - 1}:",
+        "        jump = ddpm.q_sample(draws, t, torch.randn(draws.shape, generator=large), sched)",
+        "def look(x):  # some of the draws, the mean of all, and their variance: black is 0, grey 1, white 2",
+        f"    return torch.cat([x[:{kept}",
+        *digits_as_python.shown("look(x)", "look(jump)", n=2 * (SHOWN + 2), columns=SHOWN + 2),
+    ]
+
+
 def build(shared: layout.Shared) -> None:
     registry, weights, runs = shared.registry, shared.weights, Streaming(shared.engine, "chain", KEPT_BYTES)
 
@@ -125,6 +158,14 @@ def build(shared: layout.Shared) -> None:
         _, x0, seed = pictures.asked_about(registry, question)
         kind = protocol.one_of(question.get("schedule"), "Schedule", SCHEDULES)
         return Chain(x0, kind, seed, protocol.whole_number(question.get("question"), "Question", 0, protocol.MAX_SEED))
+
+    lines = digits_as_python.answering(registry, "steps", "Step by step and at once", python_lines, noise=False)
+
+    def python(question: Any) -> dict[str, str]:
+        """What the page asks at a frame, {t, ...} with what `make` takes -> {text, name, data}.  Raises ValueError."""
+        if protocol.fields(question).get("t") not in range(STRIDE - 1, pictures.T, STRIDE):
+            raise ValueError("Nothing is noised there yet. Press Add noise, drag the playhead to a t, then copy.")
+        return lines(question)
 
     start, names = pictures.opening(registry)
     with gr.Row(elem_classes="tab-row"):
@@ -143,10 +184,9 @@ def build(shared: layout.Shared) -> None:
             "chain",
             Path(__file__).with_name("chain.js"),
             start,
-            [runs.replay],
+            [runs.replay, python],
             EQUATION,
-            "No two draws are alike, and on the right nothing carries over from one t to the next; yet mean, variance "
-            "and histogram agree at every t. So training may jump to a random t, and never walks there.",
+            "Both ways agree at every t: training may jump to a random t, and never walks there.",
             {
                 "schedule": pictures.FIRST_SCHEDULE,
                 "shown": SHOWN,

@@ -5,7 +5,7 @@ import { asker, isThere, isWhole, unpack } from "../../components/mixing.js";
 import { pythonItems } from "../../components/python.js";
 import { RunView } from "../../components/run_view.js";
 import { Stage } from "../../components/stage.js";
-import { Status } from "../../components/status.js";
+import { counted, Status } from "../../components/status.js";
 import { moved, tabs } from "../../components/tabs.js";
 import { Timeline } from "../../components/timeline.js";
 
@@ -35,7 +35,7 @@ export const denoising = (element, props, watch, server, { shown, t: first }) =>
     progress: ({ kept, total }) => `Step ${kept - 1} of ${total - 1}`,
     ended: ({ stopped, total }) => stopped
       ? "Stopped. Drag the playhead to look at how far they came."
-      : `${total - 1} network evaluations a digit; x̂₀ took one. Play it again, or drag the playhead.`,
+      : `${counted(total - 1, "network evaluation")} a digit; x̂₀ took one. Play it again, or drag the playhead.`,
     finished: () => show(timeline.position),
     other: (packet) => packet.error || packet.notice || anew(unpack(packet)),
   });

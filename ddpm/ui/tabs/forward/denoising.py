@@ -16,15 +16,14 @@ from ddpm.diffusion import q_sample
 from ddpm.evaluation import classifiers
 from ddpm.generate import Sampler
 from ddpm.samplers import SampleStep, predict
-from ddpm.ui.components import controls, layout, pictures
+from ddpm.ui.components import controls, digits_as_python, layout, pictures
 from ddpm.ui.components.streaming import Streaming
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.as_python import IN_A_CLONE, drawing_lines, labels, model_lines, sampler_lines
+from ddpm.ui.generation.maths import symbols
 from ddpm.ui.generation.models import Model, ModelRegistry
 from ddpm.ui.server import protocol
 from ddpm.ui.server.sessions import Run
-
-from . import as_python
 
 TITLE = "Denoise it"
 FIRST_T = 849
@@ -34,7 +33,14 @@ SHOWN = 3  # of them
 WIDTHS = torch.logspace(-1, 1.4, 61)  # of the blur, in pixels: from none to nearly the mean of the picture
 KEPT_BYTES = 32_000_000
 
-EQUATION = """
+SYMBOLS = symbols(
+    {
+        "ε̂": "the noise that the network sees in x<sub>t</sub>",
+        "x̂_0": "what is left without it",
+        "E": "the average of every digit that x<sub>t</sub> may have come from",
+    }
+)
+EQUATION = f"""
 <math display="block"><msub><mover><mi>x</mi><mo>^</mo></mover><mn>0</mn></msub><mo>=</mo><mfrac><mrow><msub><mi>x</mi>
 <mi>t</mi></msub><mo>−</mo><msqrt><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt>
 <mover><mi>ε</mi><mo>^</mo></mover></mrow><msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt>
@@ -47,13 +53,12 @@ data-live="a" data-expr="gather(sched.sqrt_alphas_bar, t)">·</mn><mo>,</mo><msp
 <msqrt><mn>1</mn><mo>−</mo><msub><mover>
 <mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><mo>=</mo><mn class="noise"
 data-live="b" data-expr="gather(sched.sqrt_one_minus_alphas_bar, t)">·</mn></math>
-<p class="source">The mean square error that trained the network is least at the average of every digit that
-x<sub>t</sub> could have come from.</p>
+{SYMBOLS}
 <p class="code">one step: <code>ddpm.diffusion.to_x0_eps</code>; all steps: <code>ddpm.samplers.reverse_process</code>,
 DDPM, no label</p>
-<p class="source"><b>d</b>: root mean square distance to x<sub>0</sub>, over pixels from −1 to 1. <b>uncertain</b>:
-pixels within 0.5 of 0, neither ink nor paper; of real digits 8 %. The blur is of x<sub>t</sub>/√ᾱ; its width, <b
-data-live="width">·</b> pixels, is the best there is for this x<sub>0</sub>: chosen knowing it.</p>
+<dl class="symbols"><dt>d</dt><dd>root mean square distance to x<sub>0</sub></dd>
+<dt>uncertain</dt><dd>pixels within 0.5 of 0; of real digits 8 %</dd>
+<dt>blur</dt><dd>of x<sub>t</sub>/√ᾱ, <b data-live="width">·</b> pixels wide, the best for this x<sub>0</sub></dd></dl>
 """
 
 
@@ -90,9 +95,11 @@ class Question:
             *sampler_lines(self.sampler().sampling),
             f"t = torch.tensor([{t}])",
             "x_t = ddpm.q_sample(x0, t, eps, sched)",
-            as_python.predicted(w, "t"),
+            digits_as_python.predicted(w, "t"),
             *drawing_lines(FUTURES, y, self.seed, start),
-            *as_python.shown("x_t", "x0_hat", f"step.x_t[:{SHOWN}]", "step.x_t.mean(0, keepdim=True)", n=SHOWN + 3),
+            *digits_as_python.shown(
+                "x_t", "x0_hat", f"step.x_t[:{SHOWN}]", "step.x_t.mean(0, keepdim=True)", n=SHOWN + 3
+            ),
         ]
 
     @property
@@ -213,7 +220,7 @@ def build(shared: layout.Shared) -> None:
     def lines(model: Model, asked: dict[str, Any]) -> list[str]:
         return [*model_lines(asked["weights"], model), *Question.check(registry, asked).python()]
 
-    python = as_python.answering(registry, "denoised", "Forward, denoised", lines, IN_A_CLONE)
+    python = digits_as_python.answering(registry, "denoised", "Forward, denoised", lines, IN_A_CLONE)
     start, names = pictures.opening(registry)
     stride = pictures.T // STEPS
     with gr.Row(elem_classes="tab-row"):
@@ -236,9 +243,7 @@ def build(shared: layout.Shared) -> None:
             [look, runs.replay, python],
             EQUATION,
             "x̂<sub>0</sub>, predicted in one step, is nearer to x<sub>0</sub> than most digits that come out step by "
-            "step, and the noisier x<sub>t</sub> is, the greyer: it is the average of all that could have been, and "
-            "the mean of those drawn looks just like it. Each step decides a little, and only so does "
-            "<em>one</em> of them come out.",
+            "step, and greyer: it is the average of all that could have been.",
             {"shown": SHOWN, "t": FIRST_T},
         )
     pictures.follow(registry, weights, view, choice, another, again)

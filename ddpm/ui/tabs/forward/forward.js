@@ -6,7 +6,7 @@ import { asker, isWhole, mix, toPixels, unpack } from "../../components/mixing.j
 import { Pad } from "../../components/pad.js";
 import { frameButton, paint } from "../../components/pixels.js";
 import { pythonItems } from "../../components/python.js";
-import { COEFFICIENTS, curves as curvesOfAll, decibels, KINDS, levels, nameOf, noiseTimeline, signal, SignalToNoise } from "../../components/schedules.js";
+import { atT, COEFFICIENTS, curves as curvesOfAll, decibels, KINDS, levels, nameOf, noiseTimeline, signal, SignalToNoise } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
 import { moved, tabs } from "../../components/tabs.js";
@@ -80,8 +80,8 @@ export const forward = (element, props, watch, server, { schedule, t: first }) =
     schedules.forEach((schedule, i) => {
       const x = mix(state, t, schedule), a = signal(schedule)[t], b = Math.sqrt(1 - a * a), end = i || "";
       stage.show(`xt${end}`, toPixels(x));
-      stage.caption(`xt${end}`, state.all ? `xₜ  ${nameOf(schedule)}, ${decibels(a)} dB` : `xₜ = ${a.toFixed(2)} x₀ + ${b.toFixed(2)} ε`);
-      stage.caption(`hat${end}`, state.all ? `x̂₀  ${nameOf(schedule)}` : "x̂₀  predicted x₀");
+      stage.caption(`xt${end}`, state.all ? `${nameOf(schedule)}, ${decibels(a)} dB` : `xₜ = ${a.toFixed(2)} x₀ + ${b.toFixed(2)} ε`);
+      stage.caption(`hat${end}`, state.all ? `${nameOf(schedule)}, x̂₀` : "x̂₀  predicted x₀");
       if (schedule !== state.schedule) return;
       live("forward", "a", a.toFixed(3));
       live("forward", "b", b.toFixed(3));
@@ -91,6 +91,8 @@ export const forward = (element, props, watch, server, { schedule, t: first }) =
     ratios.draw(state.schedule, t);
     timeline.say(`t = ${t}`);
     live("forward", "t", t);
+    const link = document.querySelector("#forward-margin .to-schedules");
+    if (link) link.href = `#compare/schedules?t=${t}${state.picture === null ? "" : `&picture=${state.picture}&noise=${state.seed}`}`;
     for (const one of strip) one.button.classList.toggle("now", Math.abs(one.t - t) < 56);
     ask({ x0: state.x0, seed: state.seed, schedules, t, weights: state.weights });
   }
@@ -124,11 +126,7 @@ export const forward = (element, props, watch, server, { schedule, t: first }) =
 
   tabs.forward = {
     receive,
-    kept: () => ({ t: timeline.position, noise: state.seed, picture: state.picture }),
-    restore({ t }) {
-      timeline.pause();
-      timeline.seek(t);
-    },
+    ...atT(timeline, () => state),
     own() {
       pad = pad || new Pad((x0) => receive({ x0: toBase64(x0), label: "" }));
       pad.open(state.size, state.channels);

@@ -4,9 +4,10 @@ import { sheets } from "../../components/channels.js";
 import { el, live } from "../../components/dom.js";
 import { asker, isWhole, mix, toPixels, unpack } from "../../components/mixing.js";
 import { paint } from "../../components/pixels.js";
-import { levels, noiseTimeline, signal } from "../../components/schedules.js";
+import { pythonItems } from "../../components/python.js";
+import { atT, levels, noiseTimeline, signal } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
-import { Status } from "../../components/status.js";
+import { counted, Status } from "../../components/status.js";
 import { moved, tabs } from "../../components/tabs.js";
 
 export const latent = (element, props, watch, server, { t: first, ...start }) => {
@@ -16,9 +17,13 @@ export const latent = (element, props, watch, server, { t: first, ...start }) =>
     { key: "decoded", label: "x̃  decoded" }, { key: "components", label: "k components" },
     { key: "xt", label: "xₜ in pixels" }, { key: "z_t", label: "zₜ decoded" },
   ], { captionWidth: 110 });
-  const strips = el("div", "walks", root), rows = { walk: strip("through latent space"), fade: strip("through pixels") };
+  const strips = Object.assign(el("div", "walks", root), { id: "latent-walks" }), rows = { walk: strip("through latent space"), fade: strip("through pixels") };
   const status = new Status(root, "");
   const timeline = noiseTimeline(root, show);
+  timeline.addMenu("Save", pythonItems(server, status, () => {
+    const { picture, other_picture, seed, k, schedule, weights } = state;
+    return { picture, other_picture, seed, t: timeline.position, k, schedule, weights };
+  }));
   const ask = asker((question) => server.latent_of({ ...question, other: toBase64(question.other) }), status, answered);
   let state = { ...start };
 
@@ -38,7 +43,7 @@ export const latent = (element, props, watch, server, { t: first, ...start }) =>
     stage.shape(1, state.size, state.channels);
     stage.show("x0", state.x0);
     stage.caption("x0", state.label ? `x₀  the digit: ${state.label}` : "x₀  the digit");
-    stage.caption("components", `${state.k} component${state.k === 1 ? "" : "s"}`);
+    stage.caption("components", counted(state.k, "component"));
     timeline.setCurves(levels(signal(state.schedule)));
     show(timeline.position);
   }
@@ -68,14 +73,7 @@ export const latent = (element, props, watch, server, { t: first, ...start }) =>
     status.say("");
   }
 
-  tabs.latent = {
-    receive,
-    kept: () => ({ t: timeline.position, noise: state.seed, picture: state.picture }),
-    restore({ t }) {
-      timeline.pause();
-      timeline.seek(t);
-    },
-  };
+  tabs.latent = { receive, ...atT(timeline, () => state) };
   watch("value", () => receive(props.value));
   timeline.seek(first);
   receive(props.value);

@@ -15,9 +15,11 @@ from ddpm.autoencoder import PCA, Codec, kl_divergence
 from ddpm.diffusion import q_sample
 from ddpm.schedule import SCHEDULES
 from ddpm.seeding import seeded
-from ddpm.ui.components import layout, links, pictures
+from ddpm.ui.components import digits_as_python, layout, links, pictures
 from ddpm.ui.generation import recording
-from ddpm.ui.generation.models import Model, autoencoder, dataset
+from ddpm.ui.generation.as_python import call
+from ddpm.ui.generation.maths import symbols
+from ddpm.ui.generation.models import Model, autoencoder, dataset, pictures_of
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import once
 
@@ -27,21 +29,28 @@ MOST = 128  # components, as many numbers as a latent has
 FIRST_K, FIRST_T = 32, 400
 WALK = 9  # pictures from one digit to the other
 
-EQUATION = """
+SYMBOLS = symbols(
+    {
+        "E, D": "encoder and decoder, two small networks",
+        "z": "128 numbers for the 1024 of x<sub>0</sub>",
+        "x̃": 'what they decode to: ‖x<sub>0</sub> − x̃‖² = <b data-live="error">·</b>; of '
+        '<b data-live="k">·</b> components <b data-live="pca_error">·</b>',
+        '"KL"': 'how far z is from N(0, 1), now <b data-live="kl">·</b>; λ: its weight',
+        "ᾱ_t, ε": "schedule and noise, as of pixels",
+    }
+)
+EQUATION = f"""
 <math display="block"><mi>z</mi><mo>=</mo><mi>E</mi><mo>(</mo><msub><mi>x</mi><mn>0</mn></msub><mo>)</mo><mo>,</mo>
 <mspace width="0.6em"></mspace><mover><mi>x</mi><mo>~</mo></mover><mo>=</mo><mi>D</mi><mo>(</mo><mi>z</mi>
 <mo>)</mo></math>
-<p class="source">Rombach et al. 2022, section 3.1. Here 1024 pixels become 128 numbers.</p>
 <math display="block"><mo>−</mo><mtext>ELBO</mtext><mo>=</mo><mo>‖</mo><msub><mi>x</mi><mn>0</mn></msub><mo>−</mo>
 <mover><mi>x</mi><mo>~</mo></mover><msup><mo>‖</mo><mn>2</mn></msup><mo>+</mo><mi>λ</mi><mtext> KL</mtext></math>
-<p class="source">Kingma and Welling 2014, Eq. 10. Of this digit: ‖x<sub>0</sub> − x̃‖² = <b data-live="error">·</b>,
-KL = <b data-live="kl">·</b>; of its first <b data-live="k">·</b> components: <b data-live="pca_error">·</b>.</p>
 <math display="block"><msub><mi>z</mi><mi>t</mi></msub><mo>=</mo>
 <msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><mi>z</mi><mo>+</mo>
 <msqrt><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><mi>ε</mi></math>
-<p class="source">Ho et al. 2020, Eq. 4, on z: the same schedule, the same loss, the same samplers.</p>
-<p class="code">computed by <code>ddpm.autoencoder.VAE</code>, <code>ddpm.autoencoder.negative_elbo</code> and
-<code>ddpm.diffusion.q_sample</code></p>
+{SYMBOLS}
+<p class="code">Rombach et al. 2022, section 3.1: <code>ddpm.autoencoder.VAE</code>; Kingma and Welling 2014, Eq. 10:
+<code>ddpm.autoencoder.negative_elbo</code>; Ho et al. 2020, Eq. 4: <code>ddpm.diffusion.q_sample</code></p>
 """
 
 
@@ -86,6 +95,28 @@ def look(
     }
 
 
+def python_lines(weights: Model, asked: dict[str, Any]) -> list[str]:
+    """What `look` shows, the digit noised in pixels beside it."""
+    data, seed, t = pictures_of(weights), asked["seed"], asked["t"]
+    k = protocol.whole_number(asked.get("k"), "k", 1, MOST)
+    other = digits_as_python.index_of(data, asked.get("other_picture"))
+    codec = autoencoder().name
+    return [
+        digits_as_python.picture_line("other", data, other),
+        f"sched, t = {digits_as_python.schedule_of(asked)}, torch.tensor([{t}])",
+        f"codec = ddpm.storage.checkpoint.find_codec({call('ddpm.config.AutoencoderName', codec)})",
+        "(z, _), (end, _) = codec.posterior(x0), codec.posterior(other)",
+        f"noise = torch.randn(z.shape, generator=ddpm.seeding.seeded({seed}, 1))",
+        "decoded = codec.decode(torch.cat([z, ddpm.q_sample(z, t, noise, sched)]))",
+        f"share = torch.linspace(0, 1, {WALK}).reshape(-1, 1, 1, 1)",
+        "walk, fade = codec.decode((1 - share) * z + share * end), (1 - share) * x0 + share * other",
+        f'pca = ddpm.autoencoder.PCA(ddpm.load_dataset("bundled").images[:{FITTED}], {MOST})',
+        f"latents = pca.encode(x0).index_fill(1, torch.arange({k}, {MOST}), 0)",
+        "x_t, components = ddpm.q_sample(x0, t, eps, sched), pca.decode(latents)",
+        *digits_as_python.shown("x0", "components", "x_t", "decoded", "walk", "fade", n=5 + 2 * WALK),
+    ]
+
+
 def build(shared: layout.Shared) -> None:
     engine, registry, weights = shared.engine, shared.registry, shared.weights
     engine.submit(once(components))  # a long step: as the server starts, before anybody waits
@@ -104,7 +135,8 @@ def build(shared: layout.Shared) -> None:
         return await engine.submit(look(door, x0, other, seed, t, k, kind)).result()
 
     def walk_to(model: Model) -> dict[str, Any]:
-        return {"other": pictures.another_picture(model, pictures.ANY)["x0"]}
+        packet = pictures.another_picture(model, pictures.ANY)
+        return {"other": packet["x0"], "other_picture": packet["picture"]}
 
     def second(weights_id: Any) -> dict[str, Any]:
         try:
@@ -129,7 +161,7 @@ def build(shared: layout.Shared) -> None:
             "latent",
             Path(__file__).with_name("latent.js"),
             start,
-            [latent_of],
+            [latent_of, digits_as_python.answering(registry, "latent", TITLE, python_lines)],
             EQUATION,
             "On the way from one digit to another through latent space every picture is nearly a digit; through pixels "
             "it is two digits at once. So a network that works on z has no pixels to learn first: train one in seconds "

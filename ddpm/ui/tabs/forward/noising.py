@@ -12,18 +12,25 @@ import torch
 from ddpm.diffusion import q_sample
 from ddpm.samplers import predict
 from ddpm.schedule import SCHEDULES
-from ddpm.ui.components import layout, links, pictures
+from ddpm.ui.components import digits_as_python, layout, links, pictures
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.as_python import IN_A_CLONE, model_lines
 from ddpm.ui.generation.labels import ANY
+from ddpm.ui.generation.maths import symbols
 from ddpm.ui.generation.models import Model
 from ddpm.ui.server import protocol
 
-from . import as_python
-
 TITLE = "Noise it"
 FIRST_T = 250
-EQUATION = """
+SYMBOLS = symbols(
+    {
+        "x_0": "the digit, pixels from −1 to 1",
+        "ε": "noise from N(0, 1)",
+        "ᾱ_t": "the digit's share, by <a class='to-schedules' href='#compare/schedules'>the schedule</a>",
+        "x_t": "the digit noised to t, in one jump",
+    }
+)
+EQUATION = f"""
 <math display="block"><msub><mi>x</mi><mi>t</mi></msub><mo>=</mo>
 <msqrt><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><msub><mi>x</mi><mn>0</mn></msub><mo>+</mo>
 <msqrt><mn>1</mn><mo>−</mo><msub><mover><mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></msqrt><mi>ε</mi></math>
@@ -31,12 +38,12 @@ EQUATION = """
 <mn class="signal"
 data-live="a" data-expr="gather(sched.sqrt_alphas_bar, t)">1.000</mn><msub><mi>x</mi><mn>0</mn></msub><mo>+</mo>
 <mn class="noise" data-live="b" data-expr="gather(sched.sqrt_one_minus_alphas_bar, t)">0.000</mn><mi>ε</mi></math>
-<p class="source">Ho et al. 2020, Eq. 4. The same ε is held while t moves. Signal to noise ᾱ/(1−ᾱ):
-<b data-live="snr">·</b> dB.</p>
-<p class="code">computed by <code>ddpm.diffusion.q_sample</code></p>
-<h2>Signal to noise, dB</h2><div class="ratios"></div><p class="legend"></p>
+{SYMBOLS}
+<p class="code">Ho et al. 2020, Eq. 4, computed by <code>ddpm.diffusion.q_sample</code></p>
+<h2>Signal to noise ᾱ/(1−ᾱ): <span data-live="snr">·</span> dB</h2><div class="ratios"></div><p class="legend"></p>
 <h2>Pixels of x<sub>t</sub> against N(0, 1)</h2>
-<canvas class="histogram" role="img" aria-label="Histogram of the pixels of x_t, the normal density over it"></canvas>
+<canvas class="histogram" id="forward-histogram" role="img"
+aria-label="Histogram of the pixels of x_t, the normal density over it"></canvas>
 """
 
 
@@ -56,15 +63,15 @@ def predicted_x0(x_t: torch.Tensor, times: list[int], weights: Model) -> Iterato
 
 def python_lines(weights: Model, asked: dict[str, Any]) -> list[str]:
     weights.on_pixels()
-    t, kind = asked["t"], as_python.schedule_of(asked)
+    t, kind = asked["t"], digits_as_python.schedule_of(asked)
     its_own = same_noise_level(t, asked["schedule"], weights)
     at = "t" if its_own == t else f"torch.tensor([{its_own}])"  # in the model's own schedule
     return [
         *model_lines(asked["weights"], weights),
         f"t = torch.tensor([{t}])",
         f"x_t = ddpm.q_sample(x0, t, eps, {kind})",
-        as_python.predicted(weights, at),
-        *as_python.shown("x0", "eps", "x_t", "x0_hat"),
+        digits_as_python.predicted(weights, at),
+        *digits_as_python.shown("x0", "eps", "x_t", "x0_hat"),
     ]
 
 
@@ -106,10 +113,9 @@ def build(shared: layout.Shared) -> None:
             "forward",
             Path(__file__).with_name("forward.js"),
             start,
-            [x0_hat, as_python.answering(registry, "noised", "Forward, noised", python_lines, IN_A_CLONE)],
+            [x0_hat, digits_as_python.answering(registry, "noised", "Forward, noised", python_lines, IN_A_CLONE)],
             EQUATION,
-            "Where does the digit drown for you, and where for the network? Its x̂<sub>0</sub> keeps to a digit long "
-            "after you have lost it, then melts into the average of all digits.",
+            "Long after the digit has drowned for you, the network's x̂<sub>0</sub> still keeps to one.",
             {"schedule": pictures.FIRST_SCHEDULE, "t": FIRST_T},
         )
 

@@ -12,13 +12,12 @@ from torch import Tensor
 from ddpm.diffusion import posterior, q_sample
 from ddpm.schedule import SCHEDULES, Schedule
 from ddpm.seeding import seeded
-from ddpm.ui.components import layout, links, pictures
+from ddpm.ui.components import digits_as_python, layout, links, pictures
 from ddpm.ui.generation import recording
+from ddpm.ui.generation.maths import symbols
 from ddpm.ui.generation.models import Model
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import once
-
-from . import as_python
 
 TITLE = "The posterior"
 FIRST_T, FIRST_STRIDE, FIRST_PIXEL = 500, 200, [17, 20]
@@ -26,13 +25,22 @@ STRIDES = (1, 10, 50, 200, 500)  # t - s
 LIMIT = 4.0  # the densities are drawn from -LIMIT to LIMIT
 PLACES = 161  # at which they are computed, there; and half as many where the posterior is
 
-EQUATION = """
+SYMBOLS = symbols(
+    {
+        "x_0, x_t": "the digit, and the digit noised to t",
+        "x_s": "what lies between, at any s before t",
+        "∝": "up to a factor: Bayes' rule",
+        "μ̃, β̃": "its mean and variance, N(μ̃, β̃I)",
+        "α_{ts}": "ᾱ<sub>t</sub>/ᾱ<sub>s</sub>; for s = t − 1 the schedule's α<sub>t</sub>",
+        "β_{ts}": "1 − α<sub>ts</sub>",
+    }
+)
+EQUATION = f"""
 <math display="block" class="long">
 <mi>q</mi><mo>(</mo><msub><mi>x</mi><mi>s</mi></msub><mo>|</mo><msub><mi>x</mi><mi>t</mi></msub>
 <mo>,</mo><msub><mi>x</mi><mn>0</mn></msub><mo>)</mo><mo>∝</mo><mi>q</mi><mo>(</mo><msub><mi>x</mi><mi>t</mi></msub>
 <mo>|</mo><msub><mi>x</mi><mi>s</mi></msub><mo>)</mo><mi>q</mi><mo>(</mo><msub><mi>x</mi><mi>s</mi></msub><mo>|</mo>
 <msub><mi>x</mi><mn>0</mn></msub><mo>)</mo></math>
-<p class="source">Bayes' rule; a product of Gaussians is one, N(μ̃, β̃I):</p>
 <math display="block"><mover><mi>μ</mi><mo>~</mo></mover><mo>=</mo><mfrac><mrow><msqrt><msub><mover><mi>α</mi><mo>¯</mo>
 </mover><mi>s</mi></msub></msqrt><msub><mi>β</mi><mi>ts</mi></msub></mrow><mrow><mn>1</mn><mo>−</mo><msub><mover>
 <mi>α</mi><mo>¯</mo></mover><mi>t</mi></msub></mrow></mfrac><msub><mi>x</mi><mn>0</mn></msub><mo>+</mo><mfrac><mrow>
@@ -49,9 +57,8 @@ data-live="c0" data-expr="ab_s.sqrt() * beta_ts / (1 - ab_t)">·</mn><msub><mi>x
 data-live="c1" data-expr="alpha_ts.sqrt() * (1 - ab_s) / (1 - ab_t)">·</mn><msub><mi>x</mi><mi>t</mi></msub></math>
 <math display="block" class="numbers"><msqrt><mover><mi>β</mi><mo>~</mo></mover></msqrt><mo>=</mo>
 <mn data-live="sd">·</mn></math>
-<p class="source">Ho et al. 2020, Eq. 6 and 7, where s = t − 1. Here s is any time before t:
-α<sub>ts</sub> = ᾱ<sub>t</sub>/ᾱ<sub>s</sub>, β<sub>ts</sub> = 1 − α<sub>ts</sub>.</p>
-<p class="code">computed by <code>ddpm.diffusion.posterior</code></p>
+{SYMBOLS}
+<p class="code">Ho et al. 2020, Eq. 6 and 7: <code>ddpm.diffusion.posterior</code></p>
 """
 
 
@@ -110,12 +117,12 @@ def python_lines(weights: Model, asked: dict[str, Any]) -> list[str]:
     t, stride = asked["t"], protocol.one_of(asked.get("stride"), "t − s", STRIDES)
     draw = protocol.whole_number(asked.get("draw"), "Draw", 0, protocol.MAX_SEED)
     return [
-        f"sched = {as_python.schedule_of(asked)}",
+        f"sched = {digits_as_python.schedule_of(asked)}",
         f"t, s = torch.tensor([{t}]), torch.tensor([{max(t - stride, -1)}])",
         "x_t = ddpm.q_sample(x0, t, eps, sched)",
         "mean, variance = ddpm.posterior(x0, x_t, t, s, sched)",
         f"z = torch.randn(x0.shape, generator=ddpm.seeding.seeded({draw}))",
-        *as_python.shown("x0", "x_t", "mean", "mean + variance.sqrt() * z"),
+        *digits_as_python.shown("x0", "x_t", "mean", "mean + variance.sqrt() * z"),
     ]
 
 
@@ -155,7 +162,7 @@ def build(shared: layout.Shared) -> None:
             "posterior",
             Path(__file__).with_name("posterior.js"),
             start,
-            [posterior_of, as_python.answering(registry, "posterior", "The posterior", python_lines, "")],
+            [posterior_of, digits_as_python.answering(registry, "posterior", "The posterior", python_lines)],
             EQUATION,
             "Both say something of x<sub>s</sub>, and what they say together is narrower than either. A long way back "
             "the digit decides, one step back x<sub>t</sub> does: that is why a network's rough prediction of "

@@ -5,22 +5,26 @@ import { enable, live } from "../../components/dom.js";
 import { saveRun } from "../../components/download.js";
 import { Enlarge } from "../../components/enlarge.js";
 import { T } from "../../components/constants.js";
+import { Neighbours } from "../../components/neighbours.js";
 import { copyPython, pythonItems, saveNotebook } from "../../components/python.js";
 import { Run, RunView } from "../../components/run_view.js";
 import { COEFFICIENTS, levels } from "../../components/schedules.js";
 import { Stage } from "../../components/stage.js";
-import { Status } from "../../components/status.js";
+import { costOf, counted, Status } from "../../components/status.js";
 import { tabs } from "../../components/tabs.js";
 import { Timeline } from "../../components/timeline.js";
 import { Life } from "./life.js";
+import { switchNotation } from "./notation.js";
 
 // The pane that has the channels of what another pane has decoded.
 const CHANNELS = { x: "z", h: "zh", eps: "zeps", b: "bz", bh: "bzh", beps: "bzeps" };
 
+const SOON = 700; // ms after the tab is opened
+
 export const reverse = (element, props, watch, server) => {
   const root = element.querySelector(".view");
   const panes = [
-    { key: "x", label: "xₜ  the sample" }, { key: "h", label: "x̂₀  predicted x₀" }, { key: "eps", label: "ε̂  predicted noise" },
+    { key: "x", label: "xₜ  the sample", noisy: true }, { key: "h", label: "x̂₀  predicted x₀" }, { key: "eps", label: "ε̂  predicted noise" },
     { key: "b", label: "the branch" }, { key: "bh", label: "x̂₀  the branch's" }, { key: "beps", label: "ε̂  the branch's noise" },
     ...Object.values(CHANNELS).map((key) => ({ key, label: "channels" })),
   ];
@@ -46,6 +50,8 @@ export const reverse = (element, props, watch, server) => {
     "Copy the branch as Python": () => copyPython(server, status, { run: branch.id }),
     "Notebook of the branch": () => saveNotebook(server, status, { run: branch.id }),
   });
+  const neighbours = new Neighbours(server);
+  const copies = timeline.addButton("Copies?", () => neighbours.open(view.run.id));
   let branch = null;
   const view = new RunView({ root, stage, status, timeline, saving, replay: server.replay }, {
     decode,
@@ -53,8 +59,12 @@ export const reverse = (element, props, watch, server) => {
     starting: "Starting from pure noise…",
     progress: (packet) => `Step ${packet.step} of ${packet.num_steps}: ${costOf(packet)}`,
     ended: endOf,
-    finished: showLife,
+    finished: () => {
+      showLife();
+      canCompare();
+    },
   });
+  switchNotation(root);
   axis({ times: [T - 1, -1], signal: [0, 1] });
   arrange();
 
@@ -79,6 +89,13 @@ export const reverse = (element, props, watch, server) => {
     if (packet?.parent) receiveBranch(packet);
     else view.receive(packet);
     canBranch();
+    canCompare();
+  }
+
+  function canCompare() {
+    const { frames, packet } = view.run;
+    copies.disabled = !packet.done || !(frames.at(-1)?.t < 0);
+    copies.title = copies.disabled ? "Copying or creating? Press Generate first, and let it finish." : "Copying or creating? The nearest training pictures";
   }
 
   function canBranch() {
@@ -88,7 +105,7 @@ export const reverse = (element, props, watch, server) => {
 
   function endOf(packet) {
     if (packet.opened) return packet.opened;
-    const end = packet.stopped ? `Stopped at step ${packet.step} of ${packet.num_steps}` : `${packet.num_steps} steps`;
+    const end = packet.stopped ? `Stopped at step ${packet.step} of ${packet.num_steps}` : counted(packet.num_steps, "step");
     return `${end}: ${costOf(packet)}. Play it, drag the playhead, or branch.`;
   }
 
@@ -118,8 +135,6 @@ export const reverse = (element, props, watch, server) => {
       showLife();
     } else status.say(`Branch: step ${packet.step} of ${packet.num_steps}, ${costOf(packet)}`);
   }
-
-  const costOf = (packet) => `${packet.evaluations} network evaluations, ${packet.seconds.toFixed(1)} s`;
 
   function decode({ x_t, x0_hat, eps_hat, latents, ...frame }) {
     const numbers = Object.fromEntries(Object.entries(latents || {}).map(([name, text]) => [name, fromBase64(text)]));
@@ -166,7 +181,7 @@ export const reverse = (element, props, watch, server) => {
     showAll(frame, "x", "h", "eps");
     stage.caption("x", clean ? "x₀  the finished sample" : over ? `${symbol}  stopped at t = ${frame.t}` : `${symbol}  at t = ${frame.t}`);
     stage.caption("eps", clean ? "ε̂  none: it is finished" : latent ? "ε̂  the noise, decoded" : "ε̂  predicted noise");
-    stage.caption("h", clean && !over ? "x̂₀  the same: the last step ends at it" : "x̂₀  predicted x₀");
+    stage.caption("h", clean && !over ? "x̂₀  the same at the last step" : "x̂₀  predicted x₀");
     if (latent) captionChannels(clean);
     if (branch) {
       showAll(other, "b", "bh", "beps");
@@ -181,6 +196,7 @@ export const reverse = (element, props, watch, server) => {
     say("s", step.s < 0 ? "clean" : step.s);
     say("last", step.s < 0 ? " The last step: clean data has no noise, so all of it is x̂₀." : "");
     step.coefficients.forEach((value, i) => say(`c${i}`, value.toFixed(3).replace("-", "−")));
+    for (const i of [0, 1, 2]) say(`e${i}`, step.in_eps ? step.in_eps[i].toFixed(3) : "·");
   }
 
   // A frame's x_t, x̂₀ and ε̂ in these panes, or nothing.
@@ -230,4 +246,14 @@ export const reverse = (element, props, watch, server) => {
   tabs.reverse = { receive, chosen, at: () => ({ run: view.run.id, index: Math.min(timeline.position, view.run.frames.length - 1) }) };
   watch("value", () => receive(props.value));
   receive(props.value);
+  canCompare();
+  const soon = setTimeout(begins, SOON);
+  for (const act of ["pointerdown", "keydown", "input"]) document.addEventListener(act, () => clearTimeout(soon), { once: true, capture: true });
+
+  // Whoever opens the tab and only looks sees digits come out of noise, unless a state was asked for, or less motion.
+  function begins() {
+    const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    if (calm || view.run.id || /[?]/.test(location.hash) || document.querySelector("[data-reading]")) return;
+    document.getElementById("reverse-generate").click();
+  }
 };

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from torch import Tensor
 
+from ddpm.data import Dataset
 from ddpm.evaluation import classifiers
 from ddpm.presets import PAGE_SAMPLING
 from ddpm.ui.components import controls, layout
+from ddpm.ui.components.neighbours import OF_SERVER, Neighbours, trained_on
 from ddpm.ui.components.streaming import QUIET, Streaming, window
 from ddpm.ui.generation.coefficients import equations
 from ddpm.ui.generation.models import can_be_classified
-from ddpm.ui.generation.recording import Recording
+from ddpm.ui.generation.recording import Recording, pixels
 from ddpm.ui.generation.request import Settings
 from ddpm.ui.generation.trajectory import Costs, Trajectory
 from ddpm.ui.server import protocol
@@ -62,6 +66,13 @@ def build(shared: layout.Shared) -> None:
         confidence = [round(share, 3) for share in found.confidence.tolist()]
         return {"digits": found.digits.tolist(), "confidence": confidence}
 
+    def samples_of(run_id: Any) -> tuple[Tensor, Callable[[], tuple[Dataset, str]]]:
+        """The finished samples of a run, and what finds the pictures that its model was trained on."""
+        run = runs.get(run_id)
+        if run is None or not run.frames or run.frames[-1]["t"] >= 0:
+            raise ValueError("There are no finished samples: press Generate, and let it come to its end.")
+        return pixels(run.frames[-1]["x_t"], run.shape), functools.partial(trained_on, run.dataset)
+
     async def open_file(request: gr.Request, path: Any, now: Any) -> list[Any]:
         answer = await opened(path, now)
         if "run" in answer[-1]:  # a recording has taken the place of what this window had running
@@ -79,13 +90,13 @@ def build(shared: layout.Shared) -> None:
                 fork = gr.Button("Branch here", elem_id="reverse-branch")
                 endings = [".safetensors", ".png", ".gif"]
                 opener = gr.UploadButton("Open a file", file_types=endings, elem_id="reverse-open", size="lg")
-            sampling += controls.more("reverse", sampling[0])
+            sampling += controls.more("reverse", registry, weights, sampling[0])
             forecast = layout.sentence("reverse-cost")
         view = layout.stage_and_margin(
             "reverse",
             Path(__file__).with_name("reverse.js"),
             None,
-            [runs.replay, file, python, readings],
+            [runs.replay, file, python, readings, Neighbours(engine, samples_of, OF_SERVER).nearest],
             equations(PAGE_SAMPLING.sampler),
             "Predicted x₀ is a blurred digit from the first step on. Each step keeps a little of it and hands the "
             "rest back as noise; the digit is decided early, its edges late.",

@@ -10,13 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from torch import Tensor
 
-from ddpm.data import DataError
+from ddpm.data import DATASETS, DataError, Dataset
 from ddpm.device import Inference
-from ddpm.presets import LATENTS, PIXELS, PRESETS, in_latents
+from ddpm.evaluation.evaluate import DIGITS
+from ddpm.presets import LATENTS, PIXELS, PRESETS
 from ddpm.system.threads import apart
+from ddpm.ui.components.neighbours import OF_SERVER, Neighbours
+from ddpm.ui.components.streaming import window
 from ddpm.ui.generation.as_python import packet_of
 from ddpm.ui.generation.models import ModelRegistry, from_checkpoint
+from ddpm.ui.generation.recording import pixels
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import Engine, once
 
@@ -24,9 +29,10 @@ from . import zerogpu, zip_file
 from .as_python import of_training
 from .forecast import Forecast
 from .loss_levels import LEVELS
-from .request import MORE, check, check_both, fetch, more_of
+from .own import own
+from .request import MORE, check, check_both, fetch, is_latent, known, more_of
 from .run_store import GOING, Runs
-from .training_run import TrainingRun
+from .training_run import PREVIEWS, TrainingRun
 
 CONTINUE_SECONDS = 60
 PACKET_SECONDS = 0.25
@@ -39,7 +45,8 @@ class Actions:
 
     def __init__(self, engine: Engine, registry: ModelRegistry):
         self.engine, self.registry = engine, registry
-        self.runs, self.forecasts = Runs(engine), Forecast(engine)
+        self.runs, self.forecasts, self.pictures = Runs(engine), Forecast(engine), own.OwnPictures()
+        self.neighbours = Neighbours(engine, self.samples_of, OF_SERVER)
 
     def latest(self, mine: Any) -> TrainingRun | None:
         return self.runs.get(mine[-1]) if isinstance(mine, list) and mine else None
@@ -93,6 +100,7 @@ class Actions:
         try:
             if other is not None and other.active:
                 raise ValueError(GOING)
+            name = self.pictures.of(window(request)) if name == own.OWN else name
             try:
                 run = await apart(check, preset, name, kind, budget, *more)
             except DataError:  # not on this server yet
@@ -101,9 +109,12 @@ class Actions:
                 run = await apart(check, preset, name, kind, budget, *more)
             for chosen in where:
                 run.remote = protocol.one_of(chosen, "Compute on", zerogpu.PLACES) == zerogpu.REMOTE
+                if run.remote and run.begin is not None:
+                    raise ValueError("To continue from weights, choose this server's processor under More.")
                 if run.remote and run.beside is not None:
                     raise ValueError("The two share this server's processor: choose it under More.")
             self.runs.start(run, request.session_hash)
+            self.runs.looks(run, window(request))
         except DataError:
             why = "Is there a network, and room for it? Bundled digits need neither."
             yield {"error": f"{name} could not be downloaded. {why}"}, gr.skip()
@@ -136,9 +147,10 @@ class Actions:
         self.runs.hold(run, not run.paused_by_hand)
         return gr.skip()
 
-    async def attach(self, mine: Any) -> AsyncIterator:
+    async def attach(self, request: gr.Request, mine: Any) -> AsyncIterator:
         run = self.latest(mine)
         if run is not None:
+            self.runs.looks(run, window(request))
             async for packet in self.watch(run, mine):
                 yield packet
 
@@ -153,21 +165,30 @@ class Actions:
 
     def chosen(self, preset: Any) -> tuple:
         """Where the diffusion of a preset is, and what is under More in it."""
-        if preset not in tuple(PRESETS):
+        if preset not in tuple(known()):
             return gr.skip(), *(gr.skip() for _ in MORE)
-        return SPACES[in_latents(preset)], *more_of(PRESETS[preset])
+        return SPACES[is_latent(preset)], *more_of(known()[preset])
 
     def space(self, chosen: Any) -> tuple:
         """The first preset of a space, and what is under More in it."""
         preset = LATENTS if chosen == SPACES[1] else PIXELS
         return preset, *more_of(PRESETS[preset])
 
-    async def forecast(self, chosen: Any) -> str:
-        return await self.forecasts.both(chosen) if chosen in tuple(PRESETS) else ""
+    async def forecast(self, preset: Any, name: Any) -> str:
+        """What a preset will do, of pictures of the size that it is measured with."""
+        other_size = name in tuple(DATASETS) and DATASETS[name].img_size is not None
+        if preset not in tuple(known()) or other_size:
+            return ""
+        return await self.forecasts.both(preset, name in DIGITS)
+
+    def left(self, request: gr.Request) -> None:
+        """A window is closed, or reloaded: its pictures go."""
+        self.pictures.forget(window(request))
+        self.runs.leave(window(request))
 
     def offer(self, own: Any, label: Any, weights_id: Any) -> tuple:
-        """Make these weights the page's: the choice of weights with them in it, and what the browser window has."""
-        own = [*(pair for pair in own if pair[1] != weights_id), (label, weights_id)]
+        """Make these weights the page's: the choice of weights with them in it, and what the browser has."""
+        own = [*(pair for pair in self.registry.known(own) if pair[1] != weights_id), (label, weights_id)]
         return gr.update(choices=[*self.registry.shipped, *own], value=weights_id), own
 
     async def use(self, mine: Any, own: Any) -> tuple:
@@ -191,12 +212,11 @@ class Actions:
             name = f"opened: {Path(path).stem[:40]}"
             opened = await self.engine.submit(once(lambda: from_checkpoint(zip_file.read(path), name))).result()
         except ValueError as error:
-            return gr.skip(), gr.skip(), {"error": str(error)}
+            return gr.skip(), gr.skip(), gr.skip(), {"error": str(error)}
         weights_id = secrets.token_urlsafe(16)
         self.registry.put(weights_id, opened)
-        return *self.offer(own, name, weights_id), {
-            "notice": "Opened: the weights are chosen above, for Forward and Reverse."
-        }
+        notice = {"notice": "Opened: the weights are chosen above, for Forward and Reverse."}
+        return *self.offer(own, name, weights_id), gr.update(selected="reverse"), notice
 
     async def download(self, question: Any) -> dict[str, Any]:
         """The checkpoint folder of a run as a zip: {run} -> {name, data} or {error}."""
@@ -208,6 +228,15 @@ class Actions:
         data = await self.engine.submit(pack).result()
         space = "latent-" if run.latent else ""
         return {"name": f"ddpm-{space}{state.step}-steps.zip", "data": base64.b64encode(data).decode()}
+
+    def samples_of(self, run_id: Any) -> tuple[Tensor, Callable[[], tuple[Dataset, str]]]:
+        """The last samples of a run that has ended, and what finds the pictures that it was trained on."""
+        run = self.runs.get(run_id)
+        if run is None or run.active or not run.previews:
+            raise ValueError("There are no samples yet: press Start, and let the training end, or stop it.")
+        data = run.data
+        samples = pixels(run.previews[-1]["averaged"], (PREVIEWS, *data.images.shape[1:]))
+        return samples, lambda: (data, f"Compared with all {len(data.images):,} training pictures")
 
     def python(self, question: Any) -> dict[str, str]:
         """A run, and the one beside it, as lines of Python: {run} -> {text, name, data} or {error}."""

@@ -15,6 +15,10 @@ MOST_CHANGES = 8  # of how many pictures were taken at a time, that are written 
 def of_training(run: TrainingRun) -> str:
     """Raises ValueError in words before the first step."""
     state, config, data = run.reached, run.config, run.data
+    if run.of_a_window:
+        raise ValueError("Your own pictures are not in the package: train on the zip with --dataset zip:FILE instead.")
+    if run.begin is not None:
+        raise ValueError("It continued from other weights: python -m ddpm train --init CHECKPOINT does the same.")
     network = "ddpm.ModelConfig" if run.codec is None else "ddpm.config.MLPConfig"
     exact = "to the pixel" if is_exact(run) else "nearly"
     train = dataclasses.replace(config.train, precision=str(resolve_precision(config.train.precision, run.device))[6:])
@@ -35,7 +39,7 @@ def of_training(run: TrainingRun) -> str:
         sizes = " + ".join(f"[{size}] * {until - step}" for (step, size), until in counts)
         lines.append(f"sizes = {sizes}  # pictures of a batch at a time, in each step")
         given += ", part_size=iter(sizes).__next__"
-    lines += [f"for state in ddpm.fit({given}):", "    pass"]
+    lines.append(f"for state in ddpm.fit({given}): pass")
     lines.append(f'model = ddpm.device.Inference(state.ema_model(), "{preview_precision(run)}")')
     lines += [*sampler_lines(run.sampling()), *drawing_lines(PREVIEWS, "", 0), *picture_lines(PREVIEWS)]
     return program(f"A training, {run.label}: {state.step} steps. These lines repeat it {exact}.", lines)

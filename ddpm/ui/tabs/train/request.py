@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ddpm.config import Config
-from ddpm.data import DATASETS, load_dataset
+from ddpm.data import DATASETS, Dataset, load_dataset
+from ddpm.denoiser import picture_shape_of
 from ddpm.presets import LATENTS, PIXELS, PRESETS, for_dataset
-from ddpm.storage.checkpoint import with_autoencoder
+from ddpm.storage.checkpoint import Checkpoint, CheckpointError, load_checkpoint, read_recipe, with_autoencoder
 from ddpm.system.threads import apart
-from ddpm.ui.generation.models import dataset
+from ddpm.training.finetune import check_fits
+from ddpm.ui.generation.models import CHECKPOINTS, dataset, offered
 from ddpm.ui.server import limits, protocol
 
+from .own import own
 from .training_run import TrainingRun
 
+FROM = "from "  # what the name of a choice begins with that continues from shipped weights
 LEAST = {"seconds": 1, "steps": 1}  # that a run may last
 
 # The controls under More: the field of the configuration that each sets.
@@ -38,6 +43,39 @@ LABELS = WHOLE | {"lr": "Learning rate", "ema_decay": "EMA decay", "label_dropou
 LABELS |= {"kind": "Schedule", "prediction": "Predicts"}
 NAMES = {"lr": "lr {:g}", "batch_size": "batch {}", "ema_decay": "EMA {:g}", "label_dropout": "label dropout {:g}"}
 NAMES |= {"base": "width {}", "seed": "seed {}"}
+
+
+@functools.cache
+def recipes() -> dict[str, Config]:
+    """The configurations of the shipped weights, by their names; a broken one has none."""
+    found = {}
+    for name in offered(CHECKPOINTS):
+        with contextlib.suppress(CheckpointError):
+            found[name] = read_recipe(CHECKPOINTS / name)
+    return found
+
+
+def beginnings() -> dict[str, Config]:
+    """Shipped weights that a training can continue from, by the names of these choices: their network and schedule,
+    trained as the first preset of their space is."""
+    like = {name: PIXELS if config.autoencoder is None else LATENTS for name, config in recipes().items()}
+    trained = {name: PRESETS[like[name]].train for name in recipes()}
+    return {FROM + name: dataclasses.replace(config, train=trained[name]) for name, config in recipes().items()}
+
+
+def known() -> dict[str, Config]:
+    """All that the choice of preset offers."""
+    return PRESETS | beginnings()
+
+
+def is_latent(preset: str) -> bool:
+    return known()[preset].autoencoder is not None
+
+
+@functools.lru_cache(maxsize=2)
+def begun_with(preset: str) -> Checkpoint | None:
+    """The weights that a choice continues from; None of a preset, which has none.  Raises CheckpointError."""
+    return load_checkpoint(CHECKPOINTS / preset.removeprefix(FROM)) if preset in beginnings() else None
 
 
 def more_of(config: Config) -> list[Any]:
@@ -67,20 +105,46 @@ def with_more(config: Config, values: Sequence[Any]) -> Config:
 
 
 def check(preset: Any, name: Any, kind: Any, budget: Any, *more: Any) -> TrainingRun:
-    """A run as it was asked for.  Raises ValueError with one clear sentence about the first value that will not do."""
-    preset = protocol.one_of(preset, "Preset", PRESETS)
-    name = protocol.one_of(name, "Data", DATASETS)
+    """A run as it was asked for.  name: of a data set, or somebody's own one.
+
+    Raises ValueError with one clear sentence about the first value that will not do.
+    """
+    preset = protocol.one_of(preset, "Preset", known())
+    mine = isinstance(name, Dataset)
+    name = name if mine else protocol.one_of(name, "Data", DATASETS)
     kind = protocol.one_of(kind, "Budget", LEAST)
     most = {"seconds": limits.current().training_seconds, "steps": limits.current().training_steps}[kind]
     kind_of_number = protocol.number if kind == "seconds" else protocol.whole_number
     budget = kind_of_number(budget, kind.capitalize(), LEAST[kind], most)
-    config = with_more(PRESETS[preset], more or more_of(PRESETS[preset]))
-    data = dataset(name)
-    config = for_dataset(config, data, config.train.seed)
+    asked = known()[preset]
+    config, begin = with_more(asked, more or more_of(asked)), begun_with(preset)
+    if begin is not None and (config.model, config.schedule) != (asked.model, asked.schedule):
+        raise ValueError("Under More: Schedule, Predicts and Width are those of the weights that you continue from.")
     config, codec = with_autoencoder(config)
-    if codec is not None and tuple(data.images.shape[1:]) != codec.picture_shape:
-        raise ValueError(f"Data: the autoencoder of {preset} knows other pictures than those of {name}.")
-    return TrainingRun(config, data, kind, budget, f"{describe(preset, config)}, {name}, {budget:g} {kind}")
+    data = name if mine else dataset(name)
+    if mine and begin is not None:
+        data = own.suited(data, picture_shape_of(begin.model))
+    elif mine and codec is not None:
+        data = own.suited(data, codec.picture_shape)
+    if begin is not None:
+        with in_a_sentence("Data"):
+            check_fits(begin.model, preset.removeprefix(FROM), data)
+    elif codec is not None and tuple(data.images.shape[1:]) != codec.picture_shape:
+        raise ValueError(f"Data: the autoencoder of {preset} knows other pictures than those of {data.name}.")
+    config = for_dataset(config, data, config.train.seed)
+    label = f"{describe(preset, config)}, {data.name}, {budget:g} {kind}"
+    run = TrainingRun(config, data, kind, budget, label, begin and begin.model)
+    run.of_a_window = mine
+    return run
+
+
+@contextlib.contextmanager
+def in_a_sentence(about: str) -> Iterator[None]:
+    """What is raised as ValueError, said as the page says things."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{about}: {error}.") from None
 
 
 def check_both(preset: Any, name: Any, kind: Any, budget: Any, *more: Any) -> TrainingRun:
@@ -104,7 +168,7 @@ def check_both(preset: Any, name: Any, kind: Any, budget: Any, *more: Any) -> Tr
 
 def describe(preset: str, config: Config) -> str:
     """The preset, and what differs from it: what tells a person's runs apart."""
-    before, now = more_of(PRESETS[preset]), more_of(config)
+    before, now = more_of(known()[preset]), more_of(config)
     changed = [NAMES.get(name, "{}").format(b) for (_, name), a, b in zip(MORE, before, now, strict=True) if a != b]
     return ", ".join([preset, *changed])
 

@@ -134,6 +134,18 @@ class Runs:
         if wakes:
             self.settle(run)
 
+    def looks(self, run: TrainingRun, session: str) -> None:
+        """A browser window looks at this run, and keeps it: of what is somebody's own, as long as it is open."""
+        for each in run.together:
+            each.windows.add(session)
+
+    def leave(self, session: str) -> None:
+        """A browser window is closed, or reloaded: then it looks again soon, under another name."""
+        for run in list(self._runs.values()):
+            if session in run.windows:
+                run.windows.discard(session)
+                run.seen = time.monotonic()
+
     def hold(self, run: TrainingRun, held: bool) -> None:
         """Pause a run, or let it go on."""
         for each in run.together:
@@ -150,7 +162,7 @@ class Runs:
         """Put to sleep, or away, what nobody watches, and drop what nobody has watched for long."""
         for run in list(self._runs.values()):
             alone = time.monotonic() - run.seen
-            if alone > DROP_AFTER:
+            if alone > (IDLE_AFTER if run.of_a_window and not run.windows else DROP_AFTER):
                 self.drop(run.id)
             elif alone > IDLE_AFTER and run.active and not (run.idle or run.is_beside):
                 for each in run.together:
@@ -224,7 +236,7 @@ class Runs:
 
     def keep(self) -> None:
         """Write what has got further, each run every KEEP_EVERY seconds and once it has ended."""
-        for run in list(self._runs.values()):
+        for run in [run for run in self._runs.values() if not run.of_a_window]:
             before, when = self._kept.get(run.id, (NEVER, run.began))
             ended = not run.active and before is not None  # else the disk is full: not at every sweep
             if run.state is None or standing(run) == before or not (ended or time.monotonic() - when > KEEP_EVERY):
@@ -238,7 +250,7 @@ class Runs:
     def save(self) -> None:
         """All runs that have got anywhere, and let go of them: for the end of the server, once the engine stands."""
         for run in list(self._runs.values()):
-            if run.state is not None:
+            if run.state is not None and not run.of_a_window:
                 self.write(run, *self.describe(run))
         with self._writing:
             self._closed = True

@@ -2,17 +2,21 @@
 import { fromBase64 } from "../../components/base64.js";
 import { el, live } from "../../components/dom.js";
 import { download } from "../../components/download.js";
+import { Neighbours } from "../../components/neighbours.js";
 import { pythonItems } from "../../components/python.js";
 import { Run, RunView } from "../../components/run_view.js";
 import { Stage } from "../../components/stage.js";
 import { Status } from "../../components/status.js";
+import { tabs } from "../../components/tabs.js";
 import { Timeline } from "../../components/timeline.js";
+import { speaksOfDigits } from "../../components/wording.js";
 import { offerActions } from "./actions.js";
 import { Levels } from "./loss_levels.js";
 
-export const train = (element, props, watch, server) => {
-  const root = element.querySelector(".view");
-  const panes = [{ key: "averaged", label: "Samples from the averaged weights" }, { key: "live", label: "live weights" }, { key: "other", label: "earlier run" }];
+// digits: of the data sets of digits, by their names, what they are called.
+export const train = (element, props, watch, server, { digits }) => {
+  const root = element.querySelector(".view"), tab = element.closest(".tab-row");
+  const panes = [{ key: "averaged", label: "Samples from the averaged weights", noisy: true }, { key: "live", label: "live weights" }, { key: "other", label: "earlier run" }];
   const stage = new Stage(root, panes, {
     n: 20, empty: "Press Start: a network that knows nothing yet will learn to draw digits while you watch. Or Train both: one in pixels, one in latent space.",
   });
@@ -22,6 +26,7 @@ export const train = (element, props, watch, server) => {
   const POSITIONS = 1000; // of the axis, over the whole budget
   const levels = new Levels("#train-margin .levels", (level) => server.level({ run: view.run.id, level }));
   let other = null, twin = null, log = true, following = true; // twin: of two runs that train together, the second
+  let ofDigits = Object.values(digits).includes(document.querySelector("#train-data input")?.value); // the data that are chosen
   const beside = el("select", "");
   beside.setAttribute("aria-label", "Held beside the averaged weights");
   timeline.readout.before(beside);
@@ -32,13 +37,16 @@ export const train = (element, props, watch, server) => {
     timeline.rename(axis, log ? "Scale: log" : "Scale: linear");
     timeline.setCurves(timeline.curves, { log, shares: true });
   });
+  const neighbours = new Neighbours(server);
   const zip = timeline.addMenu("Save", {
     "Zip, the weights": save, ...pythonItems(server, status, () => ({ run: view.run.id })),
+    "Copying or creating?": () => neighbours.open(view.run.id, view.run.packet.kept),
   });
 
   const view = new RunView({ root, stage, status, timeline, saving: zip, replay: server.replay }, {
     decode,
     begin: () => {
+      word();
       following = true;
       twin = null;
       for (const key of ["averaged", "live"]) {
@@ -230,8 +238,9 @@ export const train = (element, props, watch, server) => {
     stage.show(key, bytes);
     const right = digits && labels ? asAsked(digits, labels) : null;
     stage.mark(key, digits ? digits.map((d, i) => ({ text: d === null ? "" : String(d), wrong: Boolean(labels) && d !== labels[i] })) : null);
-    const read = twin ? "as asked" : "classified as asked"; // two captions stand side by side
-    stage.caption(key, right === null ? caption : `${caption}: ${right}/${digits.length} ${read}`);
+    if (right === null) stage.caption(key, caption);
+    else if (twin) stage.caption(key, `${caption}: ${right}/${digits.length} as asked`); // two captions stand side by side
+    else stage.caption(key, `${caption}: ${right}/${digits.length} classified as asked`);
   }
 
   async function save() {
@@ -244,6 +253,20 @@ export const train = (element, props, watch, server) => {
     status.say(`Saved ${name}.${another} Open it again here, or with: python -m ddpm sample --checkpoint FOLDER`);
   }
 
+  // The controls speak of the data that are chosen, the rest of those of the run that is shown, once there is one.
+  function word() {
+    speaksOfDigits(tab, view.run.id ? view.run.packet.digits : ofDigits);
+    speaksOfDigits(tab.querySelector(".controls"), ofDigits);
+  }
+
+  function choose(name) {
+    ofDigits = name in digits;
+    word();
+  }
+
+  tabs.train = { choose };
+  word();
+  speaksOfDigits(document.getElementById("train-data"), true); // data are called what they are
   timeline.stride = 25;
   timeline.setCurves([], { log, shares: true });
   offerActions();

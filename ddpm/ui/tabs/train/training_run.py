@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
+import torch.nn as nn
+
 from ddpm.autoencoder import encoding
 from ddpm.config import Config, SamplingConfig, build_schedule
 from ddpm.data import Dataset
 from ddpm.device import Inference, pick_device
 from ddpm.evaluation import classifiers
-from ddpm.evaluation.evaluate import evaluating
+from ddpm.evaluation.evaluate import DIGITS, evaluating
 from ddpm.generate import Sampler
 from ddpm.networks import build_model
 from ddpm.objective import TrainingDiverged
@@ -24,6 +26,7 @@ from ddpm.presets import TRAINING_EVALUATIONS, training_sampling
 from ddpm.schedule import Schedule
 from ddpm.storage.checkpoint import with_autoencoder
 from ddpm.system.stopwatch import Stopwatch
+from ddpm.training.finetune import begin_from
 from ddpm.training.loop import fit, resting
 from ddpm.training.state import Snapshot, TrainState
 from ddpm.ui.generation import recording
@@ -49,11 +52,19 @@ EVALUATED = 1000  # pictures behind the distance at the end
 class TrainingRun:
     """A run, and all that a page needs to draw it from nothing."""
 
-    def __init__(self, config: Config, data: Dataset, kind: str, budget: float, label: str):
-        """Raises CheckpointError if the autoencoder that the configuration names is not here, or another."""
+    def __init__(
+        self, config: Config, data: Dataset, kind: str, budget: float, label: str, begin: nn.Module | None = None
+    ):
+        """begin: whose weights it continues from.
+
+        Raises CheckpointError if the autoencoder that the configuration names is not here, or another.
+        """
         self.id = secrets.token_urlsafe(16)
         self.config, self.codec = with_autoencoder(config)
         self.data, self.kind, self.budget, self.label = data, kind, budget, label
+        self.begin, self.begun_from = begin, ""  # in words, once it has begun
+        self.of_a_window = False  # its pictures are somebody's own: never on disk, and gone with their windows
+        self.windows: set[str] = set()  # that have looked at it and are open
         self.remote = False  # trained on ZeroGPU
         self.beside: TrainingRun | None = None  # a second run in the same job
         self.is_beside = False  # whether it is the second one of such a pair
@@ -142,6 +153,8 @@ class TrainingRun:
                 yield reached
             return
         model = build_model(self.config.model, self.config.train.seed, self.codec).to(self.device)
+        if self.begin is not None and self.resume is None:
+            self.begun_from = f"other weights, {begin_from(model, self.begin)}".removesuffix(", ")
         options: dict[str, Any] = {
             "sched": self.sched,
             "config": self.config.train,
@@ -284,6 +297,7 @@ class TrainingRun:
             "class_names": list(self.data.class_names),
             "attributes": [dataclasses.asdict(each) for each in self.data.attributes],
             "command": f"the Train tab: {self.label}",
+            "begun_from": self.begun_from,
             "device": self.computed_on(),
             "precision": self.config.train.precision,
             "parameters": sum(p.numel() for p in state.ema_model().parameters()),
@@ -319,6 +333,7 @@ class TrainingRun:
             "error": self.error,
             "label": self.label,
             "latent": self.latent,
+            "digits": self.data.name in DIGITS,
             "kind": self.kind,
             "budget": self.budget,
             "prediction": m.prediction,

@@ -191,21 +191,24 @@ class Lane:
     def facts(self, x: Tensor, moment: Moment) -> dict[str, Any]:
         """What is measured of finished digits, unclamped as they are: (DIGITS, 1, S, S)."""
         shown = x.clamp(-1, 1)
-        edge = torch.ones_like(x, dtype=torch.bool)
-        edge[:, :, EDGE:-EDGE, EDGE:-EDGE] = False
         change = None if self.shown is None else (shown - self.shown).square().mean().sqrt().item()
         self.shown = shown
         found = {
             "loss": moment.loss,
-            "edge": x[edge].mean().item(),
-            "low": x.min().item(),
-            "high": x.max().item(),
             "change": change,
             "scale": moment.std,
         }
         given = None if moment.given is None else protocol.b64(recording.frame(self.training.pictures(moment.given)))
         rounded = {name: None if value is None else round(value, 3) for name, value in found.items()}
-        return rounded | {"digits": classifiers.read(x).digits.tolist(), "given": given}
+        return rounded | of_pictures(x) | {"digits": classifiers.read(x).digits.tolist(), "given": given}
+
+
+def of_pictures(x: Tensor) -> dict[str, float]:
+    """What is measured of the pixels, unclamped as they are: (B, C, S, S).  edge: the mean where no digit has ink."""
+    edge = torch.ones_like(x, dtype=torch.bool)
+    edge[:, :, EDGE:-EDGE, EDGE:-EDGE] = False
+    found = {"edge": x[edge].mean(), "low": x.min(), "high": x.max()}
+    return {name: round(value.item(), 3) for name, value in found.items()}
 
 
 class Ended(Run):

@@ -17,7 +17,7 @@ export const mistakes = (element, props, watch, server, { draw_steps: drawSteps 
   const root = element.querySelector(".view");
   const stage = new Stage(root, LANES, {
     n: 10, columns: 5, beside: false, captionWidth: 60,
-    empty: "Choose mistakes and press Train both: two networks learn from the same weights and digits, one of them with the mistakes.",
+    empty: "Choose mistakes and press Train both: two networks learn from the same weights and digits, one of them with the mistakes. A flipped sign is drawn at once.",
   });
   const status = new Status(root, "Nothing trained yet.");
   const timeline = new Timeline(root, { label: "step of the training", ends: ["step 0", ""], titles: { y: "loss (MSE)" }, onseek: show, frameMs: 600 });
@@ -33,7 +33,8 @@ export const mistakes = (element, props, watch, server, { draw_steps: drawSteps 
     grow: (run) => timeline.grow(run.packet.total, at(run).length),
     progress: (packet) => {
       if (packet.ahead > 0) return waiting(packet);
-      const { step, num_steps: steps, seconds_left: left } = packet;
+      const { step, num_steps: steps, seconds_left: left, at_once: atOnce } = packet;
+      if (atOnce) return `Step ${step} of ${steps} of the reverse process; nothing is trained`;
       return `Step ${step} of ${steps}${left === null ? "" : `; about ${left} s of computing left`}`;
     },
     ended,
@@ -70,11 +71,11 @@ export const mistakes = (element, props, watch, server, { draw_steps: drawSteps 
     }
   }
 
-  function curves({ packet: { curves, num_steps: steps, total } }) {
+  function curves({ packet: { curves, num_steps: steps, total, at_once: atOnce } }) {
     timeline.setCurves(curves.map(([at, loss], i) => ({
       label: curves.length === 1 ? "loss of both" : i ? "broken" : "loss, right",
       x: at.map((each) => (each / steps) * (total - 1)), y: loss, colour: LANES[i].colour, dash: LANES[i].dash,
-    })), { log: true });
+    })), { log: true, titles: { y: atOnce ? "" : "loss (MSE)" } });
   }
 
   function begin({ packet }) {
@@ -84,7 +85,8 @@ export const mistakes = (element, props, watch, server, { draw_steps: drawSteps 
       stage.caption(key, label);
     }
     for (const cell of document.querySelectorAll("#mistakes-margin td[data-live]")) cell.textContent = "·";
-    timeline.ends = ["step 0", `step ${packet.num_steps}`];
+    timeline.ends = packet.at_once ? ["noise", "finished"] : ["step 0", `step ${packet.num_steps}`];
+    timeline.frameMs = packet.at_once ? 120 : 600;
   }
 
   const read = (frame) => frame.digits.filter((digit, i) => digit === i).length;
@@ -101,8 +103,9 @@ export const mistakes = (element, props, watch, server, { draw_steps: drawSteps 
     frames.forEach((frame, i) => {
       const { key, label } = LANES[i];
       stage.show(key, frame.pictures);
-      stage.mark(key, frame.digits.map((digit, j) => ({ text: String(digit), wrong: digit !== j })));
-      stage.caption(key, `${label}: ${read(frame)} of ${frame.digits.length} classified as asked`);
+      const { digits } = frame;
+      stage.mark(key, digits.length ? digits.map((digit, j) => ({ text: String(digit), wrong: digit !== j })) : null);
+      stage.caption(key, digits.length ? `${label}: ${read(frame)} of ${digits.length} classified as asked` : label);
       measured(frame, i);
     });
     inMargin((margin) => draw(margin, frames));
@@ -117,7 +120,7 @@ export const mistakes = (element, props, watch, server, { draw_steps: drawSteps 
   function measured(frame, i) {
     const say = (row, text) => live("mistakes", `${row}-${i}`, text);
     say("loss", short(frame.loss, 3));
-    say("read", `${read(frame)} of ${frame.digits.length}`);
+    say("read", frame.digits.length ? `${read(frame)} of ${frame.digits.length}` : "–");
     say("edge", short(frame.edge));
     say("range", `${short(frame.low, 1)} … ${short(frame.high, 1)}`);
     say("std", short(Math.max(...frame.stds)));

@@ -6,7 +6,7 @@ it is trained on, two in how it is asked; each of them runs without an error, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from itertools import pairwise
 
 import torch
@@ -22,6 +22,7 @@ from ddpm.spacing import timesteps
 
 PIXELS, LIVE, BROADCAST, SIGN, SCALE = "pixels", "live", "broadcast", "sign", "scale"
 IN_TRAINING, IN_SAMPLING = (PIXELS, BROADCAST, SCALE), (LIVE, SIGN)
+AT_ONCE = (SIGN,)  # of those in sampling the ones that weights which ship show: these are the average, never live
 OF_PIXELS = (PIXELS, BROADCAST)  # mistakes that latents cannot have
 NAMES = (PIXELS, LIVE, BROADCAST, SIGN, SCALE)
 # Of the latents left unscaled.  The autoencoder that ships has 0.99 by itself, and would show nothing.  Classified as
@@ -104,16 +105,37 @@ def draw(
     y: (n,) int64.  Sample i starts from and goes on with the noise of (seed, i), as in samplers.reverse_process.
     Yields (n, channels, img_size, img_size).
     """
+
+    def step(x_t: Tensor, t: Tensor, s: Tensor, z: Tensor) -> Tensor:
+        _, eps = predict(model, x_t, t, y, sched, clip=False)
+        mean, variance = mean_of_step(x_t, eps, t, s, sched, broken)
+        return mean + variance.sqrt() * z
+
+    for _, x_t in walk(sched, y, num_steps, seed, (channels, img_size, img_size), step):
+        yield x_t
+
+
+@torch.no_grad()
+def walk(
+    sched: Schedule,
+    y: Tensor,
+    num_steps: int,
+    seed: int,
+    shape: tuple[int, int, int],
+    step: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+) -> Iterator[tuple[int, Tensor]]:
+    """The loop of an ancestral sampler: yields (t, x_t) before the first step and after each; t is -1 at the end.
+
+    y: (n,) int64.  Sample i has the noise of (seed, i), as in samplers.reverse_process.  step(x_t, t, s, z) -> x_s.
+    """
     generators = [seeded(seed, i) for i in range(len(y))]
 
     def noise() -> Tensor:
-        return torch.stack([torch.randn(channels, img_size, img_size, generator=g) for g in generators]).to(y.device)
+        return torch.stack([torch.randn(shape, generator=g) for g in generators]).to(y.device)
 
+    times = timesteps(sched, num_steps)
     x_t = noise()
-    yield x_t
-    for now, then in pairwise(timesteps(sched, num_steps)):
-        t, s = torch.full_like(y, now), torch.full_like(y, then)
-        _, eps = predict(model, x_t, t, y, sched, clip=False)
-        mean, variance = mean_of_step(x_t, eps, t, s, sched, broken)
-        x_t = mean + variance.sqrt() * noise()
-        yield x_t
+    yield times[0], x_t
+    for now, then in pairwise(times):
+        x_t = step(x_t, torch.full_like(y, now), torch.full_like(y, then), noise())
+        yield then, x_t

@@ -15,8 +15,9 @@ from ddpm.ui.server import cache, limits, protocol
 from ddpm.ui.server.engine import Busy
 
 from . import mistakes
+from .at_once import Drawing, shipped
 from .experiment import DRAW_STEPS, MOMENTS, STEPS, Experiment, Pace, keys, measure
-from .mistakes import BROADCAST, LIVE, OF_PIXELS, PIXELS, RAW_STD, SCALE, SIGN
+from .mistakes import AT_ONCE, BROADCAST, LIVE, OF_PIXELS, PIXELS, RAW_STD, SCALE, SIGN
 
 TITLE = "Common mistakes"
 DEFAULT_STEPS = 400
@@ -61,7 +62,7 @@ def block(
     )
 
 
-GIVEN = '<div class="given"></div>'
+GIVEN = '<div class="given" id="mistakes-given-{}"></div>'
 LINES = {  # the right one and the broken one, and where each stands
     PIXELS: ("x0 = images.float() / 127.5 - 1", "x0 = images.float() / 255"),
     LIVE: ("sample_from_ema(model, ema, sched)", "sample(model, sched)"),
@@ -79,7 +80,7 @@ BLOCKS = "".join(
             "The network learns the digits all the same, and draws them in [0, 1]: black is 0, which is shown as grey.",
             "grey where it should be black. The loss is no warning, it is lower: there is less to predict.",
             ("loss", "read", "edge"),
-            GIVEN,
+            GIVEN.format(PIXELS),
         ),
         block(
             LIVE,
@@ -88,7 +89,7 @@ BLOCKS = "".join(
             "Ho et al. 2020, appendix B.",
             "ddpm.ema.EMA",
             "The training is the same. While the learning rate is high, each step throws the weights about, and the "
-            "pictures with them; the average moves less.",
+            "pictures with them; the average moves less. Weights that ship are the average, so this one is trained.",
             "play it. From the same noise, strokes break, close and thicken from moment to moment. The mildest of "
             "the five: as many may be classified as asked.",
             ("loss", "read", "change"),
@@ -102,7 +103,7 @@ BLOCKS = "".join(
             "as 32 pictures are 32 wide; 64 would have been an error, the lucky case.",
             "columns of noise in what is given; specks that stay, and strokes of another digit.",
             ("loss", "read", "range"),
-            GIVEN,
+            GIVEN.format(BROADCAST),
         ),
         block(
             SIGN,
@@ -128,7 +129,7 @@ BLOCKS = "".join(
             "outweighs the latents from t = 7 on, not 496: which digit it is, is decided late.",
             "doubled strokes, and yet a far lower loss: what is left to predict is noise. Print the latents' std.",
             ("loss", "read", "scale"),
-            GIVEN,
+            GIVEN.format(SCALE),
         ),
     ]
 )
@@ -151,10 +152,12 @@ def build(shared: layout.Shared) -> None:
     engine, trainings, pace = shared.engine, cache.LRUCache(KEPT_BYTES), Pace()
     runs = Streaming(engine, "mistakes", KEPT_DRAWN_BYTES)
 
-    def make(*question: Any) -> Experiment:
+    def make(*question: Any) -> Experiment | Drawing:
         broken, num_steps, seed = check(*question)
         if not broken:
             raise ValueError("There is nothing to break: switch on at least one of the five.")
+        if broken <= set(AT_ONCE):
+            return Drawing(broken, seed, *shipped(shared.registry))
         if runs.sessions.running() >= limits.current().training_runs:
             raise Busy("As many such runs are under way as this server takes. Try again a little later.")
         return Experiment(broken, num_steps, seed, trainings, pace)
@@ -162,6 +165,8 @@ def build(shared: layout.Shared) -> None:
     async def forecast(*question: Any) -> str:
         try:
             broken, num_steps, seed = check(*question)
+            if broken and broken <= set(AT_ONCE):
+                return "Nothing is trained: the weights that ship draw both, at once."
             to_train = sum(trainings.get(each) is None for each in {*keys(broken, num_steps, seed)})
             latent = SCALE in broken
             if pace.of(1, 1, latent) is None:
@@ -207,6 +212,12 @@ def build(shared: layout.Shared) -> None:
             {"draw_steps": DRAW_STEPS},
         )
 
+    def label(broken: Any) -> Any:
+        """Of the button: whether it trains."""
+        at_once = isinstance(broken, list) and bool(broken) and set(broken) <= set(AT_ONCE)
+        return gr.update(value="Draw both" if at_once else "Train both")
+
+    switches.change(label, switches, go, **QUIET)
     inputs: list[Any] = [switches, steps, seed]
     runs.stop(halt, view)
     runs.start(go.click, make, inputs, view)

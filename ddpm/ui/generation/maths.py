@@ -1,9 +1,11 @@
-"""Formulas as lessons write them, `x_t = √ᾱ_t x_0 + √{1 − ᾱ_t} ε`, made into MathML elements as plain data."""
+"""Formulas as lessons write them, `x_t = √ᾱ_t x_0 + √{1 − ᾱ_t} ε`, made into MathML, as plain data or as markup."""
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 # An element: [its name, its text], or [its name, its children...].
@@ -28,6 +30,18 @@ def parse(text: str) -> Element:
     if rest:
         raise MathsError(f"in the formula {text!r} a }} closes nothing")
     return found
+
+
+def symbols(meanings: Mapping[str, str]) -> str:
+    """The list under an equation that says what each of its symbols is: formulas, and markup.  Raises MathsError."""
+    rows = (f"<dt><math>{_markup(parse(each))}</math></dt><dd>{meaning}</dd>" for each, meaning in meanings.items())
+    return f'<dl class="symbols">{"".join(rows)}</dl>'
+
+
+def _markup(element: Element) -> str:
+    name, *inside = element
+    shown = "".join(_markup(each) if isinstance(each, list) else html.escape(each) for each in inside)
+    return f"<{name}>{shown}</{name}>"
 
 
 def _row(tokens: list[str], closing: bool = False) -> tuple[Element, list[str]]:

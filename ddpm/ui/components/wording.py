@@ -1,0 +1,24 @@
+"""What the page says otherwise than its source has it: in another language, and of pictures that are no digits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from . import layout
+from .streaming import QUIET
+
+
+def connect(shared: layout.Shared) -> None:
+    """What is drawn is called digits, or pictures where the model draws something else."""
+    registry, weights = shared.registry, shared.weights
+    script = Path(__file__).with_name("wording.js")
+    said = layout.scripted(script, "wording", value=True, html_template="<i hidden></i>", elem_id="wording")
+
+    def of_digits(weights_id: Any) -> bool:
+        try:
+            return registry.get(weights_id).of_digits
+        except ValueError:
+            return True
+
+    weights.change(of_digits, weights, said, **QUIET)

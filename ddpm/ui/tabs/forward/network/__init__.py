@@ -1,0 +1,1 @@
+"""The inner tab The network."""

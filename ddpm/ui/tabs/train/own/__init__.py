@@ -1,0 +1,1 @@
+"""Train on pictures of one's own."""
