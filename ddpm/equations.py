@@ -64,7 +64,7 @@ DDPM_SYMBOLS = {
     "z": "fresh noise from N(0, 1)",
 }
 DDPM_IN_EPS_SYMBOLS = {
-    "ε̂": "the noise that the network sees in x<sub>t</sub>",
+    "ε̂": "noise the network sees in x<sub>t</sub>",
     "α_t": "ᾱ<sub>t</sub>/ᾱ<sub>s</sub>, over a longer step, too",
     "β_t": "1 − α<sub>t</sub>",
     "σ_t": "the posterior's standard deviation",
@@ -88,6 +88,6 @@ DPMPP_SYMBOLS = {
 HEUN_SYMBOLS = {
     "√ᾱ_s": "what x<sub>0</sub> counts for in x<sub>s</sub>",
     "σ_s": "√((1−ᾱ)/ᾱ) at s, the next time",
-    "ε̂": "the noise that the network sees in x<sub>t</sub>",
+    "ε̂": "noise the network sees in x<sub>t</sub>",
     "ε̂^′": "the same where a first, straight try arrives: second order for two evaluations",
 }

@@ -46,4 +46,10 @@ def test_rounds_are_drawn_named_and_counted(open_page, size):
     assert is_inside(
         page, size[0], "#naming-view canvas:visible, #naming-view button:visible, #naming-margin math:visible"
     )
-    assert size[0] < 1280 or fits_a_laptop(page)
+    for told_of in page.locator("#naming-margin .slip").all():
+        page.evaluate(
+            "(it) => { for (const each of it.parentNode.children) each.hidden = each !== it }",
+            told_of.element_handle(),
+        )
+        assert told_of.is_visible()
+        assert size[0] < 1280 or fits_a_laptop(page), "each mistake's text beside the stage, whichever the rounds drew"

@@ -35,7 +35,7 @@ KEPT_BYTES = 32_000_000
 
 SYMBOLS = symbols(
     {
-        "ε̂": "the noise that the network sees in x<sub>t</sub>",
+        "ε̂": "noise the network sees in x<sub>t</sub>",
         "x̂_0": "what is left without it",
         "E": "the average of every digit that x<sub>t</sub> may have come from",
     }

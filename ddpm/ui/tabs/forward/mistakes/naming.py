@@ -42,9 +42,9 @@ def block(name: str) -> str:
 
 SYMBOLS = symbols(
     {
-        "x_s": f"the next picture, {DRAW_STEPS} steps for 1000",
+        "x_s": "the next picture, s < t",
         "α_{ts}, β_{ts}": "ᾱ<sub>t</sub>/ᾱ<sub>s</sub>, and 1 − α<sub>ts</sub>",
-        "ε̂": "the noise that the network sees in x<sub>t</sub>",
+        "ε̂": "noise the network sees in x<sub>t</sub>",
         "σ": "of the posterior of x<sub>s</sub>",
         "z": "fresh noise from N(0, 1)",
     }

@@ -44,8 +44,8 @@ SLIPS = {
     ),
     STRIDE: Slip(
         "β of one small step",
-        "mean_of_step(x_t, eps, t, s, sched)",
-        "mean_of_step(x_t, eps, t, t - 1, sched)",
+        "alpha_ts = ab[t] / ab[s]",
+        "alpha_ts = ab[t] / ab[t - 1]",
         "25 steps are drawn with the β of one of 1000 each: most of the noise is never taken away.",
         "grey noise all over, of about the variance that it began with. With all 1000 steps it would not show.",
     ),
