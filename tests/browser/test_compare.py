@@ -113,7 +113,7 @@ def test_pixels_race_latents_at_equal_seconds(open_page, size):
     own = lane(page, "A", "model").locator("option", has_text="trained here: latent")
     own.wait_for(state="attached")
     models = lane(page, "A", "model").locator("option").all_inner_texts()
-    assert models[:4] == ["the model above", "faces", "fashion", "mnist"]
+    assert models[:5] == ["the model above", "cifar10", "faces", "fashion", "mnist"]
     lane(page, "A", "model").select_option("mnist")
     assert page.locator("#race-lanes summary").first.inner_text().startswith("mnist, guidance")
     page.click("#race-race")

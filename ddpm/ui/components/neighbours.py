@@ -16,12 +16,11 @@ from ddpm.evaluation.classifiers import CLASSIFIERS, OF_DATASET
 from ddpm.evaluation.neighbours import FEATURES, PIXELS, Comparison, TrainingSet, held_out, verdict
 from ddpm.system.threads import apart
 
-from ..generation.models import dataset
+from ..generation.models import BUNDLED, dataset
 from ..server import protocol
 from ..server.cache import LRUCache
 from ..server.engine import Engine, Job
 
-BUNDLED = {"mnist": "bundled", "fashion": "bundled-fashion"}  # a sixth of each ships
 KEPT_BYTES = 20_000_000
 KEPT_SETS = 3  # training sets whose features are kept
 Sets = OrderedDict[int, tuple[TrainingSet, str]]  # by their pictures' identity

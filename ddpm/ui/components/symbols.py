@@ -151,6 +151,9 @@ OF: dict[str, dict[str, tuple[str, ...]]] = {
         "t": ("t",),
         "ω_i": ("freqs",),
     },
+    "ddpm.ho_unet.Block": {"h": ("x",), "W": ("res",), "silu": ("res",), "t_emb": ("t_emb",)},
+    "ddpm.ho_unet.Down": {"h": ("x",), "K": ("Conv2d",)},
+    "ddpm.ho_unet.Up": {"h": ("x",), "K": ("Conv2d",)},
     "ddpm.unet.UNet": {"h": ("h",), "K": ("Conv2d",), "cat": ("cat",), "up": ("ups",), "skip": ("skips",)},
 }
 

@@ -37,6 +37,7 @@ from ..server.cache import LRUCache
 CHECKPOINTS = Path(__file__).parents[3] / "checkpoints"
 TRAINED_BYTES = 500_000_000
 DEFAULT = "mnist"
+BUNDLED = {"mnist": "bundled", "fashion": "bundled-fashion"}  # a sixth of each ships
 
 
 @dataclass(frozen=True)
@@ -136,19 +137,7 @@ class ModelRegistry:
 def offered(folder: Path) -> list[str]:
     """The names of the checkpoints in a folder that the page can ask for."""
     folders = (path.parent for path in folder.glob(f"*/{CONFIG}"))
-    return sorted(path.name for path in folders if not is_autoencoder(path) and on_page(path))
-
-
-def on_page(folder: Path) -> bool:
-    """Whether the page can ask for a checkpoint: not the network of Ho et al., which takes ten times as long.
-
-    Of one that is broken nobody knows.
-    """
-    try:
-        model = read_config(folder / CONFIG).get("model")
-    except CheckpointError:
-        return True
-    return not isinstance(model, dict) or model.get("kind") != "ho-unet"
+    return sorted(path.name for path in folders if not is_autoencoder(path))
 
 
 def wrap(
@@ -202,10 +191,9 @@ def dataset(name: str, download: bool = False) -> Dataset:
 
 
 def pictures_of(weights: Model) -> Dataset:
-    """Pictures like those that the weights were trained on; of MNIST, the digits that ship.  Raises ValueError."""
-    name = "bundled" if weights.dataset == "mnist" else weights.dataset
+    """Pictures like those that the weights were trained on; where some of them ship, these.  Raises ValueError."""
     try:
-        data = dataset(name)
+        data = dataset(BUNDLED.get(weights.dataset, weights.dataset))
     except DataError as error:
         raise ValueError(
             "The pictures these weights were trained on are not on this server. Draw or upload one."

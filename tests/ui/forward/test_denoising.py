@@ -60,7 +60,7 @@ def test_x_t_lies_on_the_grid_of_steps_at_the_time_that_was_asked(registry):
 def test_a_schedule_of_another_length_has_the_same_share_of_it(registry):
     config = ModelConfig(base=8, mults=(1,), patch_size=4)
     for T, steps in ((200, 40), (20, 20)):
-        registry.put("short", wrap(build_model(config), make_schedule(T), "linear", "mine", "fashion"))
+        registry.put("short", wrap(build_model(config), make_schedule(T), "linear", "mine", "cifar10"))
         asked = {"x0": protocol.b64(IMAGES[0].numpy()), "seed": 3, "t": 499, "weights": "short", "question": 1}
         q = denoising.Question.check(registry, asked)
         assert q.level == steps // 2 and q.start[1] == T // 2 - 1

@@ -10,6 +10,7 @@ from helpers.pages import alone, picture
 
 from ddpm.data import from_uint8, load_dataset
 from ddpm.diffusion import q_sample
+from ddpm.ho_unet import Block, HoUNet
 from ddpm.samplers import predict
 from ddpm.ui.components import pictures
 from ddpm.ui.server import protocol
@@ -129,6 +130,23 @@ def test_a_question_from_the_page_is_answered_or_refused_in_words(registry):
 
 
 def test_each_kind_of_the_unets_blocks_is_told_of():
-    net = UNet(base=8, mults=(1, 2), t_dim=16, attention=(16, 32))
-    kinds = {type(m).__name__ for name, m in net.named_modules() if activations.is_block(name, m)}
-    assert kinds == set(network.KINDS)
+    nets = UNet(base=8, mults=(1, 2), t_dim=16, attention=(16, 32)), HoUNet(base=8, mults=(1, 2), t_dim=16)
+    modules = [pair for net in nets for pair in net.named_modules()]
+    assert {type(m).__name__ for name, m in modules if activations.is_block(name, m)} == set(network.KINDS)
+
+
+def test_in_the_network_of_ho_et_al_every_map_on_the_way_down_is_handed_across():
+    """The second half of what each block of the way up is given, the last map first."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = HoUNet(in_ch=3, base=8, mults=(1, 2), t_dim=16, attention=(16,)).eval()
+    given = []
+    for layer in net.ups:
+        if isinstance(layer, Block):
+            layer.register_forward_pre_hook(lambda _, args: given.append(args[0][0]))
+    called, _ = activations.watched(net, lambda: net(torch.randn(1, 3, 32, 32), torch.tensor([5])))
+    handed = activations.skips(net, called)
+    outs = [each.out for each in called if each.name in handed]
+    assert len(outs) == len(given) == 6
+    for got, out in zip(given, reversed(outs), strict=True):
+        assert torch.equal(got[-len(out) :], out)

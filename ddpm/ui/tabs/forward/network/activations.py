@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ddpm.autoencoder import encoded
 from ddpm.data import to_uint8
 from ddpm.diffusion import q_sample
+from ddpm.ho_unet import HoUNet
 from ddpm.samplers import predict
 from ddpm.seeding import seeded
 from ddpm.ui.components import pictures
@@ -69,10 +70,13 @@ def watched(net: nn.Module, ask: Any) -> tuple[list[Called], Any]:
 
 
 def skips(net: nn.Module, called: list[Called]) -> set[str]:
-    """The blocks whose output is handed across to the way up: in the tutorial's UNet the last before each way down."""
+    """The blocks whose output is handed across to the way up: in the tutorial's UNet the last before each way down, in
+    that of Ho et al. each on the way down."""
+    names = [each.name for each in called]
+    if isinstance(net, HoUNet):
+        return {each.name for each in called if each.side == "down"}
     if not isinstance(net, UNet):
         return set()
-    names = [each.name for each in called]
     return {names[names.index(f"downs.{i}") - 1] for i in range(len(net.downs))}
 
 

@@ -90,9 +90,9 @@ export const network = (element, props, watch, server, { t: first }) => {
     for (const height of heights) {
       const row = el("div", "row", chart), here = inPictures.filter(({ shape }) => shape[1] === height);
       boxes(el("div", "side", row), here.filter(({ side }) => side === "down"));
-      const middle = el("div", "middle", row), mid = here.filter(({ side }) => side === "mid"), skip = here.find((each) => each.skip);
+      const middle = el("div", "middle", row), mid = here.filter(({ side }) => side === "mid"), skips = here.filter((each) => each.skip);
       if (mid.length) boxes(middle, mid);
-      else if (skip) box(middle, skip, `skip → ${skip.shape.join(" × ")}`).classList.add("skip");
+      else if (skips.length) box(middle, skips.at(-1), `${skips.length > 1 ? `${skips.length} skips` : "skip"} → ${skips.at(-1).shape.join(" × ")}`).classList.add("skip");
       boxes(el("div", "side", row), here.filter(({ side }) => side === "up"));
     }
   }

@@ -69,6 +69,24 @@ KINDS: dict[str, tuple[str, dict[str, str], str, str]] = {
         "ddpm.unet.UNet",
     ),
 }
+# Those of Ho et al. as published, where they are other classes.
+RESIDUAL, RESIDUAL_SYMBOLS, *_ = KINDS["ResBlock"]
+CONVOLVED, CONVOLVED_SYMBOLS, *_ = KINDS["Conv2d"]
+KINDS |= {
+    "Block": (
+        RESIDUAL,
+        RESIDUAL_SYMBOLS,
+        "a ResBlock, and attention where the map is small enough",
+        "ddpm.ho_unet.Block",
+    ),
+    "Down": (
+        CONVOLVED,
+        CONVOLVED_SYMBOLS,
+        "a convolution in strides of two: half as wide and as high",
+        "ddpm.ho_unet.Down",
+    ),
+    "Up": (CONVOLVED, CONVOLVED_SYMBOLS, "after each pixel was repeated, twice across and down", "ddpm.ho_unet.Up"),
+}
 EQUATION = "".join(
     f'<div data-kind="{kind}"{"" if kind == "ResBlock" else " hidden"}><h2>{kind}</h2>'
     f'<math display="block">{maths}</math>{symbols(meanings)}'
