@@ -13,7 +13,7 @@ export const waiting = ({ ahead, wait }) => `Waiting for a turn: ${counted(ahead
 // One line under the stage that says what is going on; errors say what to do next.
 export class Status {
   constructor(root, text) {
-    this.node = el("p", "status", root, text);
+    this.node = el("p", "status", el("div", "says", root), text);
     this.node.setAttribute("role", "status");
   }
 
