@@ -14,12 +14,24 @@ COMPARE = ("Vary one setting", "Measure quality", "Compare schedules")
 EDIT = ("Inpaint", "Interpolate", "Invert", "Compose")  # beside Draw, which Edit opens with
 
 
-def test_each_tab_fits_a_laptop_without_scrolling(open_page):
+# Has the statuses that are to be seen say two lines; gives where the timelines are, before and after.
+TWO_LINES = """() => {
+    const seen = (what) => [...document.querySelectorAll(what)].filter((each) => each.checkVisibility());
+    const places = () => seen('.view .timeline').map((each) => each.getBoundingClientRect().top);
+    const before = places();
+    for (const each of seen('.view .status')) each.textContent = 'What is going on, at length. '.repeat(5);
+    return [before, places()];
+}"""
+
+
+def test_each_tab_fits_a_laptop_without_scrolling_whatever_is_said(open_page):
     page = open_page(1280, 800)
     for name in ("Forward", "Reverse", "Train", "Compare", "Edit", *EDIT):
         tab(page, name)
         page.wait_for_timeout(300)
         assert fits_a_laptop(page), name
+        before, after = page.evaluate(TWO_LINES)
+        assert len(before) > 0 and after == before and fits_a_laptop(page), f"{name}, two lines of status"
 
 
 @pytest.mark.parametrize("width", [390, 768, 1920])
