@@ -20,6 +20,7 @@ from helpers.together import CONFIGS, build, losses
 from ddpm import fit, make_schedule
 from ddpm.cli import followed
 from ddpm.config import TrainConfig
+from ddpm.seeding import seeded
 from ddpm.storage.checkpoint import load_checkpoint, load_training
 from ddpm.system.distributed import Group
 from ddpm.training.state import Snapshot
@@ -161,6 +162,15 @@ def test_the_end_is_the_first_process_s_alone(tiny_state, tmp_path):
     assert calls == [tiny_state, tiny_state]  # logged, finished
 
 
+def only_shifts(name):
+    """Whether a weight of the tiny network adds a constant to channels that the next norm, one channel a group, takes
+    away.  Its gradient is rounding, of which Adam makes steps of whole size, in any direction."""
+    return name.endswith(("conv1.bias", "t_proj.weight", "t_proj.bias")) or name in (
+        "up_blocks.0.conv2.bias",
+        "up_blocks.0.shortcut.bias",
+    )
+
+
 @pytest.mark.slow
 def test_a_run_goes_on_with_more_processes_or_fewer(torchrun, train, tiny_preset, tmp_path):
     """Of two, one, two: as one that was one process throughout."""
@@ -177,9 +187,14 @@ def test_a_run_goes_on_with_more_processes_or_fewer(torchrun, train, tiny_preset
     )
     np.testing.assert_allclose(some, one, rtol=0, atol=2e-5)
     assert len(one) == 9
-    weights = [load_checkpoint(tmp_path / name).model.state_dict() for name in ("one", "some")]
+    nets = [load_checkpoint(tmp_path / name).model for name in ("one", "some")]
+    weights = [net.state_dict() for net in nets]
     for name, value in weights[0].items():
-        torch.testing.assert_close(weights[1][name], value, rtol=0, atol=2e-3)
+        if not only_shifts(name):
+            torch.testing.assert_close(weights[1][name], value, rtol=0, atol=2e-3)
+    x, t, y = torch.randn(4, 1, 32, 32, generator=seeded(0)), torch.tensor([0, 300, 600, 999]), torch.arange(4)
+    with torch.no_grad():
+        torch.testing.assert_close(nets[1](x, t, y), nets[0](x, t, y), rtol=0, atol=1e-3)
     assert load_checkpoint(tmp_path / "some").info["device"].startswith("2 processes on ")
 
 
