@@ -98,7 +98,8 @@ def a_fifth_of_the_real_digits():
 
 @pytest.fixture(autouse=True)
 def engines_end(monkeypatch):
-    """What a test leaves computing would slow all that follow, and be cut off inside PyTorch in the end: an abort."""
+    """What a test leaves computing would slow all that follow, and be cut off inside PyTorch in the end: an abort.
+    What works beside an engine ends with it."""
     if (module := sys.modules.get("ddpm.ui.server.engine")) is None:
         yield
         return

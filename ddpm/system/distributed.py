@@ -75,6 +75,10 @@ def joined(device: torch.device) -> Iterator[Group]:
     if not dist.is_torchelastic_launched():
         yield ALONE
         return
+    # Loaded within the group, as torch's optimisers do, it would hold the group as a default argument for ever; and
+    # Gloo's threads, which let go of tensors, abort a process that ends.
+    import torch.distributed.nn
+
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

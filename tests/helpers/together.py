@@ -1,4 +1,5 @@
-"""Started by torchrun: `losses OUT STEPS`, of a tiny run; or the command line with a tiny preset in place of fast.
+"""Started by torchrun: `losses OUT STEPS`, of a tiny run, and the threads it leaves; or the command line with a tiny
+preset in place of fast.
 
 That one saves often, and writes the number of each process into the folder PIDS.
 """
@@ -43,7 +44,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "losses":
         with joined(torch.device("cpu")) as group:
             found = {name: losses(build(), config, int(sys.argv[3]), group) for name, config in CONFIGS.items()}
-        Path(sys.argv[2], f"{os.environ['RANK']}.json").write_text(json.dumps(found))
+        left = [(thread / "comm").read_text().strip() for thread in Path("/proc/self/task").iterdir()]
+        Path(sys.argv[2], f"{os.environ['RANK']}.json").write_text(json.dumps({"losses": found, "left": left}))
     else:
         Path(os.environ["PIDS"], os.environ["RANK"]).write_text(str(os.getpid()))
         model_card.GRID_STEPS = 2

@@ -109,11 +109,13 @@ def test_the_first_process_s_clock_counts(tiny_images):
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 4])
 def test_together_they_train_as_one_does(torchrun, tmp_path, processes):
-    """By torchrun and Gloo: losses agree to rounding, and all have the same weights."""
+    """By torchrun and Gloo: losses agree to rounding, all have the same weights, and no thread of Gloo is left."""
     steps = 50
     done = torchrun(processes, "losses", tmp_path, steps)
     assert done.returncode == 0, done.stderr
-    first, *others = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(processes)]
+    told = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(processes)]
+    assert not any("gloo" in name for each in told for name in each["left"]), "one could abort the process as it ends"
+    first, *others = [each["losses"] for each in told]
     assert all(other == first for other in others)
     for name, config in CONFIGS.items():
         assert first[name][:-1] == pytest.approx(losses(build(), config, steps)[:-1], abs=1e-5, rel=0), name

@@ -147,7 +147,7 @@ class Engine:
         self._parked: list[Job] = []
         self._addresses: Counter[str] = Counter()  # runs under way from each
         self._changed = threading.Condition()
-        self._closed = False
+        self.closed: Future[None] = Future()  # for whoever works beside it, and should end with it
         self._thread: threading.Thread | None = None
         self._stepping: float | None = None  # since when the step under way is
 
@@ -251,7 +251,8 @@ class Engine:
     def close(self, seconds: float = 6.0) -> bool:
         """Take no further step, for the end of the server.  Returns when the present one is done; False: too long."""
         with self._changed:
-            self._closed = True
+            if not self.closed.done():
+                self.closed.set_result(None)
             self._changed.notify()
         if self._thread is not None:
             self._thread.join(seconds)
@@ -261,9 +262,9 @@ class Engine:
         answered = 0  # since the last turn
         while True:
             with self._changed:
-                while not (self._turns or self._questions or self._closed):
+                while not (self._turns or self._questions or self.closed.done()):
                     self._changed.wait()
-                if self._closed:
+                if self.closed.done():
                     return
                 asked = self._questions and (answered < QUESTIONS or not self._turns)
                 among, answered = (self._questions, answered + 1) if asked else (self._turns, 0)

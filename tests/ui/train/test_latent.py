@@ -90,6 +90,7 @@ def test_a_kept_run_comes_back_with_its_autoencoder(tmp_path):
     run = request.check("latent", "bundled", "steps", 3, *request.more_of(PRESETS["latent"]))
     first.start(run)
     run.job.finished.result(timeout=60)
+    first.engine.close()
     first.save()
     again = run_store.Runs(Engine(), tmp_path).get(run.id)
     assert again.codec.name == run.codec.name and again.packet()["kept"] == run.packet()["kept"]

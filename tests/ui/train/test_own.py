@@ -181,6 +181,7 @@ def test_they_are_never_written_and_go_when_the_window_has_gone(tmp_path, monkey
     runs.looks(run, "me")
     run.job.finished.result(timeout=60)
     runs.keep()
+    runs.engine.close()
     runs.save()
     assert not list(tmp_path.iterdir())
     run.seen = time.monotonic() - 2 * run_store.IDLE_AFTER

@@ -10,7 +10,7 @@ from helpers.training_runs import LONG, finish, new_run, quick, started, stop, u
 
 from ddpm.training import loop
 from ddpm.ui.server import limits
-from ddpm.ui.server.engine import Busy, Engine
+from ddpm.ui.server.engine import Busy, Engine, Job
 from ddpm.ui.tabs.train import run_store, training_run
 from ddpm.ui.tabs.train.run_store import Runs
 
@@ -122,7 +122,8 @@ def test_what_has_ended_leaves_the_memory_and_is_found_again(tmp_path):
 def test_what_nobody_watches_for_long_is_dropped_with_its_files(monkeypatch, tmp_path):
     runs = Runs(Engine(), tmp_path)
     run = started(runs)
-    runs.save()
+    monkeypatch.setattr(run_store, "KEEP_EVERY", 0.0)
+    runs.keep()
     others = tmp_path / "holiday pictures"
     others.mkdir()
     os.utime(others, (0, 0))
@@ -145,6 +146,20 @@ def test_the_files_of_a_server_that_never_came_back_are_dropped(monkeypatch, tmp
     time.sleep(0.2)
     other.sweep()
     assert not runs.path_of(run.id).exists()
+
+
+def test_nothing_works_beside_an_engine_that_is_closed(monkeypatch, tmp_path):
+    """Not even what waits for a job that will never run."""
+    monkeypatch.setattr(run_store, "SWEEP_EVERY", 0.01)
+    monkeypatch.setattr(run_store, "KEEP_EVERY", 0.0)
+    runs, asked = Runs(Engine(), tmp_path), []
+    run = started(runs)
+    runs.engine.close()
+    monkeypatch.setattr(runs.engine, "submit", lambda *args, **options: asked.append(args) or Job(iter(())))
+    runs.keep()
+    assert asked and run.active
+    runs.save()
+    assert not runs._sweeper.is_alive() and runs.path_of(run.id).is_dir()
 
 
 @pytest.mark.slow

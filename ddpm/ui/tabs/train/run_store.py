@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import threading
 import time
+from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 from typing import Any
 
@@ -198,8 +199,7 @@ class Runs:
                 os.close(claim)
 
     def _sweep_forever(self) -> None:
-        while True:
-            time.sleep(SWEEP_EVERY)
+        while not wait({self.engine.closed}, SWEEP_EVERY).done:
             try:
                 self.sweep()
                 self.keep()
@@ -243,12 +243,14 @@ class Runs:
                 continue
             with contextlib.suppress(Busy):
                 job = self.engine.submit(once(self.describe, run), name="keep")  # between two steps of its training
-                job.finished.result()
-                if not job.error:
+                wait({job.finished, self.engine.closed}, return_when=FIRST_COMPLETED)
+                if job.finished.done() and not job.error:
                     self.write(run, *job.take()[-1])
 
     def save(self) -> None:
-        """All runs that have got anywhere, and let go of them: for the end of the server, once the engine stands."""
+        """All runs that have got anywhere, and let go of them: for the end of the server, once the engine is closed."""
+        if self._sweeper is not None:
+            self._sweeper.join(5.0)  # a thread that is still in PyTorch when Python ends would abort the process
         for run in list(self._runs.values()):
             if run.state is not None and not run.of_a_window:
                 self.write(run, *self.describe(run))
