@@ -14,6 +14,7 @@ from helpers.steps import (
     save,
     set_number,
     status,
+    stop_once,
     tab,
     wait_for_change,
     wait_for_status,
@@ -295,8 +296,7 @@ def test_stop_stops_and_keeps_what_is_there(open_page):
     set_number(page, "inpaint-steps", 50)
     set_number(page, "inpaint-r", 10)
     page.click("#inpaint-fill")
-    wait_for_status(page, "inpaint", "Step [1-9]")
-    page.click("#inpaint-stop")
+    stop_once(page, "inpaint", "Step [1-9]")
     wait_for_status(page, "inpaint", "^Stopped at step")
     assert button(page, "inpaint", "Save").is_enabled()
     assert page.locator("#inpaint-stop").is_disabled()

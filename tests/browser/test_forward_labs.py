@@ -12,6 +12,7 @@ from helpers.steps import (
     pixels,
     playhead,
     status,
+    stop_once,
     tab,
     wait_for_change,
     wait_for_status,
@@ -267,8 +268,7 @@ def test_stop_stops_the_way_back(open_page):
         "document.querySelector('#denoising-view .pane-xt figcaption').textContent.includes('t = 999')"
     )
     page.click("#denoising-denoise")
-    wait_for_status(page, "denoising", r"^Step \d+ of 40")
-    page.click("#denoising-stop")
+    stop_once(page, "denoising", r"^Step \d+ of 40")
     wait_for_status(page, "denoising", "^Stopped")
     assert "classified as" not in feet(page)["f0"]
 

@@ -21,6 +21,17 @@ def wait_for_status(page, name, text):
         raise AssertionError(f"the status is {status(page, name).text_content()!r}, not {text!r}") from error
 
 
+def stop_once(page, name, text):
+    """Press Stop in the moment in which the status says so: from here it could come after the end."""
+    pressed = """([name, text]) => {
+        const stop = document.getElementById(`${name}-stop`);
+        if (stop.disabled || !document.querySelector(`#${name}-view .status`).textContent.match(text)) return false;
+        stop.click();
+        return true;
+    }"""
+    page.wait_for_function(pressed, arg=[name, text])
+
+
 def pixels(page, name, pane):
     """The picture of a pane as the person sees it."""
     return page.locator(f"#{name}-view .pane-{pane} canvas").evaluate("c => c.toDataURL()")

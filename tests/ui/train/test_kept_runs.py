@@ -26,6 +26,12 @@ def numbers(runs, run):
     return load_training(runs.path_of(run.id))[1]
 
 
+@pytest.fixture(autouse=True)
+def kept_by_hand(monkeypatch):
+    """By these tests alone, and not every five seconds."""
+    monkeypatch.setattr(run_store, "SWEEP_EVERY", 3600.0)
+
+
 @pytest.fixture
 def at_once(monkeypatch):
     monkeypatch.setattr(run_store, "KEEP_EVERY", 0.0)
