@@ -20,6 +20,8 @@ COLOUR = re.compile(
     re.I,
 )
 KEPT = ("media", "keyframes", "font-face")  # of what begins with @, by Gradio, at a sheet's outermost
+# Gradio puts its prefix before each part of it, whose weight then beats any rule without a list.
+LIST = re.compile(r":(?:is|where|not|has)\([^()]*,[^{]*")
 
 
 def problems(text: str, tokens: str) -> list[str]:
@@ -28,6 +30,7 @@ def problems(text: str, tokens: str) -> list[str]:
     found = [f"the colour {c}" for value in DECLARATION.findall(bare) for c in COLOUR.findall(value)]
     found += [f"var({name})" for name in re.findall(r"var\(\s*(--[\w-]+)", bare) if name not in defined(tokens)]
     found += [f"@{name}" for name in re.findall(r"@([\w-]+)", bare) if name not in KEPT]
+    found += [f"the list {each.strip()}" for each in LIST.findall(bare)]
     return found + unexplained(text)
 
 
@@ -73,6 +76,7 @@ def test_each_token_is_read_by_a_sheet_or_a_script():
     ("sheet", "seen"),
     [
         (".a { color: #fff; }", ["the colour #fff"]),
+        (":is(.a, .b) p { top: 0; }", ["the list :is(.a, .b) p"]),
         (".a { border: 1px solid rgb(0 0 0 / 0.5) }", ["the colour rgb("]),
         (".a:hover { background: White; }", ["the colour White"]),
         ("@media (max-width: 9px) { .a { color: #abcdef; } }", ["the colour #abcdef"]),
