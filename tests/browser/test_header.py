@@ -14,7 +14,8 @@ def test_the_menu_opens_the_papers_and_the_card_of_the_model_that_is_chosen(open
     paper = dialog.get_by_role("link", name="Denoising Diffusion Probabilistic Models", exact=True)
     assert paper.get_attribute("href") == "https://arxiv.org/abs/2006.11239"
     page.keyboard.press("Escape")
-    assert dialog.count() == 0 and page.evaluate("document.activeElement.textContent") == "Help"
+    dialog.wait_for(state="detached")  # an event later
+    assert page.evaluate("document.activeElement.textContent") == "Help"
     page.locator("#weights input").click()
     page.get_by_role("option", name="mnist-latent", exact=True).click()
     page.get_by_role("button", name="The model’s card").first.click()
