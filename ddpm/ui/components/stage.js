@@ -135,7 +135,7 @@ export class Stage {
         const fit = Math.min((w - (columns + 1) * GAP) / columns, (h - (rows + 1) * GAP) / rows);
         const most = Math.floor(fit * ratio) / this.size, zoom = most < 2 ? Math.floor(most) : most;
         if (across > 1 && columns * ((zoom * this.size) / ratio + GAP) < this.captionWidth * unit) continue;
-        const filled = (this.n / (columns * rows)) ** 2 * (count / (across * down)) ** 0.5;
+        const filled = (this.n / (columns * rows)) ** 3 * (count / (across * down)) ** 0.5;
         const score = zoom * filled - Math.abs(columns - rows) / 1000;
         if (score > best.score) best = { zoom, across, columns, rows, score };
       }
