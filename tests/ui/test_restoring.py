@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from ddpm.ui import page
+from ddpm.ui.components import restoring
 from ddpm.ui.generation.models import ModelRegistry
 
 
@@ -50,3 +51,8 @@ def test_what_was_set_before_a_reload_changes_no_model(restored, registry):
     for address in ("#reverse?steps=9", "#reverse?steps=9&model=latent", "#reverse?steps=9&model=own"):
         _, said = restored(address, "first", own, stay=True)
         assert not said["wait"] and said["view"] == "reverse"
+
+
+def test_what_is_wrong_with_a_link_ends_in_one_full_stop():
+    said = restoring.sentence(["compare/vary: no such view", "They are not on this server. Draw or upload one."])
+    assert "no such view; They are not on this server. Draw or upload one. The defaults" in said

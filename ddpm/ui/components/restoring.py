@@ -45,9 +45,8 @@ def sentence(problems: list[str]) -> str:
         return ""
     more = len(problems) - SHOWN_PROBLEMS
     rest = f"; and {more} more" if more > 0 else ""
-    return (
-        f"Not all of this link can be shown. {'; '.join(problems[:SHOWN_PROBLEMS])}{rest}. The defaults are in place."
-    )
+    said = "; ".join(each.removesuffix(".") for each in problems[:SHOWN_PROBLEMS])
+    return f"Not all of this link can be shown. {said}{rest}. The defaults are in place."
 
 
 def connect(shared: layout.Shared, table: Table, packet: Packet) -> gr.HTML:
