@@ -64,6 +64,29 @@ def test_a_lesson_is_walked_from_its_first_step_to_its_last(open_page, width):
     assert page.locator(".reader .lesson.done .title").inner_text() == lesson.title
 
 
+def test_a_step_that_comes_late_leaves_the_place_of_the_next_alone(open_page):
+    page, steps = open_page(1280, 600), LESSONS[0].steps
+    lower = [step.look for step in steps].index("forward-histogram")
+    page.evaluate(f"location.hash = '#forward/noising?lesson=1.{lower}'")  # counted from 1: the step before
+    before = steps[lower - 1].title
+    page.wait_for_function("title => document.querySelector('.reader h2')?.textContent === title", arg=before)
+    page.evaluate("""() => {  // the first of the reader's waits takes two seconds
+        const wait = window.setTimeout;
+        window.setTimeout = (then, ms, ...rest) => {
+            const late = ms === 50 && !window.late;
+            if (late) window.late = wait(() => { then(); window.over = true; }, 2000);
+            return late ? window.late : wait(then, ms, ...rest);
+        };
+    }""")
+    page.get_by_role("button", name="Restore this step’s state").click()
+    page.get_by_role("button", name="Next").click()
+    page.wait_for_function(SEEN, arg="#forward-histogram")
+    assert page.evaluate("scrollY > 0 && !window.over"), "the second had come first, and had to scroll"
+    page.wait_for_function("window.over")
+    page.wait_for_timeout(200)
+    assert page.evaluate(SEEN, "#forward-histogram")
+
+
 def test_a_wrong_answer_is_told_from_the_right_one(open_page):
     page = open_page()
     open_lesson(page, 1)

@@ -23,7 +23,7 @@ export const reader = (element, props) => {
   const head = el("div", "head", panel), body = el("div", "body", panel), foot = el("nav", "foot", panel);
   foot.setAttribute("aria-label", "Steps of the lesson");
   const answers = new Map(); // by "lesson.step", of this visit
-  let lessons = props.value[spoken()], lesson = null, at = 0;
+  let lessons = props.value[spoken()], lesson = null, at = 0, shows = 0;
 
   panel.addEventListener("keydown", (event) => { if (event.key === "Escape") leave(); });
   window.addEventListener("hashchange", follow);
@@ -157,19 +157,21 @@ export const reader = (element, props) => {
 
   // Put the page into a state, press a button of it, and bring into sight what is to be looked at: else the view.
   async function show(hash, id, look) {
-    const here = lesson.steps[at];
+    const mine = ++shows, isOver = () => mine !== shows || !lesson; // another has begun, or one has left the lesson
     if (hash) {
       const target = `${hash}${hash.includes("?") ? "&" : "?"}lesson=${lesson.number}.${at + 1}`;
       location.hash = target;
       await new Promise((resolve) => setTimeout(resolve, 50)); // the event comes as a task of its own
       while (tabs.links?.isRestoring()) await new Promise((resolve) => setTimeout(resolve, 50));
     }
+    if (isOver()) return; // what it would press and scroll is no longer what is read
     if (id) await press(id);
+    if (isOver()) return;
     const narrow = readerIsSheet(), views = Array.from(document.querySelectorAll(".ddpm-view"));
     if (narrow) views.find((view) => view.checkVisibility())?.scrollIntoView();
     else window.scrollTo(0, 0);
     const looked = look && (await find(look));
-    if (!looked || lesson?.steps[at] !== here) return; // one has gone on
+    if (!looked || isOver()) return;
     const { top, height } = looked.getBoundingClientRect(), bottom = top + Math.max(height, LEAST), end = narrow ? panel.getBoundingClientRect().top : window.innerHeight;
     if (bottom > end) window.scrollBy(0, Math.min(top - MARGIN, bottom - end + MARGIN));
   }
