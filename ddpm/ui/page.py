@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,17 +61,17 @@ def build() -> gr.Blocks:
             reader({language: lessons.translated(language) for language in languages.LANGUAGES})
             weights = gr.Dropdown(registry.shipped, value=registry.default, label="Model", elem_id="weights")
             help_menu(registry, weights)
+        wording.connect(registry, weights)  # the first that follows the model: the tabs' views may take seconds
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             shared = layout.Shared(engine, registry, demo, mine, own, weights, tabs)
             for each in TABS:
                 with gr.Tab(each.TITLE, id=each.TITLE.lower()) as shared.tab:
                     each.build(shared)
-        wording.connect(shared)
         demo.links = links.Table(demo, weights)
         with top:
             for part in shared.header:
                 part.render()
-            restoring.connect(shared, demo.links, functools.partial(pictures.asked_for, registry))
+            restoring.connect(shared, demo.links, shared.pictures.asked_for)
     demo.health = hosting.Health(engine, shared.counts)
     atexit.register(shut_down, engine, shared.at_end)
     return demo.queue(max_size=64, api_open=False)

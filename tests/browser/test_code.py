@@ -11,8 +11,8 @@ from helpers.steps import generate, is_inside, playhead, save, tab, wait_for_sta
 
 from ddpm import from_uint8, load_dataset, make_schedule, q_sample, to_uint8
 from ddpm.schedule import SCHEDULES
-from ddpm.ui.components.pictures import noise_of, noise_packet, picture_packet
-from ddpm.ui.generation.models import ModelRegistry
+from ddpm.ui.components.pictures import noise_of, noise_packet, of_data
+from ddpm.ui.generation.models import ModelRegistry, pictures_of
 
 pytestmark = pytest.mark.browser
 
@@ -67,7 +67,7 @@ def test_the_page_noises_a_digit_to_the_pixel_as_python_does(open_page):
     """At every 37th t of every schedule: x_t is not sent by the server."""
     model = ModelRegistry().get("mnist")
     asked = [[t, kind] for kind in SCHEDULES for t in range(0, 1000, 37)]
-    found = open_page().evaluate(MIXED, [picture_packet(model, 7) | noise_packet(model, 3), asked])
+    found = open_page().evaluate(MIXED, [of_data(pictures_of(model), 7) | noise_packet(model, 3), asked])
     x0, eps = from_uint8(load_dataset("bundled").images[7:8]), noise_of(model, 3)
     for (t, kind), pixels in zip(asked, found, strict=True):
         x_t = q_sample(x0, torch.tensor([t]), eps, make_schedule(kind=kind))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import dataclasses
 
@@ -16,12 +17,13 @@ from ddpm.config import Config, ModelConfig, ScheduleConfig, TrainConfig
 from ddpm.data import Attribute, load_dataset
 from ddpm.networks import build_model
 from ddpm.ui import links
-from ddpm.ui.components import pictures
+from ddpm.ui.components.pictures import Pictures
 from ddpm.ui.generation import as_python
 from ddpm.ui.generation.labels import in_turn, labels_of, read_attributes, text_of
 from ddpm.ui.generation.models import ModelRegistry, attributes_called
 from ddpm.ui.generation.trajectory import Trajectory
 from ddpm.ui.generation.trajectory_file import read_recording, write
+from ddpm.ui.server.engine import Engine
 from ddpm.ui.server.protocol import b64
 from ddpm.ui.tabs.edit import interpolate, invert
 from ddpm.ui.tabs.edit.interpolate import Between
@@ -86,10 +88,10 @@ def test_a_generation_is_of_what_was_asked_and_is_copied_saved_and_opened(faces,
 
 
 def test_a_picture_is_chosen_by_a_value_and_says_what_it_is(faces):
-    model = faces.get("faces")
-    assert pictures.offered(faces, "faces")[:3] == ("random", "hair: short", "hair: long")
+    shown = Pictures(Engine(), faces)
+    assert shown.offered("faces")[:3] == ("random", "hair: short", "hair: long")
     for choice in ("hair: long", "skin: dark"):
-        packet = pictures.another_picture(model, choice)
+        packet = asyncio.run(shown.another("faces", choice))
         assert choice in packet["label"].split(", ") and packet["channels"] == 3 and packet["size"] == 16
 
 

@@ -1,5 +1,6 @@
 """What an address asks for is set, and a model of the browser's own is chosen again after a reload."""
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -17,7 +18,7 @@ def restored(registry, monkeypatch):
     answer = next(f for f in demo.fns.values() if f.name == "restored").fn
 
     def ask(address, now, own, **more):
-        *_, model, said = answer({"address": address, "number": 1, **more}, now, own)
+        *_, model, said = asyncio.run(answer({"address": address, "number": 1, **more}, now, own))
         return model, said
 
     return ask
@@ -54,5 +55,5 @@ def test_what_was_set_before_a_reload_changes_no_model(restored, registry):
 
 
 def test_what_is_wrong_with_a_link_ends_in_one_full_stop():
-    said = restoring.sentence(["compare/vary: no such view", "They are not on this server. Draw or upload one."])
-    assert "no such view; They are not on this server. Draw or upload one. The defaults" in said
+    said = restoring.sentence(["compare/vary: no such view", "They are not here. Draw or upload one."])
+    assert "no such view; They are not here. Draw or upload one. The defaults" in said

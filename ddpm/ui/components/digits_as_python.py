@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ddpm.data import Dataset
 from ddpm.schedule import SCHEDULES
 
-from ..generation.as_python import labels, packet_of, picture_lines, program
+from ..generation import drawn
+from ..generation.as_python import IN_A_CLONE, labels, packet_of, picture_lines, program
 from ..generation.labels import name_of
 from ..generation.models import Model, ModelRegistry, pictures_of
 from ..server import protocol
@@ -31,28 +31,40 @@ def answering(
 
     def python(question: Any) -> dict[str, str]:
         asked = protocol.fields(question)
-        weights = registry.get(asked.get("weights"))
-        data, t = pictures_of(weights), protocol.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
-        index = index_of(data, asked.get("picture"))
+        weights_id = asked.get("weights")
+        weights = registry.get(weights_id)
+        t = protocol.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
+        index = index_of(weights, asked.get("picture"))
         seed = protocol.whole_number(asked.get("seed"), "Noise", 0, protocol.MAX_SEED)
         shape = f"1, {weights.channels}, {weights.img_size}, {weights.img_size}"
         eps = f"eps = torch.randn({shape}, generator=ddpm.seeding.seeded({seed})).half().float()"
-        lines = [f'data = ddpm.load_dataset("{data.name}")', picture_line("x0", data, index), *([eps] * noise)]
-        text = program(f"{about}, t = {t}, noise {seed}.", [*lines, *of(weights, asked)], where=where)
+        lines = [*source_lines(weights_id, weights), *lines_of("x0", weights_id, weights, index), *([eps] * noise)]
+        place = where if pictures_of(weights) else IN_A_CLONE
+        text = program(f"{about}, t = {t}, noise {seed}.", [*lines, *of(weights, asked)], where=place)
         return packet_of(about, f"{stem}-{index}-t{t}", [text])
 
     return python
 
 
-def index_of(data: Dataset, picture: Any) -> int:
-    """The position of a picture in its data set.  Raises ValueError where it is of none."""
+def index_of(weights: Model, picture: Any) -> int:
+    """The number of a picture in the data set, or of those that the model draws.  Raises ValueError of any other."""
     if picture is None:
         raise ValueError("These lines can only name a picture of the data set. Press Another digit, then copy.")
-    return protocol.whole_number(picture, "Picture", 0, len(data.images) - 1)
+    data = pictures_of(weights)
+    return protocol.whole_number(picture, "Picture", 0, (len(data.images) if data else pictures.MOST_PICTURES) - 1)
 
 
-def picture_line(name: str, data: Dataset, index: int) -> str:
-    return f"{name} = ddpm.from_uint8(data.images[{index}:{index + 1}])  # {name_of(data, index)}"
+def source_lines(weights_id: Any, weights: Model) -> list[str]:
+    """`data`, where a model's pictures are here; else `sampler`, which draws them."""
+    data = pictures_of(weights)
+    return [f'data = ddpm.load_dataset("{data.name}")'] if data else drawn.sampler_of(weights_id, weights)
+
+
+def lines_of(name: str, weights_id: Any, weights: Model, index: int) -> list[str]:
+    """A picture under that name, (1, C, S, S) in [-1, 1]."""
+    if (data := pictures_of(weights)) is None:
+        return drawn.lines(name, weights_id, weights, index)
+    return [f"{name} = ddpm.from_uint8(data.images[{index}:{index + 1}])  # {name_of(data, index)}"]
 
 
 def schedule_of(asked: dict[str, Any]) -> str:

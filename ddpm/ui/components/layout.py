@@ -14,6 +14,7 @@ from ..server import scripts
 from ..server.engine import Engine
 from ..server.protocol import in_words
 from . import source
+from .pictures import Pictures
 
 UI = Path(__file__).parents[1]
 
@@ -41,6 +42,10 @@ class Shared:
     counts: dict[str, Callable[[], int]] = field(default_factory=dict)
     at_end: list[Callable[[], None]] = field(default_factory=list)
     header: list[gr.HTML] = field(default_factory=list)
+    pictures: Pictures = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pictures = Pictures(self.engine, self.registry)
 
 
 def inner_tabs(shared: Shared, tabs: Sequence[Any]) -> None:

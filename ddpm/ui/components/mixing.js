@@ -15,9 +15,15 @@ export const toPixels = (x) => Uint8ClampedArray.from(x, (v) => fround(127.5 * f
 // What the server sent, with the picture as bytes and the noise as floats.
 export const unpack = (packet) => {
   const { x0, eps, ...rest } = packet;
-  if (x0) Object.assign(rest, { x0: fromBase64(x0), picture: packet.picture ?? null }); // null: of no data set
+  if (x0) Object.assign(rest, { x0: fromBase64(x0), picture: packet.picture ?? null, drawn: packet.drawn ?? false }); // null: of no data set
   if (eps) rest.eps = floats(eps);
   return rest;
+};
+
+// What stands under x0.  drawn: whether the model has drawn it, for want of pictures.  own: what it is called else.
+export const x0Words = ({ label, drawn }, own) => {
+  if (drawn) return label ? `x₀  drawn: ${label}` : "x₀  drawn";
+  return label ? `x₀  the digit: ${label}` : own;
 };
 
 // Whether a state of a tab has a digit and noise that belong together: not so half-way through a change of weights.

@@ -10,20 +10,26 @@ from typing import Any, Literal
 import gradio as gr
 import torch
 
-from ddpm.data import from_uint8
+from ddpm.data import Dataset, from_uint8
 from ddpm.schedule import SCHEDULES, Schedule, make_schedule
 from ddpm.seeding import seeded
 
+from ..generation import drawn
 from ..generation.labels import ANY, kinds, name_of, of_kind
 from ..generation.models import Model, ModelRegistry, pictures_of
 from ..server import protocol
+from ..server.engine import Engine
 from . import links
 from .streaming import QUIET
 
 T = 1000
 FIRST_SCHEDULE = "cosine"
 FIRST_DIGIT = 7  # its position among the bundled digits: the page opens on it
-MOST_PICTURES = 100_000  # of a data set that an address can name one of
+MOST_PICTURES = 100_000  # of a data set, or of those that a model draws, that an address can name one of
+DRAWN = 1000  # of those that a model draws, among which another one is chosen
+NOT_HERE = "The pictures this model was trained on are not on this server: it draws its own."
+
+Second = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @functools.cache
@@ -55,58 +61,9 @@ def noise(seed: int, channels: int, size: int) -> torch.Tensor:
     return torch.randn(channels, size, size, generator=seeded(seed)).half()
 
 
-def picture_packet(weights: Model, index: int) -> dict[str, Any]:
-    data = pictures_of(weights)
-    x0 = protocol.b64(data.images[index].permute(1, 2, 0).numpy())
-    shape = {"size": weights.img_size, "channels": weights.channels}
-    return {"x0": x0, "label": name_of(data, index), "picture": index} | shape
-
-
 def noise_packet(weights: Model, seed: int) -> dict[str, Any]:
     eps = noise(seed, weights.channels, weights.img_size).permute(1, 2, 0)
     return {"seed": seed, "eps": protocol.b64(eps.numpy())}
-
-
-def another_picture(weights: Model, choice: Any) -> dict[str, Any]:
-    """A random picture of the chosen class: ANY, or how one is chosen."""
-    data = pictures_of(weights)
-    choice = protocol.one_of(choice, "Picture", (ANY, *kinds(data)))
-    if choice == ANY:
-        return picture_packet(weights, random.randrange(len(data.images)))
-    return picture_packet(weights, random.choice(of_kind(data, choice).tolist()))
-
-
-def offered(registry: ModelRegistry, weights_id: Any) -> tuple[str, ...]:
-    """How a digit can be chosen with these weights; nothing if they are not there."""
-    try:
-        return (ANY, *kinds(pictures_of(registry.get(weights_id))))
-    except ValueError:
-        return ()
-
-
-def asked_for(registry: ModelRegistry, model_id: Any, values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The digit, and the noise where the view has any, that an address names; by a class alone, the first of it.
-
-    values: of all the view's keys; given: those that the address names.  Raises ValueError.
-    """
-    model = registry.get(model_id)
-    data, index = pictures_of(model), values["picture"]
-    if "picture" not in given and values.get("digit") in kinds(data):
-        index = int(of_kind(data, values["digit"])[0])
-    if index >= len(data.images):
-        raise ValueError(f"picture={index}: this model's data set ends at {len(data.images) - 1}")
-    return picture_packet(model, index) | (noise_packet(model, values["noise"]) if "noise" in values else {})
-
-
-def opening(registry: ModelRegistry) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What a tab opens with, and how its classes are chosen."""
-    start: dict[str, Any] = {"weights": registry.default}
-    try:
-        first = registry.get(registry.default)
-        start |= picture_packet(first, FIRST_DIGIT) | noise_packet(first, 0)
-        return start, kinds(pictures_of(first))
-    except ValueError as error:  # the page opens all the same, and says what is wrong
-        return start | {"error": str(error)}, ()
 
 
 def read_picture(text: Any, weights: Model) -> torch.Tensor:
@@ -154,49 +111,140 @@ def which_schedule(name: str) -> gr.Radio:
     return kind
 
 
-def follow(
-    registry: ModelRegistry,
-    weights: gr.Dropdown,
-    view: gr.HTML,
-    choice: gr.Dropdown,
-    another: gr.Button,
-    again: gr.Button | None = None,
-    more: Callable[[Model], dict[str, Any]] = lambda model: {},
-) -> None:
-    """Another digit, another noise and other weights reach the view.
+class Pictures:
+    """What the views show of a model: pictures like those it was trained on or, where none are here, that it draws."""
 
-    more: what the view needs of other weights beside a digit and noise: it may not have been opened before they came.
-    """
+    def __init__(self, engine: Engine, registry: ModelRegistry):
+        self._registry, self._drawn = registry, drawn.Drawn(engine)
 
-    def told(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """A packet, or the reason why there is none."""
+    def kinds(self, weights_id: Any) -> tuple[str, ...]:
+        """How a picture is chosen, other than any.  Raises ValueError if there are no such weights."""
+        weights = self._registry.get(weights_id)
+        data = pictures_of(weights)
+        return drawn.kinds(weights) if data is None else kinds(data)
+
+    def offered(self, weights_id: Any) -> tuple[str, ...]:
+        """How one can be chosen with these weights; nothing if they are not there."""
         try:
-            return make()
-        except ValueError as error:
-            return {"error": str(error)}
+            return (ANY, *self.kinds(weights_id))
+        except ValueError:
+            return ()
 
-    def change_weights(weights_id: Any) -> tuple[dict[str, Any], Any]:
-        def make() -> dict[str, Any]:
-            model = registry.get(weights_id)
-            shown = {"weights": weights_id}
-            return shown | noise_packet(model, 0) | another_picture(model, ANY) | more(model)
+    async def packet(self, weights_id: Any, index: int) -> dict[str, Any]:
+        """Picture `index`, of the data set or drawn with that seed.  Raises ValueError."""
+        weights = self._registry.get(weights_id)
+        if (data := pictures_of(weights)) is not None:
+            return of_data(data, index)
+        return of_drawn(weights, index, await self._drawn.picture(weights_id, weights, index))
 
-        packet = told(make)
-        names = () if "error" in packet else kinds(pictures_of(registry.get(weights_id)))
-        return packet, gr.update(choices=[ANY, *names], value=ANY)
+    async def another(self, weights_id: Any, choice: Any = ANY) -> dict[str, Any]:
+        """A random picture of the chosen class: ANY, or how one is chosen."""
+        weights = self._registry.get(weights_id)
+        names, data = self.kinds(weights_id), pictures_of(weights)
+        choice = protocol.one_of(choice, "Picture", (ANY, *names))
+        if data is None:
+            turns = range(DRAWN) if choice == ANY else range(names.index(choice), DRAWN, len(names))
+            return await self.packet(weights_id, random.choice(turns))
+        return of_data(
+            data, random.choice(range(len(data.images)) if choice == ANY else of_kind(data, choice).tolist())
+        )
 
-    def change_picture(chosen: Any, weights_id: Any) -> dict[str, Any]:
-        return told(lambda: another_picture(registry.get(weights_id), chosen))
+    async def first(self, weights_id: Any, which: int = 0) -> dict[str, Any]:
+        """What a view shows as these weights are chosen: any picture; of drawn ones the same in all views.
 
-    def change_noise(weights_id: Any) -> dict[str, Any]:
-        return told(lambda: noise_packet(registry.get(weights_id), random.randrange(protocol.MAX_SEED)))
+        which: 1 for a second one beside it.
+        """
+        if pictures_of(self._registry.get(weights_id)) is None:
+            return await self.packet(weights_id, FIRST_DIGIT + which)
+        return await self.another(weights_id)
 
-    for event in (choice.input, another.click):
-        event(change_picture, [choice, weights], view, **QUIET)
-    if again is not None:
-        again.click(change_noise, weights, view, **QUIET)
-    weights.change(change_weights, weights, [view, choice], **QUIET)
-    links.follows_model(choice, lambda weights_id: offered(registry, weights_id))
-    links.keep(view, picture=links.whole(MOST_PICTURES - 1, FIRST_DIGIT))
-    if again is not None:
-        links.keep(view, noise=links.whole(protocol.MAX_SEED, 0))
+    async def asked_for(self, weights_id: Any, values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+        """The digit, and the noise where the view has any, that an address names; by a class alone, the first of it.
+
+        values: of all the view's keys; given: those that the address names.  Raises ValueError.
+        """
+        weights, names, index = self._registry.get(weights_id), self.kinds(weights_id), values["picture"]
+        data = pictures_of(weights)
+        if "picture" not in given and values.get("digit") in names:
+            index = names.index(values["digit"]) if data is None else int(of_kind(data, values["digit"])[0])
+        if data is not None and index >= len(data.images):
+            raise ValueError(f"picture={index}: this model's data set ends at {len(data.images) - 1}")
+        noised = noise_packet(weights, values["noise"]) if "noise" in values else {}
+        return await self.packet(weights_id, index) | noised
+
+    def opening(self, second: Second | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """What a tab opens with, and how its classes are chosen.  second: see `follow`."""
+        first = self._registry.default
+        start: dict[str, Any] = {"weights": first}
+        try:
+            weights = self._registry.get(first)
+            start |= self._at_once(weights, FIRST_DIGIT) | noise_packet(weights, 0)
+            return start | (second(self._at_once(weights, FIRST_DIGIT + 1)) if second else {}), self.kinds(first)
+        except ValueError as error:  # the page opens all the same, and says what is wrong
+            return start | {"error": str(error)}, ()
+
+    def _at_once(self, weights: Model, index: int) -> dict[str, Any]:
+        if (data := pictures_of(weights)) is not None:
+            return of_data(data, index)
+        return of_drawn(weights, index, self._drawn.at_once(str(self._registry.default), weights, index))
+
+    def follow(
+        self,
+        weights: gr.Dropdown,
+        view: gr.HTML,
+        choice: gr.Dropdown,
+        another: gr.Button,
+        again: gr.Button | None = None,
+        second: Second | None = None,
+    ) -> None:
+        """Another digit, another noise and other weights reach the view.
+
+        second: for a view of two digits, what it calls the other one, from the packet of a picture: it may not have
+        been opened before other weights came.
+        """
+
+        @protocol.in_words
+        async def of_weights(weights_id: Any) -> dict[str, Any]:
+            noised = noise_packet(self._registry.get(weights_id), 0)
+            packet = {"weights": weights_id} | noised | await self.first(weights_id)
+            return packet | (second(await self.first(weights_id, which=1)) if second else {})
+
+        async def change_weights(weights_id: Any) -> tuple[dict[str, Any], Any]:
+            packet = await of_weights(weights_id)
+            names = () if "error" in packet else self.kinds(weights_id)
+            info = NOT_HERE if packet.get("drawn") else ""
+            return packet, gr.update(choices=[ANY, *names], value=ANY, info=info)
+
+        @protocol.in_words
+        async def change_picture(chosen: Any, weights_id: Any) -> dict[str, Any]:
+            return await self.another(weights_id, chosen)
+
+        @protocol.in_words
+        def change_noise(weights_id: Any) -> dict[str, Any]:
+            return noise_packet(self._registry.get(weights_id), random.randrange(protocol.MAX_SEED))
+
+        for event in (choice.input, another.click):
+            event(change_picture, [choice, weights], view, **QUIET)
+        if again is not None:
+            again.click(change_noise, weights, view, **QUIET)
+        weights.change(change_weights, weights, [view, choice], **QUIET)
+        links.follows_model(choice, self.offered)
+        links.keep(view, picture=links.whole(MOST_PICTURES - 1, FIRST_DIGIT))
+        if again is not None:
+            links.keep(view, noise=links.whole(protocol.MAX_SEED, 0))
+
+
+def of_data(data: Dataset, index: int) -> dict[str, Any]:
+    """Picture `index` of a data set, for a page."""
+    return packet_of(data.images[index], name_of(data, index), index, False)
+
+
+def of_drawn(weights: Model, index: int, pixels: torch.Tensor) -> dict[str, Any]:
+    return packet_of(pixels, drawn.name_of(weights, index), index, True)
+
+
+def packet_of(pixels: torch.Tensor, label: str, index: int, is_drawn: bool) -> dict[str, Any]:
+    """pixels: (C, S, S) uint8.  is_drawn: whether the model has drawn it."""
+    x0 = protocol.b64(pixels.permute(1, 2, 0).numpy())
+    shape = {"size": pixels.shape[1], "channels": pixels.shape[0]}
+    return {"x0": x0, "label": label, "picture": index, "drawn": is_drawn} | shape

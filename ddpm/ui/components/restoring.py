@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from .streaming import QUIET
 
 SHOWN_PROBLEMS = 3
 # packet(model_id, view's values, what of them the address names): a digit and its noise for a view.  Raises ValueError.
-Packet = Callable[[Any, dict[str, Any], dict[str, Any]], dict[str, Any]]
+Packet = Callable[[Any, dict[str, Any], dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 def constants(table: Table) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def connect(shared: layout.Shared, table: Table, packet: Packet) -> gr.HTML:
         mine = [each for _, each in registry.known(own)]
         return next((each for each in (*wanted, *reversed(mine)) if each in mine), None)
 
-    def restored(asked: Any, now: Any, own: Any) -> list[Any]:
+    async def restored(asked: Any, now: Any, own: Any) -> list[Any]:
         """asked: {address, number, model, stay}.  now: the model that is chosen; another one comes first, alone.
 
         model: the one that was chosen before the page was loaded again.  stay: whether `now` stays, whatever the
@@ -95,7 +95,7 @@ def connect(shared: layout.Shared, table: Table, packet: Packet) -> gr.HTML:
         shown = gr.skip()
         if "picture" in view.keys:
             try:
-                shown = packet(wanted, values, given) | {"weights": wanted, "restored": number}
+                shown = await packet(wanted, values, given) | {"weights": wanted, "restored": number}
             except ValueError as error:
                 problems.append(str(error))
         kept = {key: values[key] for key in view.keys if view.keys[key].control is None}

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
+
+from ..generation.models import ModelRegistry
 from . import layout
 from .streaming import QUIET
 
 
-def connect(shared: layout.Shared) -> None:
+def connect(registry: ModelRegistry, weights: gr.Dropdown) -> None:
     """What is drawn is called digits, or pictures where the model draws something else."""
-    registry, weights = shared.registry, shared.weights
     script = Path(__file__).with_name("wording.js")
     said = layout.scripted(script, "wording", value=True, html_template="<i hidden></i>", elem_id="wording")
 

@@ -40,7 +40,7 @@ DEFAULT = "mnist"
 BUNDLED = {"mnist": "bundled", "fashion": "bundled-fashion"}  # a sixth of each ships
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each is itself alone: what is kept of one goes with it
 class Model:
     """A model ready to be asked, with the schedule it was trained on."""
 
@@ -190,17 +190,14 @@ def dataset(name: str, download: bool = False) -> Dataset:
     return load_dataset(name, os.environ.get("DDPM_DATA_DIR", "data"), download=download)
 
 
-def pictures_of(weights: Model) -> Dataset:
-    """Pictures like those that the weights were trained on; where some of them ship, these.  Raises ValueError."""
+def pictures_of(weights: Model) -> Dataset | None:
+    """Pictures like those that the weights were trained on; where some of them ship, these.  None: none are here."""
     try:
         data = dataset(BUNDLED.get(weights.dataset, weights.dataset))
-    except DataError as error:
-        raise ValueError(
-            "The pictures these weights were trained on are not on this server. Draw or upload one."
-        ) from error
-    if tuple(data.images.shape[1:]) != (weights.channels, weights.img_size, weights.img_size):
-        raise ValueError("These weights do not fit the pictures they name. Draw or upload one.")
-    return data
+    except DataError:
+        return None
+    shape = (weights.channels, weights.img_size, weights.img_size)
+    return data if tuple(data.images.shape[1:]) == shape else None  # else they do not fit the set that they name
 
 
 @functools.cache

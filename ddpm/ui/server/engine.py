@@ -25,7 +25,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import Any
+from typing import Any, TypeVar
 
 from ddpm.system.threads import Threads
 
@@ -37,6 +37,7 @@ PACKET_SECONDS = 0.08  # at most one packet to the page in this time
 QUESTIONS = 4  # answered between two turns: with 1, thirty sliders waited for seconds
 SMOOTHING = 0.95  # of the seconds of a step
 STUCK_SECONDS = 120.0  # in one step: far beyond any that ends
+T = TypeVar("T")
 
 
 class Busy(ValueError):
@@ -131,6 +132,16 @@ class Job:
 def once(function: Callable[..., Any], *args: Any) -> Iterator[Any]:
     """A function as a job of one step."""
     yield function(*args)
+
+
+def last_of(moments: Iterator[T | None]) -> Generator[None, None, T]:
+    """A step of a job for each of them, and the last that is one."""
+    last = None
+    for moment in moments:
+        last = moment or last
+        yield None
+    assert last is not None
+    return last
 
 
 class Engine:

@@ -1,5 +1,6 @@
 """Interpolate, Invert and Compose: what a page is sent is what the package computes."""
 
+import asyncio
 import math
 from types import SimpleNamespace
 
@@ -218,5 +219,5 @@ def test_of_latents_classes_compose_and_noise_is_walked_but_pixels_are_not(regis
 def test_other_weights_bring_another_second_digit(registry):
     walking = Tab("interpolate", registry)
     second = next(f.fn for f in walking.demo.fns.values() if f.name == "second")
-    assert second("4", "mnist")["other_label"] == "4"
-    assert "error" in second("4", "gone")
+    assert asyncio.run(second("4", "mnist"))["other_label"] == "4"
+    assert "error" in asyncio.run(second("4", "gone"))

@@ -15,6 +15,7 @@ from ddpm.ui.components import pictures
 from ddpm.ui.generation.labels import ALL, ANY, NONE, choices
 from ddpm.ui.generation.request import Settings
 from ddpm.ui.server import protocol
+from ddpm.ui.server.engine import Engine
 from ddpm.ui.tabs.forward import noising
 
 
@@ -26,19 +27,25 @@ def test_the_page_and_the_server_speak_of_the_same_eps(registry):
     assert abs(sent.mean()) < 4 / 32 and abs(sent.std() - 1) < 4 / 32 / math.sqrt(2)
 
 
-def test_another_digit_is_of_the_class_asked_for(registry):
-    weights = registry.get("mnist")
+@pytest.fixture
+def another(registry):
+    """Another picture of a class of the model mnist."""
+    shown = pictures.Pictures(Engine(), registry)
+    return lambda choice: asyncio.run(shown.another("mnist", choice))
+
+
+def test_another_digit_is_of_the_class_asked_for(another):
     images = load_dataset("bundled").images
     for choice in ("0", "9"):
-        packet = pictures.another_picture(weights, choice)
+        packet = another(choice)
         assert packet["label"] == choice
         assert (images.reshape(len(images), -1) == torch.tensor(picture(packet["x0"]))).all(1).any()
-    assert len({pictures.another_picture(weights, "random")["label"] for _ in range(60)}) > 3
+    assert len({another("random")["label"] for _ in range(60)}) > 3
     with pytest.raises(ValueError, match="Picture"):
-        pictures.another_picture(weights, "seven")
+        another("seven")
 
 
-def test_a_class_may_be_called_as_what_is_chosen_instead_of_one(registry, monkeypatch):
+def test_a_class_may_be_called_as_what_is_chosen_instead_of_one(registry, another, monkeypatch):
     names = ("none", "random", "all in turn", "class none", "class class random", "class", "None", "nonesuch", "a", "b")
     weights = dataclasses.replace(registry.get("mnist"), class_names=names)
     offered = choices(weights)
@@ -51,9 +58,9 @@ def test_a_class_may_be_called_as_what_is_chosen_instead_of_one(registry, monkey
     data = dataclasses.replace(load_dataset("bundled"), class_names=names)
     monkeypatch.setattr(pictures, "pictures_of", lambda _: data)
     for choice, name in zip(offered[2:], names, strict=True):
-        assert pictures.another_picture(weights, choice)["label"] == name
-    assert len({pictures.another_picture(weights, ANY)["label"] for _ in range(60)}) > 3
-    assert pictures.opening(registry)[1] == offered[2:]
+        assert another(choice)["label"] == name
+    assert len({another(ANY)["label"] for _ in range(60)}) > 3
+    assert pictures.Pictures(Engine(), registry).opening()[1] == offered[2:]
 
 
 def test_the_guess_of_a_model_that_knows_the_answer_is_the_digit(registry):

@@ -343,7 +343,8 @@ def test_colour_goes_through_training_previews_and_reverse(registry, small, monk
     frames = [frame for frame in Trajectory(settings).steps() if frame]
     assert len(picture(frames[-1]["x_t"])) == 2 * 32 * 32 * 3
     monkeypatch.setattr(weights_module, "dataset", lambda name: data)
-    assert pictures.another_picture(weights, "c")["channels"] == 3
+    shown = pictures.Pictures(Engine(), registry)
+    assert asyncio.run(shown.another(packet["run"], "c"))["channels"] == 3
     assert len(picture(pictures.noise_packet(weights, 1)["eps"])) == 2 * 3 * 32 * 32
 
 

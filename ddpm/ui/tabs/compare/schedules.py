@@ -47,7 +47,7 @@ def python_lines(weights: Model, asked: dict[str, Any]) -> list[str]:
 
 def build(shared: layout.Shared) -> None:
     registry, weights = shared.registry, shared.weights
-    start, names = pictures.opening(registry)
+    start, names = shared.pictures.opening()
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             choice, another, again = pictures.choosing("schedules", names, "primary")
@@ -62,5 +62,5 @@ def build(shared: layout.Shared) -> None:
             "them evenly; the straight one loses as many decibels in every step.",
             {"t": FIRST_T, "times": TIMES},
         )
-    pictures.follow(registry, weights, view, choice, another, again)
+    shared.pictures.follow(weights, view, choice, another, again)
     links.keep(view, t=links.whole(pictures.T - 1, FIRST_T))

@@ -20,8 +20,9 @@ from ddpm.ui.generation.maths import symbols
 from ddpm.ui.generation.models import ModelRegistry
 from ddpm.ui.generation.request import Settings
 from ddpm.ui.server import protocol
+from ddpm.ui.server.engine import last_of
 
-from .editor import Editor, class_or_none, given_picture, last_of, opener, settings
+from .editor import Editor, class_or_none, given_picture, opener, settings
 
 TITLE = "Draw"
 ANSWERS = 4
@@ -135,7 +136,7 @@ def build(shared: layout.Shared) -> None:
         s, x0, _ = of_page(question)
         return await editor.answer(question, row(s, x0))
 
-    start, _ = pictures.opening(registry)
+    start, _ = shared.pictures.opening()
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             choice = controls.class_of("draw", registry, weights, class_or_none)

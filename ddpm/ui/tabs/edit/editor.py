@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gradio as gr
 from torch import Tensor
 
-from ddpm.samplers import SampleStep
 from ddpm.ui.components import layout, pictures
 from ddpm.ui.components.saving import KINDS, as_file
 from ddpm.ui.components.streaming import QUIET, Streaming
@@ -143,16 +142,6 @@ class Editor:
 
 def opener(name: str) -> gr.UploadButton:
     return gr.UploadButton("Open a saved picture", file_types=[".png", ".gif"], elem_id=f"{name}-open", size="lg")
-
-
-def last_of(moments: Iterator[SampleStep | None]) -> Generator[None, None, SampleStep]:
-    """A step of a job for each of them, and the last."""
-    last = None
-    for moment in moments:
-        last = moment or last
-        yield None
-    assert last is not None
-    return last
 
 
 def settings(

@@ -69,12 +69,13 @@ export const inpaint = (element, props, watch, server) => {
 
   function receive(packet) {
     if (!packet || packet.error || !packet.x0) return;
-    const { x0, label, picture: index = null, size = state.size, channels = state.channels, erased, notice } = packet, other = size !== state.size;
+    const { x0, label, drawn, picture: index = null, size = state.size, channels = state.channels, erased, notice } = packet, other = size !== state.size;
     Object.assign(state, { x0: fromBase64(x0), label, size, channels, index });
     moved();
     stage.shape(4, size, channels);
     paint(picture, state.x0, size, size, channels);
-    stage.caption("own", label ? `A ${label}: erase some of it` : "Erase some of it");
+    const made = label ? `Drawn: ${label}, erase some of it` : "Drawn: erase some of it";
+    stage.caption("own", drawn ? made : label ? `A ${label}: erase some of it` : "Erase some of it");
     if (erased) state.erased = fromBase64(erased);
     else if (other || !state.erased.some((on) => on)) return fill(HALVES["Left half"]);
     changed();

@@ -21,8 +21,9 @@ from ddpm.ui.generation.maths import symbols
 from ddpm.ui.generation.models import Model
 from ddpm.ui.generation.request import Settings
 from ddpm.ui.server import protocol
+from ddpm.ui.server.engine import last_of
 
-from .editor import MAX_LABEL, Editor, given_picture, last_of, meant, opener, own_or_another, settings
+from .editor import MAX_LABEL, Editor, given_picture, meant, opener, own_or_another, settings
 
 TITLE = "Inpaint"
 FILLINGS = 4
@@ -75,7 +76,7 @@ def drawn(s: Settings) -> Iterator[dict[str, Any] | None]:
     last = yield from last_of(sampler.steps(1, s.y(), s.seed))
     told = s.labels[0]
     label = (*s.weights.class_names, "")[told] if isinstance(told, int) else s.choice
-    yield {"x0": protocol.b64(recording.frame(sampler.pictures(last.x_t))), "label": label}
+    yield {"x0": protocol.b64(recording.frame(sampler.pictures(last.x_t))), "label": label, "drawn": True}
 
 
 def build(shared: layout.Shared) -> None:
@@ -106,7 +107,7 @@ def build(shared: layout.Shared) -> None:
         s = settings(registry, weights_id, 1, choice, seed, STEPS, FIRST_GUIDANCE, ETA)
         return await shared.engine.submit(drawn(s)).result()
 
-    start, names = pictures.opening(registry)
+    start, names = shared.pictures.opening()
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             picked, another, generate = pictures.choosing("inpaint", names, beside=("generate", "Generate one"))
@@ -129,7 +130,7 @@ def build(shared: layout.Shared) -> None:
             "it. With r = 1 the seam may show: what was drawn has met its neighbour only once a step. With larger r "
             "watch the playhead jump back, and the two halves agree.",
         )
-    pictures.follow(registry, weights, view, picked, another)
+    shared.pictures.follow(weights, view, picked, another)
     generate.click(generated, [picked, weights, seed], view, **QUIET)
     own.click(None, None, None, js="() => { DDPM.tabs.inpaint.own(); }")
     fields = {"choice": choice, "resamplings": r, "seed": seed, "guidance": guidance, "steps": steps}

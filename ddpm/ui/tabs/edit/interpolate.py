@@ -20,7 +20,7 @@ from ddpm.inversion import invert
 from ddpm.layers import Label
 from ddpm.samplers import SampleStep
 from ddpm.seeding import seeded
-from ddpm.ui.components import controls, layout, pictures
+from ddpm.ui.components import controls, layout
 from ddpm.ui.components.streaming import QUIET
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.edited import Edit, Edited
@@ -28,8 +28,9 @@ from ddpm.ui.generation.labels import ANY, NONE, is_null, label_of
 from ddpm.ui.generation.maths import symbols
 from ddpm.ui.generation.models import Model, autoencoder
 from ddpm.ui.server import protocol
+from ddpm.ui.server.engine import last_of
 
-from .editor import OWN, Editor, class_or_none, given_picture, last_of, meant, opener, settings
+from .editor import OWN, Editor, class_or_none, given_picture, meant, opener, settings
 
 TITLE = "Interpolate"
 N, STEPS, GUIDANCE = 9, 30, 1.5
@@ -201,18 +202,16 @@ def build(shared: layout.Shared) -> None:
         share = protocol.number(protocol.fields(question).get("share"), "Share", 0, 1)
         return await editor.answer(question, run.between(share))
 
-    start, names = pictures.opening(registry)
-    end_of = functools.partial(controls.class_and_attributes, "interpolate", registry, weights, class_or_none)
-
-    def second_of(model: Model, chosen: Any = ANY) -> dict[str, Any]:
-        found = pictures.another_picture(model, chosen)
-        return {"other": found["x0"], "other_label": found["label"]}
+    def end_b(packet: dict[str, Any]) -> dict[str, Any]:
+        return {"other": packet["x0"], "other_label": packet["label"]}
 
     @protocol.in_words
-    def second(chosen: Any, weights_id: Any) -> dict[str, Any]:
-        return second_of(registry.get(weights_id), chosen)
+    async def second(chosen: Any, weights_id: Any) -> dict[str, Any]:
+        return end_b(await shared.pictures.another(weights_id, chosen))
 
-    start |= second(ANY, registry.default)
+    start, names = shared.pictures.opening(end_b)
+    end_of = functools.partial(controls.class_and_attributes, "interpolate", registry, weights, class_or_none)
+
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             ends = gr.Radio(
@@ -247,7 +246,7 @@ def build(shared: layout.Shared) -> None:
             "short, and what comes out is pale or no digit. Mixed pixel by pixel, two digits lie over each other; in "
             "latent space one turns into the other.",
         )
-    pictures.follow(registry, weights, view, picked, another, more=second_of)
+    shared.pictures.follow(weights, view, picked, another, second=end_b)
     other.click(second, [picked, weights], view, **QUIET)
     two = f"() => [0, 0].map(() => Math.floor(Math.random() * {protocol.MAX_SEED}))"
     dice.click(None, None, [seed, other_seed], js=two)

@@ -1,5 +1,6 @@
 // Invert: one digit walks up to noise in all tiles alike, and down again as each of the classes.
 import { fromBase64, toBase64 } from "../../components/base64.js";
+import { x0Words } from "../../components/mixing.js";
 import { Pad } from "../../components/pad.js";
 import { Plot } from "../../components/plot.js";
 import { moved, tabs } from "../../components/tabs.js";
@@ -36,7 +37,7 @@ export const invert = (element, props, watch, server) => {
 
   function receive(packet) {
     if (!packet || packet.error || !packet.x0) return;
-    const { x0, label, picture: index = null, size = state.size, channels = state.channels, notice } = packet;
+    const { x0, label, drawn, picture: index = null, size = state.size, channels = state.channels, notice } = packet;
     Object.assign(state, { x0: fromBase64(x0), label, size, channels, index });
     moved();
     result.forget();
@@ -44,7 +45,7 @@ export const invert = (element, props, watch, server) => {
     stage.mark("x", null);
     stage.show("h", null);
     stage.show("x", new Uint8Array(stage.n * state.x0.length).map((_, i) => state.x0[i % state.x0.length]));
-    stage.caption("x", label ? `x₀  the digit: ${label}` : "x₀  your own");
+    stage.caption("x", x0Words({ label, drawn }, "x₀  your own"));
     result.choose(0, false);
     status.say(notice || "Press Invert: this digit's noise, and what else comes of it.");
   }

@@ -21,8 +21,9 @@ from ddpm.ui.generation.labels import NONE, label_of
 from ddpm.ui.generation.maths import symbols
 from ddpm.ui.generation.models import Model
 from ddpm.ui.server import protocol
+from ddpm.ui.server.engine import last_of
 
-from .editor import MAX_LABEL, Editor, given_picture, last_of, meant, opener, own_or_another, settings
+from .editor import MAX_LABEL, Editor, given_picture, meant, opener, own_or_another, settings
 
 TITLE = "Invert"
 FIRST_STEPS, MOST_STEPS = 50, 100
@@ -123,7 +124,7 @@ def build(shared: layout.Shared) -> None:
                 names.append({"yes": a.name, "no": f"no {a.name}"}.get(a.values[value], a.values[value]))
         return Inverted(s, edit=edit, x0=x0, y=y, others=others, own=own, names=names)
 
-    start, names = pictures.opening(registry)
+    start, names = shared.pictures.opening()
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             picked, another, own = pictures.choosing("invert", names, beside=("own", "Draw or upload"))
@@ -144,6 +145,6 @@ def build(shared: layout.Shared) -> None:
             "Told its own class, the digit comes back. Told another, the same noise becomes another digit in much the "
             "same hand: slant, size and width of the line stay, for they are in the noise, and the class is not.",
         )
-    pictures.follow(registry, weights, view, picked, another)
+    shared.pictures.follow(weights, view, picked, another)
     own.click(None, None, None, js="() => { DDPM.tabs.invert.own(); }")
     editor.connect(view, go, halt, opened, make, choice=choice, steps=steps)

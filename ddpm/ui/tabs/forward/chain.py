@@ -167,7 +167,7 @@ def build(shared: layout.Shared) -> None:
             raise ValueError("Nothing is noised there yet. Press Add noise, drag the playhead to a t, then copy.")
         return lines(question)
 
-    start, names = pictures.opening(registry)
+    start, names = shared.pictures.opening()
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             choice, another, again = pictures.choosing("chain", names)
@@ -194,6 +194,6 @@ def build(shared: layout.Shared) -> None:
                 "total": pictures.T // STRIDE + 1,
             },
         )
-    pictures.follow(registry, weights, view, choice, another, again)
+    shared.pictures.follow(weights, view, choice, another, again)
     runs.stop(halt, view)
     runs.start(go.click, make, [question], view, js="() => [DDPM.tabs.chain.asked()]")

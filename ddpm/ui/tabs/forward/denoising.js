@@ -1,7 +1,7 @@
 // The inner tab Denoise it: from one x_t a blur, x̂₀ in one step, and whole denoisings, with their distances to x0.
 import { fromBase64, toBase64 } from "../../components/base64.js";
 import { live } from "../../components/dom.js";
-import { asker, isThere, isWhole, unpack } from "../../components/mixing.js";
+import { asker, isThere, isWhole, unpack, x0Words } from "../../components/mixing.js";
 import { pythonItems } from "../../components/python.js";
 import { RunView } from "../../components/run_view.js";
 import { Stage } from "../../components/stage.js";
@@ -57,7 +57,7 @@ export const denoising = (element, props, watch, server, { shown, t: first }) =>
       stage.say(key, []);
     }
     stage.show("x0", state.x0);
-    stage.caption("x0", state.label ? `x₀  the digit: ${state.label}` : "x₀  the digit");
+    stage.caption("x0", x0Words(state, "x₀  the digit"));
     status.say(IDLE);
     ask(asked());
   }

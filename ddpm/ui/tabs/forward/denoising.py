@@ -221,7 +221,7 @@ def build(shared: layout.Shared) -> None:
         return [*model_lines(asked["weights"], model), *Question.check(registry, asked).python()]
 
     python = digits_as_python.answering(registry, "denoised", "Forward, denoised", lines, IN_A_CLONE)
-    start, names = pictures.opening(registry)
+    start, names = shared.pictures.opening()
     stride = pictures.T // STEPS
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
@@ -246,7 +246,7 @@ def build(shared: layout.Shared) -> None:
             "step, and greyer: it is the average of all that could have been.",
             {"shown": SHOWN, "t": FIRST_T},
         )
-    pictures.follow(registry, weights, view, choice, another, again)
+    shared.pictures.follow(weights, view, choice, another, again)
     t.change(None, t, None, js="(t) => { DDPM.tabs.denoising.receive({t}); }")
 
     def make(question: Any) -> Futures:

@@ -2,7 +2,7 @@
 import { fromBase64, toBase64 } from "../../components/base64.js";
 import { drawingOn } from "../../components/canvas.js";
 import { el, live } from "../../components/dom.js";
-import { asker, isWhole, mix, toPixels, unpack } from "../../components/mixing.js";
+import { asker, isWhole, mix, toPixels, unpack, x0Words } from "../../components/mixing.js";
 import { Pad } from "../../components/pad.js";
 import { frameButton, paint } from "../../components/pixels.js";
 import { pythonItems } from "../../components/python.js";
@@ -50,7 +50,7 @@ export const forward = (element, props, watch, server, { schedule, t: first }) =
     curves();
     stage.show("x0", state.x0);
     stage.show("eps", toPixels(state.eps));
-    stage.caption("x0", state.label ? `x₀  the digit: ${state.label}` : "x₀  your own");
+    stage.caption("x0", x0Words(state, "x₀  your own"));
     for (const { t, canvas } of strip) paint(canvas, toPixels(mix(state, t, state.schedule)), state.size, state.size, state.channels);
     show(timeline.position);
   }

@@ -2,7 +2,7 @@
 import { fromBase64, toBase64 } from "../../components/base64.js";
 import { sheets } from "../../components/channels.js";
 import { el, live } from "../../components/dom.js";
-import { asker, isWhole, mix, toPixels, unpack } from "../../components/mixing.js";
+import { asker, isWhole, mix, toPixels, unpack, x0Words } from "../../components/mixing.js";
 import { paint } from "../../components/pixels.js";
 import { pythonItems } from "../../components/python.js";
 import { atT, levels, noiseTimeline, signal } from "../../components/schedules.js";
@@ -42,7 +42,7 @@ export const latent = (element, props, watch, server, { t: first, ...start }) =>
     if (!isWhole(state) || state.other?.length !== state.x0.length) return;
     stage.shape(1, state.size, state.channels);
     stage.show("x0", state.x0);
-    stage.caption("x0", state.label ? `x₀  the digit: ${state.label}` : "x₀  the digit");
+    stage.caption("x0", x0Words(state, "x₀  the digit"));
     stage.caption("components", counted(state.k, "component"));
     timeline.setCurves(levels(signal(state.schedule)));
     show(timeline.position);

@@ -19,7 +19,7 @@ from ddpm.ui.components import digits_as_python, layout, links, pictures
 from ddpm.ui.generation import recording
 from ddpm.ui.generation.as_python import call
 from ddpm.ui.generation.maths import symbols
-from ddpm.ui.generation.models import Model, autoencoder, dataset, pictures_of
+from ddpm.ui.generation.models import Model, autoencoder, dataset
 from ddpm.ui.server import protocol
 from ddpm.ui.server.engine import once
 
@@ -97,12 +97,12 @@ def look(
 
 def python_lines(weights: Model, asked: dict[str, Any]) -> list[str]:
     """What `look` shows, the digit noised in pixels beside it."""
-    data, seed, t = pictures_of(weights), asked["seed"], asked["t"]
+    seed, t = asked["seed"], asked["t"]
     k = protocol.whole_number(asked.get("k"), "k", 1, MOST)
-    other = digits_as_python.index_of(data, asked.get("other_picture"))
+    other = digits_as_python.index_of(weights, asked.get("other_picture"))
     codec = autoencoder().name
     return [
-        digits_as_python.picture_line("other", data, other),
+        *digits_as_python.lines_of("other", asked["weights"], weights, other),
         f"sched, t = {digits_as_python.schedule_of(asked)}, torch.tensor([{t}])",
         f"codec = ddpm.storage.checkpoint.find_codec({call('ddpm.config.AutoencoderName', codec)})",
         "(z, _), (end, _) = codec.posterior(x0), codec.posterior(other)",
@@ -134,18 +134,14 @@ def build(shared: layout.Shared) -> None:
             raise ValueError("The autoencoder knows grey pictures of 32 x 32. Choose a model of such above.")
         return await engine.submit(look(door, x0, other, seed, t, k, kind)).result()
 
-    def walk_to(model: Model) -> dict[str, Any]:
-        packet = pictures.another_picture(model, pictures.ANY)
+    def walk_to(packet: dict[str, Any]) -> dict[str, Any]:
         return {"other": packet["x0"], "other_picture": packet["picture"]}
 
-    def second(weights_id: Any) -> dict[str, Any]:
-        try:
-            return walk_to(registry.get(weights_id))
-        except ValueError as error:
-            return {"error": str(error)}
+    @protocol.in_words
+    async def second(weights_id: Any) -> dict[str, Any]:
+        return walk_to(await shared.pictures.another(weights_id))
 
-    start, names = pictures.opening(registry)
-    start |= second(registry.default)
+    start, names = shared.pictures.opening(walk_to)
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             choice, another, again = pictures.choosing("latent", names)
@@ -168,7 +164,7 @@ def build(shared: layout.Shared) -> None:
             "with the preset latent.",
             {"schedule": pictures.FIRST_SCHEDULE, "k": FIRST_K, "t": FIRST_T},
         )
-    pictures.follow(registry, weights, view, choice, another, again, walk_to)
+    shared.pictures.follow(weights, view, choice, another, again, walk_to)
     links.keep(view, t=links.whole(pictures.T - 1, FIRST_T))
     to.click(second, weights, view, show_progress="hidden", queue=False)
     k.change(None, k, None, js="(k) => { DDPM.tabs.latent.receive({k}); }")

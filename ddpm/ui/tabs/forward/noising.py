@@ -94,7 +94,7 @@ def build(shared: layout.Shared) -> None:
         answer = await engine.submit(predicted_x0(x_t, times, model)).result()
         return {"x0_hat": [protocol.b64(recording.frame(one[None])) for one in answer]}
 
-    start, names = pictures.opening(registry)
+    start, names = shared.pictures.opening()
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             choice = gr.Dropdown([ANY, *names], value=ANY, label="Digit", elem_id="forward-digit")
@@ -119,7 +119,7 @@ def build(shared: layout.Shared) -> None:
             {"schedule": pictures.FIRST_SCHEDULE, "t": FIRST_T},
         )
 
-    pictures.follow(registry, weights, view, choice, another, again)
+    shared.pictures.follow(weights, view, choice, another, again)
     links.keep(view, t=links.whole(pictures.T - 1, FIRST_T))
     every.change(None, every, None, js="(all) => { DDPM.tabs.forward.receive({all}); }")
     own.click(None, None, None, js="() => { DDPM.tabs.forward.own(); }")

@@ -145,7 +145,7 @@ def build(shared: layout.Shared) -> None:
         job = once(look, x0, pictures.noise_of(model, seed), t, max(t - stride, -1), kind, draw, (row, column))
         return await engine.submit(job).result()
 
-    start, names = pictures.opening(registry)
+    start, names = shared.pictures.opening()
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             choice, another, again = pictures.choosing("posterior", names)
@@ -175,7 +175,7 @@ def build(shared: layout.Shared) -> None:
                 "pixel": FIRST_PIXEL,
             },
         )
-    pictures.follow(registry, weights, view, choice, another, again)
+    shared.pictures.follow(weights, view, choice, another, again)
     links.keep(
         view,
         t=links.whole(pictures.T - 1, FIRST_T),

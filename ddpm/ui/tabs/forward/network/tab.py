@@ -105,7 +105,7 @@ def build(shared: layout.Shared) -> None:
         t = protocol.whole_number(question.get("t"), "t", 0, pictures.T - 1)
         return await engine.submit(look(model, x0, seed, t, question.get("block"))).result()
 
-    start, names = pictures.opening(registry)
+    start, names = shared.pictures.opening()
     with gr.Row(elem_classes="tab-row"):
         with gr.Column(elem_classes="controls"):
             choice, another, again = pictures.choosing("network", names, "primary")
@@ -125,5 +125,5 @@ def build(shared: layout.Shared) -> None:
             "up the skips bring its edges back. At large t the middle decides, at small t the skips do nearly all.",
             {"t": FIRST_T},
         )
-    pictures.follow(registry, weights, view, choice, another, again)
+    shared.pictures.follow(weights, view, choice, another, again)
     links.keep(view, t=links.whole(pictures.T - 1, FIRST_T))
