@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import torch
 from helpers import reversing
-from helpers.pages import Window, alone, handler, picture
+from helpers.pages import TINY, Window, alone, handler, picture
 
-from ddpm import make_schedule
-from ddpm.config import ModelConfig
+from ddpm import make_schedule, save_checkpoint
+from ddpm.config import Config, ModelConfig
 from ddpm.data import to_uint8
 from ddpm.evaluation import classifiers
+from ddpm.evaluation.classifiers import OF_DATASET
 from ddpm.evaluation.evaluate import evaluate, real_scores
 from ddpm.networks import build_model
 from ddpm.samplers import reverse_process
-from ddpm.ui.generation.models import wrap
+from ddpm.ui.generation.models import ModelRegistry, wrap
 from ddpm.ui.server import protocol
 from ddpm.ui.tabs.compare import knob as knob_tab
 from ddpm.ui.tabs.compare import lanes, measurement, quality
@@ -145,8 +146,9 @@ def test_what_the_classifier_does_not_know_he_does_not_read(registry):
     _, state = run(race)
     assert all("digits" not in lane for lane in state)
     assert all(lane["labels"] is None for lane in race.packet([])["about"])
-    with pytest.raises(ValueError, match="MNIST"):
-        quality.measurement(registry, 200, 0, "secret", **HOW)
+    registry.put("unknown", wrap(build_model(config), make_schedule(), "linear", "mine", "unknown"))
+    with pytest.raises(ValueError, match=r"^No classifier here knows what these weights draw\."):
+        quality.measurement(registry, 200, 0, "unknown", **HOW)
 
 
 LANE = {"sampler": "ddim", "steps": 5, "eta": 0, "guidance": 1, "spacing": "linspace"}
@@ -258,17 +260,25 @@ def test_the_curve_is_the_file_that_the_benchmark_wrote(registry):
     assert found["command"] == f"python -m ddpm bench --curve checkpoints/mnist --out {found['file']}"
 
 
+FACES = ModelConfig(3, base=8, t_dim=8, mults=(1, 2), img_size=16, attributes=(2, 5, 2, 2, 2, 3, 2))
+SETS = [("mnist", TINY), ("fashion", TINY), ("cifar10", dataclasses.replace(TINY, in_ch=3)), ("faces", FACES)]
+
+
 @pytest.mark.slow
-def test_a_live_point_is_what_evaluate_says_on_the_curves_scale(registry, tmp_path, monkeypatch, capsys):
-    measured = quality.measurement(registry, 200, 5, "mnist", **HOW)
+@pytest.mark.parametrize(("name", "config"), SETS)
+def test_a_live_point_is_what_evaluate_says_on_the_curves_scale(registry, name, config, tmp_path, monkeypatch, capsys):
+    if name != "mnist":
+        save_checkpoint(registry.folder / name, build_model(config), Config(config), {"dataset": name})
+        registry = ModelRegistry(registry.folder)
+    measured = quality.measurement(registry, 200, 5, name, **HOW | {"guidance": 1.5})
     drawn = [measured.drawn for _ in measured.steps()]
     assert drawn == sorted(drawn) and drawn[-1] == 200
     point = measured.packet([])["point"]
-    evaluation = evaluate(measured.sampler, 200, 5)
-    assert point["accuracy"] == evaluation["accuracy"] and point["evaluations"] == 4 and point["n"] == 200
-    by_hand = 1 + (evaluation["fid"] - evaluation["fid_real"]) / real_scores(measurement.CURVE_N)["fid"]
-    assert point["fid_over_real"] == pytest.approx(by_hand)
-    assert point["fid_error"] == pytest.approx(2 * evaluation["fid_error"] / real_scores(measurement.CURVE_N)["fid"])
+    evaluation = evaluate(measured.sampler, 200, 5, dataset=name)
+    assert point["accuracy"] == evaluation["accuracy"] and point["evaluations"] == 8 and point["n"] == 200
+    real = real_scores(measurement.CURVE_N, OF_DATASET[name][0])["fid"]
+    assert point["fid_over_real"] == pytest.approx(1 + (evaluation["fid"] - evaluation["fid_real"]) / real)
+    assert point["fid_error"] == pytest.approx(2 * evaluation["fid_error"] / real)
     registry.folder.rename(tmp_path / "checkpoints")
     monkeypatch.chdir(tmp_path)
     exec(compile(measured.python(), "copied", "exec"), {})

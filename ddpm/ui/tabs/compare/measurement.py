@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ddpm.evaluation import metrics
-from ddpm.evaluation.evaluate import evaluating, evaluating_real, real_scores
+from ddpm.evaluation.evaluate import classifiers_for, evaluating, evaluating_real, real_scores
+from ddpm.generate import Sampler
 from ddpm.samplers import SAMPLERS
 from ddpm.spacing import LABELS
 from ddpm.storage.checkpoint import renamed
@@ -20,6 +21,7 @@ from ddpm.ui.server.sessions import Run
 CURVE = "curve.json"
 CURVE_N = 2000  # samples behind a point of the curve
 SIZES = (200, 500, 1000)  # samples behind a live one
+UNKNOWN = "No classifier here knows what these weights draw. Choose a model of MNIST, Fashion-MNIST, faces or CIFAR-10."
 FIGURES = ("sampler", "steps", "evaluations", "n", "fid_over_real", "fid_error", "fid_real", "accuracy")
 
 
@@ -60,21 +62,26 @@ class Measurement(Run):
     """One point, measured live: samples drawn and evaluated, a network evaluation or a reading at a time."""
 
     def __init__(self, settings: Settings):
-        """settings.n: how many.  Raises ValueError for weights whose pictures the classifier cannot read."""
-        if not settings.weights.classifiable:
-            raise ValueError("The classifier knows MNIST's digits only; these weights draw something else.")
+        """settings.n: how many, of all classes alike.  Raises ValueError for weights of pictures that no classifier
+        here knows."""
         super().__init__()
-        self.settings, self.sampler = settings, settings.sampler()
+        weights = settings.weights
+        self.settings, self.sampler = settings, Sampler(weights.model, weights.sched, settings.sampling)
+        try:
+            self.classifiers = classifiers_for(self.sampler, weights.dataset)
+        except ValueError as error:
+            raise ValueError(UNKNOWN) from error
         self.drawn = 0  # of them, about
         self.point: dict[str, Any] | None = None
 
     def steps(self) -> Iterator[dict[str, Any]]:
         """The engine's job."""
-        for _ in evaluating_real(CURVE_N):
+        first = self.classifiers[0]
+        for _ in evaluating_real(CURVE_N, first):
             yield {}
-        for found in evaluating(self.sampler, self.settings.n, self.settings.seed):
+        for found in evaluating(self.sampler, self.settings.n, self.settings.seed, self.classifiers):
             if isinstance(found, dict):
-                self.point = self.on_the_curve(found, real_scores(CURVE_N)["fid"])
+                self.point = self.on_the_curve(found, real_scores(CURVE_N, first)["fid"])
             elif found is not None:
                 self.drawn = round(found * self.settings.n)
             yield {}
@@ -104,8 +111,9 @@ class Measurement(Run):
         lines = [
             *model_lines(s.weights_id, s.weights),
             *sampler_lines(self.sampler.sampling),
-            f"for found in ddpm.evaluation.evaluate.evaluating(sampler, {s.n}, {s.seed}): pass",
-            f'real = ddpm.evaluation.evaluate.real_scores({CURVE_N})["fid"]',
+            f"classifiers = {self.classifiers}",
+            f"for found in ddpm.evaluation.evaluate.evaluating(sampler, {s.n}, {s.seed}, classifiers): pass",
+            f'real = ddpm.evaluation.evaluate.real_scores({CURVE_N}, classifiers[0])["fid"]',
             'fid_over_real = 1 + (found["fid"] - found["fid_real"]) / real',
             'print(fid_over_real, 2 * found["fid_error"] / real, found["accuracy"])',
         ]

@@ -10,6 +10,10 @@ import { LANES } from "./lanes.js";
 
 export const quality = (element, props, watch, server) => {
   const SHAPES = ["square", "circle", "triangle", "down"];
+  const ACCURACY = {
+    near: { title: "accuracy, %", min: 80, max: 100, ticks: [80, 85, 90, 95, 100] },
+    far: { title: "accuracy, %", min: 0, max: 100, ticks: [0, 20, 40, 60, 80, 100] }, // one of the shares is below 80 %
+  };
   const VARIANT = { dash: [3, 3], shape: "diamond" }; // of a sampler, another setting: "ddim, eta 0.7"
   const root = element.querySelector(".view");
   const charts = el("div", "charts", root), legend = el("p", "legend", root);
@@ -20,7 +24,7 @@ export const quality = (element, props, watch, server) => {
     return new Plot(part, { label: `${title} against network evaluations a digit`, x: evaluations, y });
   };
   const fid = chart("FID, as a multiple of real digits'", { title: "FID / real-data FID", min: 0.6, max: 100, log: true, ticks: [1, 2, 5, 10, 20, 50, 100] });
-  const read = chart("Class accuracy", { title: "accuracy, %", min: 80, max: 100, ticks: [80, 85, 90, 95, 100] });
+  const read = chart("Class accuracy", ACCURACY.near);
   el("p", "axis", charts, "NFE: network evaluations; a guided step counts 2");
   const judges = el("p", "axis judges", charts, "Thick: by the classifier that tuned the recipes; thin: by a second, where it has measured.");
   const source = el("p", "hint source", root);
@@ -78,6 +82,8 @@ export const quality = (element, props, watch, server) => {
     fid.set([...thin.map((one) => ({ ...one, label: "", width: 1, shape: null, error: [] })), ...thick], measured.map((p) => ({
       ...point(p), y: p.fid_over_real, low: p.fid_over_real - p.fid_error, high: p.fid_over_real + p.fid_error,
     })));
+    const shares = [...curve.points, ...measured].map((p) => p.accuracy).filter((v) => v !== null);
+    read.y = shares.some((v) => v < 0.8) ? ACCURACY.far : ACCURACY.near;
     read.set(lines.map(line((p) => p.accuracy === null ? null : 100 * p.accuracy)), measured.filter((p) => p.accuracy !== null).map((p) => ({
       ...point(p), y: 100 * p.accuracy, low: 100 * p.accuracy_between[0], high: 100 * p.accuracy_between[1],
     })));

@@ -23,7 +23,7 @@ TITLE = "Measure quality"
 SYMBOLS = symbols(
     {
         "μ_1, Σ_1": "mean and covariance of a classifier's features of samples",
-        "μ_2, Σ_2": "the same of the MNIST test digits",
+        "μ_2, Σ_2": "the same of real test digits",
     }
 )
 EQUATION = f"""
