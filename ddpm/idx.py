@@ -19,6 +19,10 @@ CLASSES = {
         *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
         *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
     ),
+    "cifar10": (
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    ),
 }
 OTHERS = ("fashion", "kmnist", "emnist", "qmnist")  # sets whose files are called as MNIST's are
 PARTS = {True: ("train",), False: ("t10k", "test")}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -183,6 +183,16 @@ OF_DATASET = {
     "faces": ("faces",),
     "cifar10": ("cifar10",),
 }
+
+
+def reader_of(dataset: str, shape: Sequence[int]) -> str | None:
+    """The classifier that says of which class pictures of a data set are; None if none that ships does.
+
+    shape: (C, H, W) of the pictures.
+    """
+    name = next(iter(OF_DATASET.get(dataset, ())), None)
+    shipped = CLASSIFIERS[name] if name else None
+    return name if shipped and shipped.shape == tuple(shape) and len(shipped.values) == 1 else None
 
 
 @functools.lru_cache(maxsize=len(CLASSIFIERS))

@@ -66,7 +66,7 @@ def test_a_server_function_answers(open_page):
     wait_for_status(page, "reverse", "^5 steps")
     with page.expect_response(lambda answer: "component_server" in answer.url) as asked:
         page.locator("#reverse-view .pane-x canvas").click()
-    assert asked.value.ok and len(asked.value.json()["digits"]) == 6
+    assert asked.value.ok and len(asked.value.json()["classes"]) == 6
 
 
 def test_uploads_arrive(open_page):

@@ -1,11 +1,12 @@
 """To go on from any moment of a reverse process, and one digit's life along it."""
 
 import asyncio
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
-from helpers.pages import Window, handler, picture
+from helpers.pages import TINY, Window, handler, picture
 from helpers.reversing import finished, reverse_tab, run, settings
 from helpers.tiny import Model
 
@@ -13,12 +14,14 @@ import ddpm
 from ddpm import make_schedule, reverse_process
 from ddpm.config import ModelConfig
 from ddpm.evaluation import classifiers
+from ddpm.idx import CLASSES
 from ddpm.networks import build_model
 from ddpm.ui.generation.models import wrap
 from ddpm.ui.generation.trajectory import Trajectory
 from ddpm.ui.tabs.reverse import tab as reverse
 
 T = 20
+COLOUR = dataclasses.replace(TINY, in_ch=3)
 
 
 @pytest.mark.parametrize(("sampler", "eta"), [("ddpm", 0), ("ddim", 0), ("ddim", 0.7), ("heun", 0)])
@@ -119,7 +122,7 @@ def test_the_classifier_reads_one_digits_guesses_along_the_way(registry, monkeyp
     demo, _, named = reverse_tab(registry)
     view, seen = named["reverse-view"], []
     read = classifiers.read
-    monkeypatch.setattr(reverse.classifiers, "read", lambda images: seen.append(images) or read(images))
+    monkeypatch.setattr(reverse.classifiers, "read", lambda images, by: seen.append(images) or read(images, by))
 
     async def generate():
         asked = (3, "all in turn", 0, "mnist", "ddim", 4, 1, False, 0, "small", "linspace", True)
@@ -127,7 +130,7 @@ def test_the_classifier_reads_one_digits_guesses_along_the_way(registry, monkeyp
 
     packets = asyncio.run(generate())
     answer = asyncio.run(view.readings({"run": packets[0]["run"], "i": 2}))
-    assert len(answer["digits"]) == len(answer["confidence"]) == 5
+    assert len(answer["classes"]) == len(answer["confidence"]) == 5 and set(answer["classes"]) <= set("0123456789")
     frames = [frame for packet in packets for frame in packet["frames"]]
     for shown, frame in zip(seen[0], frames, strict=True):
         assert np.array_equal(shown.numpy().ravel(), picture(frame["x0_hat"]).reshape(3, 1024)[2])
@@ -135,3 +138,29 @@ def test_the_classifier_reads_one_digits_guesses_along_the_way(registry, monkeyp
         assert "Digit" in asyncio.run(view.readings({"run": packets[0]["run"], "i": i}))["error"]
     for asked in (None, {}, {"run": "guess", "i": 0}):
         assert "finish" in asyncio.run(view.readings(asked))["error"]
+
+
+def generated(demo, weights_id):
+    """The id of a run of two steps."""
+
+    async def generate():
+        asked = (2, "none", 0, weights_id, "ddim", 2, 1, False, 0, "small", "linspace", True)
+        return [packet async for packet in handler(demo, "reverse-generate")(Window("a"), *asked)]
+
+    return asyncio.run(generate())[0]["run"]
+
+
+@pytest.mark.parametrize(("name", "config"), [("cifar10", COLOUR), ("fashion", TINY)])
+def test_pictures_of_another_set_are_read_by_its_classifier(registry, name, config):
+    registry.put("other", wrap(build_model(config), make_schedule(), "linear", "mine", name, CLASSES[name]))
+    demo, _, named = reverse_tab(registry)
+    classes = asyncio.run(named["reverse-view"].readings({"run": generated(demo, "other"), "i": 0}))["classes"]
+    assert len(classes) == 3 and set(classes) <= set(CLASSES[name])
+
+
+def test_pictures_that_no_classifier_knows_are_not_read(registry):
+    for name, config in (("mnist", COLOUR), ("faces", TINY), ("unknown", TINY)):
+        registry.put("other", wrap(build_model(config), make_schedule(), "linear", "mine", name, tuple("abcdefghij")))
+        demo, _, named = reverse_tab(registry)
+        answer = asyncio.run(named["reverse-view"].readings({"run": generated(demo, "other"), "i": 0}))
+        assert answer == {"error": "No classifier here knows the classes of these pictures."}

@@ -92,7 +92,7 @@ def test_it_branches_as_the_original_does_and_can_be_saved_again(registry, drawn
     again, first = safetensors.torch.load(again), safetensors.torch.load(data)
     assert count == 7 and again.keys() == first.keys() and all(torch.equal(again[name], first[name]) for name in first)
     answer = asyncio.run(opened.tab[1]["reverse-view"].readings({"run": packet["run"], "i": 1}))
-    assert len(answer["digits"]) == 7
+    assert len(answer["classes"]) == 7
 
 
 def test_where_its_weights_are_not_it_plays(registry, drawn, opened):

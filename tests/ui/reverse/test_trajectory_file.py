@@ -136,7 +136,7 @@ def test_without_its_weights_it_is_shown_and_branch_says_why(registry, opened):
     assert packet["done"] and len(packet["frames"]) == 5 and "(trained elsewhere) are not here" in packet["opened"]
     assert "can be played, but not branched from" in branch_of(opened, packet, 1)[-1]["error"]
     answer = asyncio.run(opened.tab[1]["reverse-view"].readings({"run": packet["run"], "i": 1}))
-    assert len(answer["digits"]) == 5
+    assert len(answer["classes"]) == 5
     *values, packet = opened(data, "secret")  # they are the chosen ones
     assert values[reverse.FIELDS.index("weights_id")] == "secret" and "branch" in packet["opened"]
     assert branch_of(opened, packet, 1, weights_id="secret", choice="cat")[-1]["done"]

@@ -32,15 +32,15 @@ export class Life {
     const answer = await this.server.readings({ run: id, i });
     if (now !== this.now) return; // something else is looked at by now
     if (answer.error) return void (reading.textContent = answer.error);
-    const { digits, confidence } = answer, percent = (k) => `${Math.round(100 * confidence[k])}\u202f%`;
+    const { classes, confidence } = answer, percent = (k) => `${Math.round(100 * confidence[k])}\u202f%`;
     for (const [k, { button, text }] of texts) {
-      text.textContent = `${digits[k]} ${percent(k)}`;
-      button.title = `${button.title}: classified as ${digits[k]}, ${percent(k)} certain`;
+      text.textContent = `${classes[k]} ${percent(k)}`;
+      button.title = `${button.title}: classified as ${classes[k]}, ${percent(k)} certain`;
       button.setAttribute("aria-label", button.title);
     }
-    const end = digits.length - 1, since = digits.findLastIndex((digit) => digit !== digits[end]) + 1, t = frames[since]?.t;
+    const end = classes.length - 1, since = classes.findLastIndex((each) => each !== classes[end]) + 1, t = frames[since]?.t;
     const from = since === 0 ? "from the first on" : t < 0 ? "only when it is finished" : `from t = ${t} on`;
-    reading.textContent = `${whose} x̂₀ is classified as ${digits[end]} ${from}; the classifier is ${percent(end)} certain at the end.`;
+    reading.textContent = `${whose} x̂₀ is classified as ${classes[end]} ${from}; the classifier is ${percent(end)} certain at the end.`;
   }
 
   // The frame of each recording that the playhead has come to.

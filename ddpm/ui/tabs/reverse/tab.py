@@ -12,12 +12,12 @@ from torch import Tensor
 
 from ddpm.data import Dataset
 from ddpm.evaluation import classifiers
+from ddpm.idx import CLASSES
 from ddpm.presets import PAGE_SAMPLING
 from ddpm.ui.components import controls, layout
 from ddpm.ui.components.neighbours import OF_SERVER, Neighbours, trained_on
 from ddpm.ui.components.streaming import QUIET, Streaming, window
 from ddpm.ui.generation.coefficients import equations
-from ddpm.ui.generation.models import can_be_classified
 from ddpm.ui.generation.recording import Recording, pixels
 from ddpm.ui.generation.request import Settings
 from ddpm.ui.generation.trajectory import Costs, Trajectory
@@ -54,17 +54,19 @@ def build(shared: layout.Shared) -> None:
             return str(error)
 
     async def readings(question: Any) -> dict[str, Any]:
-        """One digit classified along a run: {run, i} -> {digits, confidence: of each frame} or {error}."""
+        """One digit classified along a run: {run, i} -> {classes, confidence: of each frame} or {error}."""
         question = protocol.fields(question)
         run = runs.get(question.get("run"))
         if run is None or not run.frames:
             raise ValueError("Let the run finish, or stop it: then this digit is classified along the way.")
-        if not can_be_classified(run.dataset, run.shape):
-            raise ValueError("The classifier knows MNIST's digits only; these weights draw something else.")
+        reader = classifiers.reader_of(run.dataset, run.shape[1:])
+        if reader is None:
+            raise ValueError("No classifier here knows the classes of these pictures.")
         i = protocol.whole_number(question.get("i"), "Digit", 0, run.shape[0] - 1)
-        found = await engine.submit(once(classifiers.read, run.x0_hats_of(i))).result()
+        found = await engine.submit(once(classifiers.read, run.x0_hats_of(i), reader)).result()
+        names = CLASSES[classifiers.CLASSIFIERS[reader].dataset]
         confidence = [round(share, 3) for share in found.confidence.tolist()]
-        return {"digits": found.digits.tolist(), "confidence": confidence}
+        return {"classes": [names[k] for k in found.digits.tolist()], "confidence": confidence}
 
     def samples_of(run_id: Any) -> tuple[Tensor, Callable[[], tuple[Dataset, str]]]:
         """The finished samples of a run, and what finds the pictures that its model was trained on."""
