@@ -108,13 +108,14 @@ def build(shared: layout.Shared) -> None:
     of_preset = {each: dict(zip(more, more_of(config), strict=True)) for each, config in known().items()}
     links.leads(space, {SPACES[i]: {preset: each} | of_preset[each] for i, each in enumerate((PIXELS, LATENTS))})
     links.leads(preset, {each: {space: SPACES[is_latent(each)]} | of_preset[each] for each in known()})
-    gr.on([preset.change, name.change], act.forecast, [preset, name], expected, queue=False, **quiet)
+    # One at a time, and at last what is then chosen: the answer for another preset may come late.
+    now = {"show_progress": "hidden", "trigger_mode": "always_last"}
+    gr.on([shared.demo.load, preset.change, name.change], act.forecast, [preset, name], expected, queue=False, **now)
     name.change(None, name, None, js=CHOSEN)
     zip_of_pictures.upload(act.pictures.open, zip_of_pictures, brought, **quiet)
     draw.click(None, None, None, js="() => { window.DDPM?.tabs.own?.draw(); }")
     brought.input(act.pictures.draw, brought, brought, queue=False, **quiet)
     shared.demo.unload(act.left)
-    shared.demo.load(act.forecast, [preset, name], expected, queue=False, show_progress="hidden")
     tell_settings("train", inputs, go.click, both.click)
     go.click(with_chip(act.start), inputs, [view, mine, told], concurrency_limit=64, **quiet)
     both.click(with_chip(act.start_both), inputs, [view, mine, told], concurrency_limit=64, **quiet)
