@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gc
 import weakref
+from threading import get_ident
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from helpers.pages import TINY, alone, handler, picture
 from ddpm import save_checkpoint
 from ddpm.config import Config, ScheduleConfig
 from ddpm.networks import build_model
+from ddpm.ui.components import pictures
 from ddpm.ui.components.pictures import FIRST_DIGIT, NOT_HERE, Pictures
 from ddpm.ui.generation import drawn
-from ddpm.ui.generation.models import ModelRegistry, dataset
+from ddpm.ui.generation.models import ModelRegistry, dataset, pictures_of
 from ddpm.ui.server.engine import Engine
 from ddpm.ui.tabs.forward import latent, noising
 
@@ -141,3 +143,14 @@ def test_what_a_model_drew_goes_with_it(strangers):
     del model
     gc.collect()
     assert gone() is None
+
+
+@pytest.mark.parametrize("name", ["mnist", "strange"])
+def test_a_data_set_is_not_read_on_the_thread_that_answers_everybody(strangers, monkeypatch, name):
+    shown, first = Pictures(Engine(), strangers), []
+    monkeypatch.setattr(pictures, "pictures_of", lambda weights: first.append(get_ident()) or pictures_of(weights))
+    values = {"picture": 1, "digit": "random"}
+    for answer in (lambda: shown.first(name), lambda: shown.another(name), lambda: shown.asked_for(name, values, {})):
+        first.clear()
+        asyncio.run(answer())
+        assert first[0] != get_ident()

@@ -13,6 +13,7 @@ import torch
 from ddpm.data import Dataset, from_uint8
 from ddpm.schedule import SCHEDULES, Schedule, make_schedule
 from ddpm.seeding import seeded
+from ddpm.system.threads import apart
 
 from ..generation import drawn
 from ..generation.labels import ANY, kinds, name_of, of_kind
@@ -130,41 +131,44 @@ class Pictures:
         except ValueError:
             return ()
 
+    async def _known(self, weights_id: Any) -> tuple[Model, Dataset | None]:
+        """The model and its pictures, if they are here; apart, as it may take seconds to read them."""
+        weights = self._registry.get(weights_id)
+        return weights, await apart(pictures_of, weights)
+
     async def packet(self, weights_id: Any, index: int) -> dict[str, Any]:
         """Picture `index`, of the data set or drawn with that seed.  Raises ValueError."""
-        weights = self._registry.get(weights_id)
-        if (data := pictures_of(weights)) is not None:
+        weights, data = await self._known(weights_id)
+        if data is not None:
             return of_data(data, index)
         return of_drawn(weights, index, await self._drawn.picture(weights_id, weights, index))
 
     async def another(self, weights_id: Any, choice: Any = ANY) -> dict[str, Any]:
         """A random picture of the chosen class: ANY, or how one is chosen."""
-        weights = self._registry.get(weights_id)
-        names, data = self.kinds(weights_id), pictures_of(weights)
+        _, data = await self._known(weights_id)
+        names = self.kinds(weights_id)
         choice = protocol.one_of(choice, "Picture", (ANY, *names))
         if data is None:
-            turns = range(DRAWN) if choice == ANY else range(names.index(choice), DRAWN, len(names))
-            return await self.packet(weights_id, random.choice(turns))
-        return of_data(
-            data, random.choice(range(len(data.images)) if choice == ANY else of_kind(data, choice).tolist())
-        )
+            among: Sequence[int] = range(DRAWN) if choice == ANY else range(names.index(choice), DRAWN, len(names))
+        else:
+            among = range(len(data.images)) if choice == ANY else of_kind(data, choice).tolist()
+        return await self.packet(weights_id, random.choice(among))
 
     async def first(self, weights_id: Any, which: int = 0) -> dict[str, Any]:
         """What a view shows as these weights are chosen: any picture; of drawn ones the same in all views.
 
         which: 1 for a second one beside it.
         """
-        if pictures_of(self._registry.get(weights_id)) is None:
-            return await self.packet(weights_id, FIRST_DIGIT + which)
-        return await self.another(weights_id)
+        _, data = await self._known(weights_id)
+        return await (self.packet(weights_id, FIRST_DIGIT + which) if data is None else self.another(weights_id))
 
     async def asked_for(self, weights_id: Any, values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         """The digit, and the noise where the view has any, that an address names; by a class alone, the first of it.
 
         values: of all the view's keys; given: those that the address names.  Raises ValueError.
         """
-        weights, names, index = self._registry.get(weights_id), self.kinds(weights_id), values["picture"]
-        data = pictures_of(weights)
+        weights, data = await self._known(weights_id)
+        names, index = self.kinds(weights_id), values["picture"]
         if "picture" not in given and values.get("digit") in names:
             index = names.index(values["digit"]) if data is None else int(of_kind(data, values["digit"])[0])
         if data is not None and index >= len(data.images):

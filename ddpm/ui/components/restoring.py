@@ -9,6 +9,8 @@ from typing import Any
 
 import gradio as gr
 
+from ddpm.system.threads import apart
+
 from ..server import protocol
 from . import layout
 from .links import MAX_LENGTH, OWN, SIZES, THEMES, Table, View
@@ -77,7 +79,7 @@ def connect(shared: layout.Shared, table: Table, packet: Packet) -> gr.HTML:
         address says.
         """
         asked = protocol.fields(asked)
-        name, given, problems = table.parse(asked.get("address"), now)
+        name, given, problems = await apart(table.parse, asked.get("address"), now)  # it may have to read a data set
         wanted, number = given.get("model", table.model.default), asked.get("number")
         if asked.get("stay"):
             wanted = now
