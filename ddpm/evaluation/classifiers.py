@@ -22,6 +22,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..idx import CLASSES
 from ..system.steps import result_of
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -193,6 +194,11 @@ def reader_of(dataset: str, shape: Sequence[int]) -> str | None:
     name = next(iter(OF_DATASET.get(dataset, ())), None)
     shipped = CLASSIFIERS[name] if name else None
     return name if shipped and shipped.shape == tuple(shape) and len(shipped.values) == 1 else None
+
+
+def classes_of(classifier: str) -> tuple[str, ...]:
+    """What the classes that a classifier reads are called."""
+    return CLASSES[CLASSIFIERS[classifier].dataset]
 
 
 @functools.lru_cache(maxsize=len(CLASSIFIERS))

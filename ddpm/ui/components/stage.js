@@ -244,9 +244,12 @@ export class Stage {
   }
 
   label(context, colour, { text, wrong }, x, y, tile) {
-    const ratio = (window.devicePixelRatio || 1) * unitOf(this.root), size = Math.min(16 * ratio, Math.max(11 * ratio, Math.round(tile / 6))), said = wrong ? `✗ ${say(text)}` : say(text);
+    const ratio = (window.devicePixelRatio || 1) * unitOf(this.root), size = Math.min(16 * ratio, Math.max(11 * ratio, Math.round(tile / 6))), whole = wrong ? `✗ ${say(text)}` : say(text);
     context.font = `600 ${size}px system-ui, sans-serif`;
     context.textBaseline = "bottom";
+    const fits = (words) => context.measureText(words).width + size * 0.5 <= tile;
+    let said = whole;
+    for (let end = whole.length - 1; !fits(said) && end > 0; end--) said = `${whole.slice(0, end).trimEnd()}…`; // as much as fits
     const width = context.measureText(said).width + size * 0.5;
     context.fillStyle = colour("tile-label");
     context.fillRect(x, y + tile - size * 1.25, width, size * 1.25);

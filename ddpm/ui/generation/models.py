@@ -18,6 +18,7 @@ from ddpm.config import config_of
 from ddpm.data import Attribute, DataError, Dataset, load_dataset, names
 from ddpm.denoiser import picture_shape_of
 from ddpm.device import Inference, pick_device
+from ddpm.evaluation.classifiers import reader_of
 from ddpm.evaluation.evaluate import DIGITS
 from ddpm.presets import LATENTS, PRESETS
 from ddpm.schedule import Schedule
@@ -64,6 +65,11 @@ class Model:
     def of_digits(self) -> bool:
         """Whether it draws digits."""
         return self.dataset in DIGITS
+
+    @property
+    def reader(self) -> str | None:
+        """The classifier that says of which class its pictures are; None if there is none."""
+        return reader_of(self.dataset, (self.channels, self.img_size, self.img_size))
 
     @property
     def classifiable(self) -> bool:

@@ -17,6 +17,7 @@ from ddpm.data import to_uint8
 from ddpm.evaluation import classifiers
 from ddpm.evaluation.classifiers import OF_DATASET
 from ddpm.evaluation.evaluate import evaluate, real_scores
+from ddpm.idx import CLASSES
 from ddpm.networks import build_model
 from ddpm.samplers import reverse_process
 from ddpm.ui.generation.models import ModelRegistry, wrap
@@ -93,14 +94,14 @@ def test_the_classifier_reads_each_digit_of_each_lane_as_it_ended(registry, monk
     shown = []
     read = classifiers.read
 
-    def looking(images):
+    def looking(images, by):
         shown.append(to_uint8(images).numpy().ravel())
-        return dataclasses.replace(read(images), digits=torch.full((3,), len(shown)))
+        return dataclasses.replace(read(images, by), digits=torch.full((3,), len(shown)))
 
     monkeypatch.setattr(lanes.classifiers, "read", looking)
     frames, state = run(lanes.Race({"A": settings(registry, n=3), "B": settings(registry, n=3, steps=2)}))
     assert all(np.array_equal(shown[i], last(frames, i)) for i in (0, 1))
-    assert [lane["digits"] for lane in state] == [[1] * 3, [2] * 3]
+    assert [lane["read"] for lane in state] == [[1] * 3, [2] * 3]
 
 
 @pytest.mark.slow
@@ -138,17 +139,26 @@ def test_a_reference_is_computed_once_for_lanes_that_share_it(registry, monkeypa
     assert len(calls) == 2 * 104 + 6 + 106
 
 
+def test_pictures_of_another_set_are_read_by_its_classifier_in_its_names(registry):
+    model = wrap(build_model(TINY), make_schedule(), "linear", "mine", "fashion", CLASSES["fashion"])
+    registry.put("clothes", model)
+    race = lanes.Race({k: settings(registry, n=3, choice="Bag", weights_id="clothes", steps=2) for k in "AB"})
+    _, state = run(race)
+    read = classifiers.read(race.lanes[0].finished, "fashion")
+    about = race.packet([])["about"][0]
+    assert state[0]["read"] == read.digits.tolist() and about["labels"] == [8] * 3 and about["classes"][8] == "Bag"
+
+
 def test_what_the_classifier_does_not_know_he_does_not_read(registry):
     config = ModelConfig(base=8, mults=(1,), patch_size=4)
-    registry.put("secret", wrap(build_model(config), make_schedule(), "linear", "mine", "fashion"))
+    registry.put("secret", wrap(build_model(config), make_schedule(), "linear", "mine", "unknown"))
     asked = {k: settings(registry, choice="none", weights_id="secret", steps=n) for k, n in (("A", 2), ("B", 3))}
     race = lanes.Race(asked)
     _, state = run(race)
-    assert all("digits" not in lane for lane in state)
-    assert all(lane["labels"] is None for lane in race.packet([])["about"])
-    registry.put("unknown", wrap(build_model(config), make_schedule(), "linear", "mine", "unknown"))
+    assert all("read" not in lane for lane in state)
+    assert all(lane["labels"] is None and lane["classes"] is None for lane in race.packet([])["about"])
     with pytest.raises(ValueError, match=r"^No classifier here knows what these weights draw\."):
-        quality.measurement(registry, 200, 0, "unknown", **HOW)
+        quality.measurement(registry, 200, 0, "secret", **HOW)
 
 
 LANE = {"sampler": "ddim", "steps": 5, "eta": 0, "guidance": 1, "spacing": "linspace"}

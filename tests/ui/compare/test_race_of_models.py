@@ -67,7 +67,7 @@ def test_a_race_of_pixels_and_latents_is_drawn_and_told_in_seconds(registry, mon
         assert seconds == sorted(seconds) and seconds[-1] == lane.seconds
         ended = to_uint8(lane.sampler.pictures(lane.moment.x_t)).numpy().ravel()
         assert np.array_equal(picture(mine[-1]["x_t"]), ended)
-        assert end["lanes"][i]["finished"] and len(end["lanes"][i]["digits"]) == 2
+        assert end["lanes"][i]["finished"] and len(end["lanes"][i]["read"]) == 2
         assert seconds[-1] / end["unit"] <= end["total"] - 1
     assert end["total"] - 2 < max(lane.seconds for lane in race.lanes) / end["unit"], "the axis ends where they have"
     assert race.lanes[1].finished.shape == (2, 1, 32, 32)

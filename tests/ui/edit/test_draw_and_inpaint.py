@@ -134,7 +134,7 @@ def test_what_is_known_comes_back_exactly_and_the_rest_is_drawn(inpainting, r):
         assert np.abs(one[:, :16] - SEVEN[:, :16, 0]).mean() > 10
     ups = [b - a for a, b in zip(run["places"], run["places"][1:], strict=False)]
     assert ups.count(-1) == 3 * (r - 1) and ups.count(1) == len(ups) - ups.count(-1), "each step but the last"
-    assert len(frames[-1]["digits"]) == 4 and "digits" not in frames[0]
+    assert len(frames[-1]["read"]) == 4 and "read" not in frames[0]
 
 
 def test_its_own_class_is_the_pictures_and_none_of_an_unlabelled_one(inpainting):

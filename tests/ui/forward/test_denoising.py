@@ -117,7 +117,7 @@ def test_one_step_of_a_model_that_knows_the_answer_is_the_digit_and_is_measured(
     assert np.array_equal(picture(shown["pictures"]["x0_hat"]), clean) and shown["measured"]["x0_hat"]["distance"] == 0
     assert np.array_equal(picture(shown["x_t"]), picture(protocol.b64(recording.frame(q.x_t))))
     read = classifiers.read(q.x0)
-    assert shown["measured"]["x0"]["digit"] == shown["measured"]["x0_hat"]["digit"] == read.digits.item()
+    assert shown["measured"]["x0"]["class"] == shown["measured"]["x0_hat"]["class"] == str(read.digits.item())
     assert shown["measured"]["x0"]["certainty"] == pytest.approx(read.confidence.item(), abs=1e-3)
     blur, width = denoising.best_blur(q.x_t / q.weights.sched.sqrt_alphas_bar[499], q.x0)
     assert shown["pictures"]["blur"] == protocol.b64(recording.frame(blur)) and shown["width"] == round(width, 2)
@@ -145,7 +145,7 @@ def test_futures_are_the_reverse_process_from_this_x_t_with_noise_of_their_own(r
         assert distances == pytest.approx(denoising.distance(shown, q.x0).tolist(), abs=1e-3)
         x0_hats = (denoising.distance(moment.x0_hat, q.x0).mean().item(), denoising.grey(moment.x0_hat).mean().item())
         assert list(frame["of_x0_hat"].values()) == pytest.approx(x0_hats, abs=1e-4)
-        assert ["digit" in one for one in frame["measured"]] == [moment.t < 0] * 4
+        assert ["class" in one for one in frame["measured"]] == [moment.t < 0] * 4
     ends = picture(frames[-1]["pictures"])[: 3 * 1024].reshape(3, 1024)
     assert len({end.tobytes() for end in ends}) == 3
 

@@ -114,11 +114,11 @@ export class LaneView {
   }
 
   // Under a lane: what it has cost, and at the end how it did.
-  describe(i, { evaluations, seconds, finished, digits, distance }) {
+  describe(i, { evaluations, seconds, finished, read, distance }) {
     const { about, unit } = this.view.run.packet, { labels } = about[i], how = [];
-    const right = digits && labels && labels[0] >= 0 ? digits.filter((d, k) => d === labels[k]).length : null;
-    if (!this.race) return this.stage.say(this.keys[i], [`${evaluations} evals`, right === null ? "" : `${right}/${digits.length} right`]);
-    if (right !== null) how.push(`${right} of ${digits.length} classified as asked`);
+    const right = read && labels && labels[0] >= 0 ? read.filter((d, k) => d === labels[k]).length : null;
+    if (!this.race) return this.stage.say(this.keys[i], [`${evaluations} evals`, right === null ? "" : `${right}/${read.length} right`]);
+    if (right !== null) how.push(`${right} of ${read.length} classified as asked`);
     if (distance !== undefined) how.push(`d = ${distance.toFixed(3)}`);
     else if (finished && !about[i].deterministic) how.push("stochastic");
     const spent = unit ? `${about[i].how}: ${inSeconds(seconds)}` : `${evaluations} of ${about[i].total} evaluations, ${inSeconds(seconds)}`;
@@ -132,8 +132,8 @@ export class LaneView {
       const frames = there.filter((frame) => frame.lane === i), frame = frames.findLast((one) => this.at(one) <= position) || frames[0];
       if (!frame) return;
       this.stage.show(this.keys[i], frame.x_t);
-      const digits = frame.t < 0 ? lane.digits : null, { labels } = packet.about[i];
-      const marks = digits ? digits.map((d, k) => ({ text: String(d), wrong: Boolean(labels) && labels[k] >= 0 && labels[k] !== d })) : null;
+      const read = frame.t < 0 ? lane.read : null, { labels, classes } = packet.about[i];
+      const marks = read ? read.map((d, k) => ({ text: classes[d], wrong: Boolean(labels) && labels[k] >= 0 && labels[k] !== d })) : null;
       this.stage.mark(this.keys[i], marks);
     });
     this.timeline.say(this.words(position));

@@ -158,9 +158,8 @@ class Race(Run):
             except StopIteration:
                 del running[i]
         for lane, result in zip(self.lanes, self.results, strict=True):
-            if lane.settings.weights.classifiable:
-                readings = classifiers.read(lane.finished)
-                result["digits"] = readings.digits.tolist()
+            if reader := lane.settings.weights.reader:
+                result["read"] = classifiers.read(lane.finished, reader).digits.tolist()
                 yield {}
         if self.references is not None:
             for lane, result in zip(self.lanes, self.results, strict=True):
@@ -196,6 +195,7 @@ class Race(Run):
         lanes = []
         for name, lane in zip(self.names, self.lanes, strict=True):
             noise, labels = lane.settings.weights.sched.sqrt_one_minus_alphas_bar.tolist(), lane.settings.y()
+            reader = lane.settings.weights.reader
             along, sampler = curve(lane.sampler), SAMPLERS[lane.settings.sampling.sampler].label
             lanes.append(
                 {
@@ -206,6 +206,7 @@ class Race(Run):
                     "at": [e for e, _ in along],
                     "noise": [round(noise[t], 4) if t >= 0 else 0.0 for _, t in along],
                     "labels": None if labels is None else labels.tolist(),
+                    "classes": None if reader is None else classifiers.classes_of(reader),
                     "deterministic": deterministic(lane.settings),
                 }
             )

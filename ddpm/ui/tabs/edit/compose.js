@@ -10,10 +10,10 @@ export const compose = (element, props, watch, server, now) => {
     idle: "Press Compose: nine pictures of this sum.",
     begin: ({ packet }) => { Object.assign(state, packet.told); arrange(); },
     shown: (frame, { packet }) => {
-      const { size, channels } = packet, { kind, a, b } = state, names = (digits, right) => digits?.map((digit) => ({ text: String(digit), wrong: right !== null && String(digit) !== right }));
+      const { size, channels } = packet, { kind, a, b } = state, names = (read, right) => read?.map((text) => ({ text, wrong: right !== null && text !== right }));
       if (kind === "illusion") result.stage.show("t", turned(frame.x_t, packet.n, size, channels));
       if (kind === "hybrid") result.stage.show("f", far(frame.x_t, packet.n, size, channels));
-      result.stage.mark("x", names(frame.digits, kind === "illusion" ? a : null) || null);
+      result.stage.mark("x", names(frame.read, kind === "illusion" ? a : null) || null);
       result.stage.mark("t", names(frame.turned, b) || null);
     },
   });

@@ -11,7 +11,6 @@ import gradio as gr
 
 from ddpm import compose
 from ddpm.compose import Term, upside_down
-from ddpm.evaluation import classifiers
 from ddpm.generate import Sampler
 from ddpm.layers import Label
 from ddpm.samplers import SampleStep
@@ -124,9 +123,9 @@ class Composition(Edited):
         return super().about() | {"told": self.told}
 
     def also(self, moment: SampleStep, last: bool) -> dict[str, Any]:
-        found = super().also(moment, last)
-        if found and self.turned:
-            found["turned"] = classifiers.read(upside_down(self.sampler.pictures(moment.x_t))).digits.tolist()
+        found, reader = super().also(moment, last), self.settings.weights.reader
+        if found and reader and self.turned:
+            found["turned"] = self.read(reader, upside_down(self.sampler.pictures(moment.x_t)))
         return found
 
 

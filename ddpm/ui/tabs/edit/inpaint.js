@@ -20,7 +20,7 @@ export const inpaint = (element, props, watch, server) => {
     name: "inpaint", before: [{ key: "own", label: "Erase what is to be drawn anew" }], stage: { n: 4, captionWidth: 150 }, noisy: true,
     idle: "Brush over the digit, or press a half; then press Fill.",
     other: receive,
-    shown: ({ digits }) => result.stage.mark("x", digits ? digits.map((digit) => ({ text: String(digit) })) : null),
+    shown: ({ read }) => result.stage.mark("x", read ? read.map((text) => ({ text })) : null),
     under: (root) => {
       const tools = el("div", "tools", root);
       modes = ["Erase", "Keep"].map((text, i) => button(tools, text, () => mode(i === 0), `${text}: the brush ${i ? "brings back" : "erases"}`));

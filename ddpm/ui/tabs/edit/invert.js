@@ -19,7 +19,7 @@ export const invert = (element, props, watch, server) => {
       const there = packet.places[0] === 0 && frame.place < (packet.total - 1) / 2;
       result.stage.caption("x", frame.t < 0 ? (there ? "x₀  before" : packet.names ? "x₀  told otherwise" : "x₀  of each class") : `${there ? "up" : "down"}: xₜ at t = ${frame.t}`);
       if (packet.names) result.stage.mark("x", there ? null : packet.names.map((text) => ({ text })), "told ");
-      else result.stage.mark("x", frame.digits ? frame.digits.map((digit, i) => ({ text: String(digit), wrong: digit !== i })) : null);
+      else result.stage.mark("x", frame.read ? frame.read.map((text, i) => ({ text, wrong: text !== packet.classes[i] })) : null);
     },
   });
   const { stage, status } = result;

@@ -12,6 +12,7 @@ import gradio as gr
 import torch
 from torch import Tensor
 
+from ddpm.evaluation import classifiers
 from ddpm.generate import Sampler
 from ddpm.inversion import invert
 from ddpm.samplers import SampleStep
@@ -95,7 +96,9 @@ class Inverted(Edited):
             yield {}
 
     def about(self) -> dict[str, Any]:
-        return super().about() | {"errors": self.errors, "measured": MEASURED, "own": self.own, "names": self.names}
+        reader = self.settings.weights.reader
+        told = {"names": self.names, "classes": classifiers.classes_of(reader) if reader else None}
+        return super().about() | {"errors": self.errors, "measured": MEASURED, "own": self.own} | told
 
 
 def build(shared: layout.Shared) -> None:

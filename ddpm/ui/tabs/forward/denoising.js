@@ -65,8 +65,8 @@ export const denoising = (element, props, watch, server, { shown, t: first }) =>
   const asked = () => ({ x0: state.x0, seed: state.seed, t: state.t, weights: state.weights, question });
   const sent = () => ({ ...asked(), x0: toBase64(state.x0 || []) });
   const percent = (share) => `${Math.round(100 * share)} %`;
-  const words = ({ distance: d, grey, digit, certainty }) => [
-    `d = ${d < 100 ? d.toFixed(2) : Math.round(d)}`, `uncertain ${percent(grey)}`, digit === undefined ? "" : `classified as ${digit}, ${percent(certainty)}`,
+  const words = ({ distance: d, grey, class: kind, certainty }) => [
+    `d = ${d < 100 ? d.toFixed(2) : Math.round(d)}`, `uncertain ${percent(grey)}`, kind === undefined ? "" : `classified as ${kind}, ${percent(certainty)}`,
   ];
 
   function answered(answer, { question: of }) {

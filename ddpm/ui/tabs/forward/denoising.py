@@ -127,13 +127,13 @@ def grey(x: Tensor) -> Tensor:
 
 
 def measured(x: Tensor, x0: Tensor, weights: Model, read: bool = True) -> list[dict[str, Any]]:
-    """For each picture its distance to x0, its grey and, where it can be classified, the digit and its certainty."""
+    """For each picture its distance to x0, its grey and, where it can be classified, the class and its certainty."""
     figures = zip(distance(x, x0).tolist(), grey(x).tolist(), strict=True)
     about: list[dict[str, Any]] = [{"distance": round(d, 3), "grey": round(g, 3)} for d, g in figures]
-    if read and weights.classifiable:
-        found = classifiers.read(x)
+    if read and (reader := weights.reader):
+        found, names = classifiers.read(x, reader), classifiers.classes_of(reader)
         for one, digit, certainty in zip(about, found.digits.tolist(), found.confidence.tolist(), strict=True):
-            one |= {"digit": digit, "certainty": round(certainty, 3)}
+            one |= {"class": names[digit], "certainty": round(certainty, 3)}
     return about
 
 
@@ -233,8 +233,8 @@ def build(shared: layout.Shared) -> None:
             gr.HTML(
                 f'<p class="hint">{FUTURES} digits are drawn from this one x<sub>t</sub>, and differ only in the noise '
                 f"still to come. {SHOWN} of them are shown, and the mean of all.</p>"
-                '<p class="hint">The classifier has seen nothing but digits: it finds one in everything, as sure '
-                "of a blur as of a digit.</p>"
+                '<p class="hint">The classifier knows ten classes: it finds one of them in everything, as sure of a '
+                "blur as of a digit.</p>"
             )
         view = layout.stage_and_margin(
             "denoising",

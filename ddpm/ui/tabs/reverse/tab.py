@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ddpm.data import Dataset
 from ddpm.evaluation import classifiers
-from ddpm.idx import CLASSES
 from ddpm.presets import PAGE_SAMPLING
 from ddpm.ui.components import controls, layout
 from ddpm.ui.components.neighbours import OF_SERVER, Neighbours, trained_on
@@ -64,7 +63,7 @@ def build(shared: layout.Shared) -> None:
             raise ValueError("No classifier here knows the classes of these pictures.")
         i = protocol.whole_number(question.get("i"), "Digit", 0, run.shape[0] - 1)
         found = await engine.submit(once(classifiers.read, run.x0_hats_of(i), reader)).result()
-        names = CLASSES[classifiers.CLASSIFIERS[reader].dataset]
+        names = classifiers.classes_of(reader)
         confidence = [round(share, 3) for share in found.confidence.tolist()]
         return {"classes": [names[k] for k in found.digits.tolist()], "confidence": confidence}
 
