@@ -65,8 +65,12 @@ export const denoising = (element, props, watch, server, { shown, t: first }) =>
   const asked = () => ({ x0: state.x0, seed: state.seed, t: state.t, weights: state.weights, question });
   const sent = () => ({ ...asked(), x0: toBase64(state.x0 || []) });
   const percent = (share) => `${Math.round(100 * share)} %`;
+  const reading = (kind, certainty) => { // a name leaves room for few words
+    if (kind === undefined) return "";
+    return kind.length > 1 ? `class: ${kind}, ${percent(certainty)}` : `classified as ${kind}, ${percent(certainty)}`;
+  };
   const words = ({ distance: d, grey, class: kind, certainty }) => [
-    `d = ${d < 100 ? d.toFixed(2) : Math.round(d)}`, `uncertain ${percent(grey)}`, kind === undefined ? "" : `classified as ${kind}, ${percent(certainty)}`,
+    `d = ${d < 100 ? d.toFixed(2) : Math.round(d)}`, `uncertain ${percent(grey)}`, reading(kind, certainty),
   ];
 
   function answered(answer, { question: of }) {
