@@ -265,14 +265,14 @@ def test_a_mistake_that_is_drawn_at_once(clone, monkeypatch):
 def test_a_measured_point(clone, monkeypatch, capsys):
     evaluation, asked = {"n": 200, "fid": 9.0, "fid_real": 5.0, "fid_error": 0.5, "accuracy": 0.75}, []
 
-    def evaluating(sampler, n, seed):
-        asked.append((sampler.sampling, n, seed))
+    def evaluating(sampler, n, seed, names):
+        asked.append((sampler.sampling, n, seed, names))
         yield from (0.5, evaluation)
 
     for module in (measurement, evaluate):
         monkeypatch.setattr(module, "evaluating", evaluating)
-        monkeypatch.setattr(module, "real_scores", lambda n: {"fid": n / 1000})
-    monkeypatch.setattr(measurement, "evaluating_real", lambda n: iter(()))
+        monkeypatch.setattr(module, "real_scores", lambda n, by: {"fid": n / 1000})
+    monkeypatch.setattr(measurement, "evaluating_real", lambda n, by: iter(()))
     how = {"sampler": "ddim", "steps": 4, "guidance": 2, "eta": 0.5, "middle": False}
     made = quality.measurement(clone, 200, 5, "mnist", **how)
     assert made.left_behind().python == ""

@@ -70,7 +70,7 @@ def test_its_weights_draw_race_and_are_measured_as_any_other(registry):
     assert [frame for frame in branch.steps() if frame][-1]["t"] == -1
     race = Race({"A": settings, "B": dataclasses.replace(settings, seed=1)})
     assert all(len(picture(frame["x_t"])) == 4 * 1024 for frame in race.steps() if frame)
-    assert all(len(lane["digits"]) == 4 for lane in race.packet([])["lanes"])
+    assert all(len(lane["read"]) == 4 for lane in race.packet([])["lanes"])
     engine = Engine()
     assert "about" in asyncio.run(Costs(engine).sentence(settings))
 
