@@ -192,7 +192,7 @@ def test_a_generated_digit_is_erased_too(open_page):
     bundled = pixels(page, "inpaint", "own")
     page.click("#inpaint-generate")
     wait_for_change(page, "inpaint", "own", bundled)
-    assert page.locator("#inpaint-view .pane-own figcaption").inner_text().startswith("A 4")
+    assert page.locator("#inpaint-view .pane-own figcaption").inner_text().startswith("Drawn: 4")
     page.click("#inpaint-fill")
     finished(page, "inpaint")
 

@@ -73,7 +73,7 @@ class Model:
 
     @property
     def classifiable(self) -> bool:
-        """Whether the classifier can read what these weights draw."""
+        """Whether the classifiers of digits can read what these weights draw."""
         return can_be_classified(self.dataset, (self.channels, self.img_size, self.img_size))
 
     def on_pixels(self) -> Model:
@@ -215,5 +215,5 @@ def autoencoder() -> Codec:
 
 
 def can_be_classified(dataset: str, shape: tuple[int, ...]) -> bool:
-    """Whether the classifiers, which know MNIST's digits alone, can read such pictures.  shape: ends in (C, S, S)."""
+    """Whether the classifiers of MNIST's digits can read such pictures.  shape: ends in (C, S, S)."""
     return dataset in ("mnist", "bundled") and tuple(shape[-3:]) == (1, 32, 32)
