@@ -156,7 +156,8 @@ def test_by_keyboard_alone(open_page):
     page.keyboard.press("Space")
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
-    assert margin(page).get_attribute("data-break") == "live"
+    page.locator("#mistakes-margin details.break[data-break=live]").wait_for()
+    assert margin(page).count() == 1
     page.locator("#mistakes-train").focus()
     page.keyboard.press("Enter")
     wait_for_status(page, "mistakes", "^Done")

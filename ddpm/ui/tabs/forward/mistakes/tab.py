@@ -217,10 +217,11 @@ def build(shared: layout.Shared) -> None:
         at_once = isinstance(broken, list) and bool(broken) and set(broken) <= set(AT_ONCE)
         return gr.update(value="Draw both" if at_once else "Train both")
 
+    # The page's own script first: Gradio asks of one event in turn, and the server's answer takes its time.
+    switches.change(None, switches, None, js="(names) => { DDPM.tabs.mistakes.choose(names); }")
     switches.change(label, switches, go, **QUIET)
     inputs: list[Any] = [switches, steps, seed]
     runs.stop(halt, view)
     runs.start(go.click, make, inputs, view)
-    switches.change(None, switches, None, js="(names) => { DDPM.tabs.mistakes.choose(names); }")
     changes = [shared.tab.select, *(each.change for each in inputs)]
     gr.on(changes, forecast, inputs, told, trigger_mode="always_last", **QUIET)
