@@ -196,9 +196,8 @@ def _load_torchvision(name: str, data_dir: Path, train: bool, img_size: int, dow
             f"point --data-dir at a folder that holds it, or use --dataset bundled, which needs neither."
         ) from error
     images = np.asarray(raw.data)
-    class_names = idx.CLASSES.get(name) or tuple(raw.classes)
     targets = torch.as_tensor(raw.targets, dtype=torch.int64)
-    return Dataset(name, resize(images, img_size), targets, class_names, mirrored=DATASETS[name].mirrored)
+    return Dataset(name, resize(images, img_size), targets, idx.CLASSES[name], mirrored=DATASETS[name].mirrored)
 
 
 @dataclass(frozen=True)

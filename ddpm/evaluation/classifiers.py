@@ -186,14 +186,20 @@ OF_DATASET = {
 }
 
 
-def reader_of(dataset: str, shape: Sequence[int]) -> str | None:
-    """The classifier that says of which class pictures of a data set are; None if none that ships does.
+def known_by(dataset: str, shape: Sequence[int]) -> str | None:
+    """The first classifier of pictures of a data set; None if there is none, or if it is not here.
 
     shape: (C, H, W) of the pictures.
     """
     name = next(iter(OF_DATASET.get(dataset, ())), None)
     shipped = CLASSIFIERS[name] if name else None
-    return name if shipped and shipped.shape == tuple(shape) and len(shipped.values) == 1 else None
+    return name if shipped and shipped.path.exists() and shipped.shape == tuple(shape) else None
+
+
+def reader_of(dataset: str, shape: Sequence[int]) -> str | None:
+    """The same, if it says of which class a picture is, and not of several attributes."""
+    name = known_by(dataset, shape)
+    return name if name and len(CLASSIFIERS[name].values) == 1 else None
 
 
 def classes_of(classifier: str) -> tuple[str, ...]:
@@ -221,6 +227,11 @@ class Readings:
     features: Tensor
     digits: Tensor
     confidence: Tensor
+
+    @property
+    def names(self) -> list[str]:
+        """What the classes that it reads are called."""
+        return [classes_of(self.classifier)[k] for k in self.digits.tolist()]
 
     def at(self, index: Tensor) -> Readings:
         """Those of some of the images."""

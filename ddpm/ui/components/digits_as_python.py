@@ -31,16 +31,17 @@ def answering(
 
     def python(question: Any) -> dict[str, str]:
         asked = protocol.fields(question)
-        weights_id = asked.get("weights")
+        weights_id: Any = asked.get("weights")
         weights = registry.get(weights_id)
+        data = pictures_of(weights)
         t = protocol.whole_number(asked.get("t"), "t", 0, pictures.T - 1)
         index = index_of(weights, asked.get("picture"))
         seed = protocol.whole_number(asked.get("seed"), "Noise", 0, protocol.MAX_SEED)
         shape = f"1, {weights.channels}, {weights.img_size}, {weights.img_size}"
         eps = f"eps = torch.randn({shape}, generator=ddpm.seeding.seeded({seed})).half().float()"
-        lines = [*source_lines(weights_id, weights), *lines_of("x0", weights_id, weights, index), *([eps] * noise)]
-        place = where if pictures_of(weights) else IN_A_CLONE
-        text = program(f"{about}, t = {t}, noise {seed}.", [*lines, *of(weights, asked)], where=place)
+        source = [f'data = ddpm.load_dataset("{data.name}")'] if data else drawn.sampler_of(weights_id, weights)
+        lines = [*source, *lines_of("x0", weights_id, weights, index), *([eps] * noise), *of(weights, asked)]
+        text = program(f"{about}, t = {t}, noise {seed}.", lines, where=where if data else IN_A_CLONE)
         return packet_of(about, f"{stem}-{index}-t{t}", [text])
 
     return python
@@ -54,14 +55,8 @@ def index_of(weights: Model, picture: Any) -> int:
     return protocol.whole_number(picture, "Picture", 0, (len(data.images) if data else pictures.MOST_PICTURES) - 1)
 
 
-def source_lines(weights_id: Any, weights: Model) -> list[str]:
-    """`data`, where a model's pictures are here; else `sampler`, which draws them."""
-    data = pictures_of(weights)
-    return [f'data = ddpm.load_dataset("{data.name}")'] if data else drawn.sampler_of(weights_id, weights)
-
-
 def lines_of(name: str, weights_id: Any, weights: Model, index: int) -> list[str]:
-    """A picture under that name, (1, C, S, S) in [-1, 1]."""
+    """A picture under that name, (1, C, S, S) in [-1, 1], after `data` or, without pictures here, `sampler`."""
     if (data := pictures_of(weights)) is None:
         return drawn.lines(name, weights_id, weights, index)
     return [f"{name} = ddpm.from_uint8(data.images[{index}:{index + 1}])  # {name_of(data, index)}"]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ddpm.data import DATASETS, DataError, Dataset
-from ddpm.evaluation.classifiers import CLASSIFIERS, OF_DATASET
+from ddpm.evaluation.classifiers import known_by
 from ddpm.evaluation.neighbours import FEATURES, PIXELS, Comparison, TrainingSet, held_out, verdict
 from ddpm.system.threads import apart
 
@@ -44,9 +44,7 @@ def trained_on(name: str) -> tuple[Dataset, str]:
 def training_set(data: Dataset) -> tuple[TrainingSet, str]:
     """A data set to compare samples with, and in words which real pictures they are held against."""
     real = held_out(data.name, os.environ.get("DDPM_DATA_DIR", "data"), data.images.shape[-1])
-    name = next(iter(OF_DATASET.get(data.name, ())), None)
-    knows = name is not None and CLASSIFIERS[name].path.exists() and data.images.shape[1:] == CLASSIFIERS[name].shape
-    made = TrainingSet(data.images, data.labels, real, name if knows else None)
+    made = TrainingSet(data.images, data.labels, real, known_by(data.name, data.images.shape[1:]))
     if real is None:
         return made, f"beside how near {len(made.held_out):,} of these are to the others"
     return made, f"beside how near {len(real):,} real test pictures are to them"

@@ -121,8 +121,7 @@ class Pictures:
     def kinds(self, weights_id: Any) -> tuple[str, ...]:
         """How a picture is chosen, other than any.  Raises ValueError if there are no such weights."""
         weights = self._registry.get(weights_id)
-        data = pictures_of(weights)
-        return drawn.kinds(weights) if data is None else kinds(data)
+        return kinds_of(weights, pictures_of(weights))
 
     def offered(self, weights_id: Any) -> tuple[str, ...]:
         """How one can be chosen with these weights; nothing if they are not there."""
@@ -138,29 +137,32 @@ class Pictures:
 
     async def packet(self, weights_id: Any, index: int) -> dict[str, Any]:
         """Picture `index`, of the data set or drawn with that seed.  Raises ValueError."""
-        weights, data = await self._known(weights_id)
+        return await self._packet(weights_id, *await self._known(weights_id), index)
+
+    async def _packet(self, weights_id: Any, weights: Model, data: Dataset | None, index: int) -> dict[str, Any]:
         if data is not None:
             return of_data(data, index)
         return of_drawn(weights, index, await self._drawn.picture(weights_id, weights, index))
 
     async def another(self, weights_id: Any, choice: Any = ANY) -> dict[str, Any]:
         """A random picture of the chosen class: ANY, or how one is chosen."""
-        _, data = await self._known(weights_id)
-        names = self.kinds(weights_id)
+        weights, data = await self._known(weights_id)
+        names = kinds_of(weights, data)
         choice = protocol.one_of(choice, "Picture", (ANY, *names))
         if data is None:
             among: Sequence[int] = range(DRAWN) if choice == ANY else range(names.index(choice), DRAWN, len(names))
         else:
             among = range(len(data.images)) if choice == ANY else of_kind(data, choice).tolist()
-        return await self.packet(weights_id, random.choice(among))
+        return await self._packet(weights_id, weights, data, random.choice(among))
 
     async def first(self, weights_id: Any, which: int = 0) -> dict[str, Any]:
         """What a view shows as these weights are chosen: any picture; of drawn ones the same in all views.
 
         which: 1 for a second one beside it.
         """
-        _, data = await self._known(weights_id)
-        return await (self.packet(weights_id, FIRST_DIGIT + which) if data is None else self.another(weights_id))
+        weights, data = await self._known(weights_id)
+        index = FIRST_DIGIT + which if data is None else random.randrange(len(data.images))
+        return await self._packet(weights_id, weights, data, index)
 
     async def asked_for(self, weights_id: Any, values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         """The digit, and the noise where the view has any, that an address names; by a class alone, the first of it.
@@ -168,13 +170,13 @@ class Pictures:
         values: of all the view's keys; given: those that the address names.  Raises ValueError.
         """
         weights, data = await self._known(weights_id)
-        names, index = self.kinds(weights_id), values["picture"]
+        names, index = kinds_of(weights, data), values["picture"]
         if "picture" not in given and values.get("digit") in names:
             index = names.index(values["digit"]) if data is None else int(of_kind(data, values["digit"])[0])
         if data is not None and index >= len(data.images):
             raise ValueError(f"picture={index}: this model's data set ends at {len(data.images) - 1}")
         noised = noise_packet(weights, values["noise"]) if "noise" in values else {}
-        return await self.packet(weights_id, index) | noised
+        return await self._packet(weights_id, weights, data, index) | noised
 
     def opening(self, second: Second | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
         """What a tab opens with, and how its classes are chosen.  second: see `follow`."""
@@ -236,6 +238,11 @@ class Pictures:
         links.keep(view, picture=links.whole(MOST_PICTURES - 1, FIRST_DIGIT))
         if again is not None:
             links.keep(view, noise=links.whole(protocol.MAX_SEED, 0))
+
+
+def kinds_of(weights: Model, data: Dataset | None) -> tuple[str, ...]:
+    """How a picture of the data set is chosen or, without one, of those that the model draws."""
+    return drawn.kinds(weights) if data is None else kinds(data)
 
 
 def of_data(data: Dataset, index: int) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
-
 from ddpm.compose import Term
 from ddpm.device import Inference
 from ddpm.evaluation import classifiers
@@ -100,12 +98,9 @@ class Edited(Trajectory):
     def also(self, moment: SampleStep, last: bool) -> dict[str, Any]:
         """What a frame says more: of the finished pictures how they are classified, where a classifier knows such."""
         reader = self.settings.weights.reader
-        return {"read": self.read(reader, self.sampler.pictures(moment.x_t))} if last and reader else {}
-
-    @staticmethod
-    def read(reader: str, x: Tensor) -> list[str]:
-        """The classes of pictures, by the classifier of that name."""
-        return [classifiers.classes_of(reader)[k] for k in classifiers.read(x, reader).digits.tolist()]
+        if not last or reader is None:
+            return {}
+        return {"read": classifiers.read(self.sampler.pictures(moment.x_t), reader).names}
 
     def end(self) -> list[dict[str, Any]]:
         return []

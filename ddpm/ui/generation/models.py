@@ -18,7 +18,7 @@ from ddpm.config import config_of
 from ddpm.data import Attribute, DataError, Dataset, load_dataset, names
 from ddpm.denoiser import picture_shape_of
 from ddpm.device import Inference, pick_device
-from ddpm.evaluation.classifiers import reader_of
+from ddpm.evaluation.classifiers import FIRST, reader_of
 from ddpm.evaluation.evaluate import DIGITS
 from ddpm.presets import LATENTS, PRESETS
 from ddpm.schedule import Schedule
@@ -216,4 +216,4 @@ def autoencoder() -> Codec:
 
 def can_be_classified(dataset: str, shape: tuple[int, ...]) -> bool:
     """Whether the classifiers of MNIST's digits can read such pictures.  shape: ends in (C, S, S)."""
-    return dataset in ("mnist", "bundled") and tuple(shape[-3:]) == (1, 32, 32)
+    return reader_of(dataset, shape[-3:]) == FIRST

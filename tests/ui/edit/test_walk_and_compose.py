@@ -156,7 +156,8 @@ SUMS = {
 @pytest.mark.parametrize("kind", SUMS)
 def test_each_sum_is_what_is_drawn(registry, kind, monkeypatch):
     def read(x, by="first"):  # of what no training has drawn the classifier would say the same whichever way up
-        return SimpleNamespace(digits=(1000 * x[:, 0, :9].mean((1, 2))).long() % 10)
+        digits = (1000 * x[:, 0, :9].mean((1, 2))).long() % 10
+        return SimpleNamespace(digits=digits, names=[str(k) for k in digits.tolist()])
 
     monkeypatch.setattr(classifiers, "read", read)
     w, tab = registry.get("mnist"), Tab("compose", registry)

@@ -11,6 +11,7 @@ from helpers.reversing import finished, reverse_tab
 
 from ddpm import load_dataset
 from ddpm.data import DataError, Dataset
+from ddpm.evaluation.classifiers import OF_DATASET
 from ddpm.ui.components import neighbours
 from ddpm.ui.components.neighbours import Neighbours, trained_on
 from ddpm.ui.generation.recording import pixels
@@ -38,7 +39,7 @@ def asked(of, question):
 
 
 def test_samples_with_their_nearest_in_both_spaces(monkeypatch, few):
-    monkeypatch.setitem(neighbours.OF_DATASET, "few", ("first",))
+    monkeypatch.setitem(OF_DATASET, "few", ("first",))
     samples = torch.cat([few.images[[7, 40]], load_dataset("bundled").images[5000:5002]])
     of = Neighbours(Engine(), lambda run: (samples, lambda: (few, "Compared with 300")))
     answers = asked(of, {"run": "a"})
@@ -68,7 +69,7 @@ def test_without_a_classifier_pixels_alone(few):
 
 def test_it_is_stopped_and_asked_again(monkeypatch, few):
     monkeypatch.setattr(neighbours, "POLL_SECONDS", 0)
-    monkeypatch.setitem(neighbours.OF_DATASET, "few", ("first",))
+    monkeypatch.setitem(OF_DATASET, "few", ("first",))
     monkeypatch.setattr("ddpm.evaluation.neighbours.BATCH", 1)  # long enough to be stopped
     of = Neighbours(Engine(), lambda run: (few.images[:1], lambda: (few, "Compared")))
     assert not asyncio.run(of.nearest({"run": "a"}))["done"]

@@ -11,6 +11,7 @@ import gradio as gr
 
 from ddpm import compose
 from ddpm.compose import Term, upside_down
+from ddpm.evaluation import classifiers
 from ddpm.generate import Sampler
 from ddpm.layers import Label
 from ddpm.samplers import SampleStep
@@ -125,7 +126,7 @@ class Composition(Edited):
     def also(self, moment: SampleStep, last: bool) -> dict[str, Any]:
         found, reader = super().also(moment, last), self.settings.weights.reader
         if found and reader and self.turned:
-            found["turned"] = self.read(reader, upside_down(self.sampler.pictures(moment.x_t)))
+            found["turned"] = classifiers.read(upside_down(self.sampler.pictures(moment.x_t)), reader).names
         return found
 
 

@@ -131,9 +131,9 @@ def measured(x: Tensor, x0: Tensor, weights: Model, read: bool = True) -> list[d
     figures = zip(distance(x, x0).tolist(), grey(x).tolist(), strict=True)
     about: list[dict[str, Any]] = [{"distance": round(d, 3), "grey": round(g, 3)} for d, g in figures]
     if read and (reader := weights.reader):
-        found, names = classifiers.read(x, reader), classifiers.classes_of(reader)
-        for one, digit, certainty in zip(about, found.digits.tolist(), found.confidence.tolist(), strict=True):
-            one |= {"class": names[digit], "certainty": round(certainty, 3)}
+        found = classifiers.read(x, reader)
+        for one, name, certainty in zip(about, found.names, found.confidence.tolist(), strict=True):
+            one |= {"class": name, "certainty": round(certainty, 3)}
     return about
 
 

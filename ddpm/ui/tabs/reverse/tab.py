@@ -63,9 +63,8 @@ def build(shared: layout.Shared) -> None:
             raise ValueError("No classifier here knows the classes of these pictures.")
         i = protocol.whole_number(question.get("i"), "Digit", 0, run.shape[0] - 1)
         found = await engine.submit(once(classifiers.read, run.x0_hats_of(i), reader)).result()
-        names = classifiers.classes_of(reader)
         confidence = [round(share, 3) for share in found.confidence.tolist()]
-        return {"classes": [names[k] for k in found.digits.tolist()], "confidence": confidence}
+        return {"classes": found.names, "confidence": confidence}
 
     def samples_of(run_id: Any) -> tuple[Tensor, Callable[[], tuple[Dataset, str]]]:
         """The finished samples of a run, and what finds the pictures that its model was trained on."""
